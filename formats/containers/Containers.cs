@@ -1,0 +1,24 @@
+using ModelPack.Compiler;
+
+namespace ModelPack.Containers;
+
+/// <summary>All model file formats, in the order they are tried.</summary>
+public static class Containers
+{
+    public static IReadOnlyList<IContainer> All { get; } =
+    [
+    ];
+
+    /// <summary>Finds the container that recognises a file or folder.</summary>
+    /// <exception cref="ModelPackException">MP1001 when nothing is there, MP1004 when nothing recognises it.</exception>
+    public static IContainer For(string path)
+    {
+        if (!File.Exists(path) && !Directory.Exists(path))
+        {
+            throw new ModelPackException(ErrorCodes.FileNotFound, "no such file or folder", path);
+        }
+
+        return All.FirstOrDefault(c => c.Recognizes(path))
+            ?? throw new ModelPackException(ErrorCodes.UnknownFileKind, "neither ONNX nor safetensors nor a checkpoint folder", path);
+    }
+}

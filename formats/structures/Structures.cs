@@ -1,0 +1,13 @@
+namespace ModelPack.Structures;
+
+/// <summary>All structural encodings, in the order they are listed to people.</summary>
+public static class Structures
+{
+    public static IReadOnlyList<IStructure> All { get; } =
+    [
+    ];
+
+    /// <exception cref="ModelPackException">MP1021: no such structure.</exception>
+    public static IStructure Get(string id) =>
+        All.FirstOrDefault(s => s.Id == id) ?? throw new ModelPackException(ErrorCodes.UnknownUnit, $"unknown structure '{id}'");
+}

@@ -1,0 +1,16 @@
+using System.Collections.Immutable;
+
+namespace ModelPack.Compiler;
+
+/// <summary>Where the tensor bytes lie in one file, so that <c>pack</c> can code them by dtype and give the file back byte for byte.</summary>
+/// <param name="File">The file.</param>
+/// <param name="Ranges">Tensor byte ranges, ascending, not overlapping; all other bytes belong to the container's framing.</param>
+public sealed record FileMap(MappedFile File, ImmutableArray<TensorRange> Ranges);
+
+/// <summary>The bytes of one tensor inside a file.</summary>
+/// <param name="Name">Tensor name; unique within the map (the container adds a suffix where the file repeats one).</param>
+/// <param name="DType">Element type.</param>
+/// <param name="Shape">Shape; its storage size equals <paramref name="LengthBytes"/>.</param>
+/// <param name="OffsetBytes">Start in the file.</param>
+/// <param name="LengthBytes">Length; at least one byte (empty tensors have no range).</param>
+public readonly record struct TensorRange(string Name, DType DType, Shape Shape, long OffsetBytes, long LengthBytes);

@@ -1,0 +1,50 @@
+using System.Collections.Immutable;
+
+namespace ModelPack.Compiler;
+
+/// <summary>
+/// A model as passes see it: an immutable snapshot. A checkpoint without a graph (safetensors) has only <see cref="Graph.Initializers"/> in
+/// its <see cref="Graph"/>, so the same passes run over both kinds.
+/// </summary>
+public sealed record Model
+{
+    /// <summary>What the model was read from.</summary>
+    public required ModelKind Kind { get; init; }
+
+    public required Graph Graph { get; init; }
+
+    public ImmutableArray<Function> Functions { get; init; } = [];
+
+    /// <summary>Operator-set versions by domain (empty string for ai.onnx).</summary>
+    public ImmutableSortedDictionary<string, long> Opsets { get; init; } = ImmutableSortedDictionary<string, long>.Empty.WithComparers(StringComparer.Ordinal);
+
+    /// <summary>ONNX IR version; 0 for checkpoints.</summary>
+    public long IrVersion { get; init; }
+
+    /// <summary>User metadata: ONNX <c>metadata_props</c> or safetensors <c>__metadata__</c>, in file order.</summary>
+    public ImmutableArray<KeyValuePair<string, string>> Metadata { get; init; } = [];
+
+    /// <summary>Files of a checkpoint folder that are carried along unchanged (config.json, tokenizer files), by relative path.</summary>
+    public ImmutableArray<CarriedFile> Files { get; init; } = [];
+
+    /// <summary>Container fields not modelled (producer, model version, training info, configurations).</summary>
+    public ForeignFields Foreign { get; init; }
+}
+
+/// <summary>Where a model came from.</summary>
+public enum ModelKind
+{
+    /// <summary>An ONNX file: has a graph.</summary>
+    Onnx,
+
+    /// <summary>One safetensors file: tensors only.</summary>
+    Safetensors,
+
+    /// <summary>A Hugging Face checkpoint folder: tensors, configuration and tokenizer files.</summary>
+    Checkpoint,
+}
+
+/// <summary>A file carried along unchanged.</summary>
+/// <param name="RelativePath">Path below the checkpoint folder, with forward slashes.</param>
+/// <param name="Data">Its bytes.</param>
+public sealed record CarriedFile(string RelativePath, TensorData Data);

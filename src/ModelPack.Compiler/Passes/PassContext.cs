@@ -1,0 +1,74 @@
+namespace ModelPack.Compiler;
+
+/// <summary>What a pass may use besides the model: settings, services, and a place for diagnostics and measurements. Never the console.</summary>
+public sealed class PassContext
+{
+    private readonly List<Diagnostic> _diagnostics = [];
+    private readonly List<Measurement> _measurements = [];
+    private readonly Lock _lock = new();
+
+    /// <summary>Seed for every random choice; the same seed gives the same bytes.</summary>
+    public ulong Seed { get; init; }
+
+    /// <summary>Worker threads a pass may use; must not influence results.</summary>
+    public int Threads { get; init; } = 1;
+
+    /// <summary>Bytes a pass may hold at once.</summary>
+    public long MaxMemoryBytes { get; init; } = 1L << 30;
+
+    /// <summary>Evaluates constant subgraphs; null when the host has none (folding is then limited to what passes compute themselves).</summary>
+    public IConstantEvaluator? ConstantEvaluator { get; init; }
+
+    /// <summary>Opens an encoding for reading values, for passes that look at weights.</summary>
+    public required Func<WeightEncoding, IValueReader> OpenValues { get; init; }
+
+    /// <summary>Cancellation, checked at least once per tensor.</summary>
+    public CancellationToken Cancellation { get; init; }
+
+    /// <summary>The pass that is running; set by the manager.</summary>
+    public string CurrentPass { get; internal set; } = "";
+
+    /// <summary>Everything reported so far, in order.</summary>
+    public IReadOnlyList<Diagnostic> Diagnostics => _diagnostics;
+
+    /// <summary>Everything measured so far, in order.</summary>
+    public IReadOnlyList<Measurement> Measurements => _measurements;
+
+    /// <summary>Reports something the user should know.</summary>
+    public void Report(DiagnosticSeverity severity, string message, string? tensor = null)
+    {
+        lock (_lock)
+        {
+            _diagnostics.Add(new Diagnostic(severity, CurrentPass, message, tensor));
+        }
+    }
+
+    /// <summary>Records a number about a tensor or, with <paramref name="tensor"/> null, about the model.</summary>
+    public void Measure(string quantity, double value, string? tensor = null)
+    {
+        lock (_lock)
+        {
+            _measurements.Add(new Measurement(CurrentPass, quantity, value, tensor));
+        }
+    }
+}
+
+/// <summary>Evaluates a closed subgraph with a reference runtime.</summary>
+public interface IConstantEvaluator
+{
+    /// <summary>Runs nodes whose inputs are all in <paramref name="constants"/> and returns the named outputs as raw tensors, or null when the runtime refuses.</summary>
+    IReadOnlyList<Tensor>? Evaluate(Model model, IReadOnlyList<Node> nodes, IReadOnlyList<Tensor> constants, IReadOnlyList<string> outputs);
+}
+
+/// <summary>How serious a diagnostic is.</summary>
+public enum DiagnosticSeverity
+{
+    Info,
+    Warning,
+}
+
+/// <summary>Something a pass reported.</summary>
+public sealed record Diagnostic(DiagnosticSeverity Severity, string Pass, string Message, string? Tensor);
+
+/// <summary>Something a pass measured; the unit is part of the quantity's name (<c>seconds</c>, <c>saved_bytes</c>, ...).</summary>
+public sealed record Measurement(string Pass, string Quantity, double Value, string? Tensor);

@@ -1,0 +1,33 @@
+namespace ModelPack;
+
+/// <summary>
+/// A number format bound to arguments and a shape. Values are seen as a matrix of <see cref="Shape.Rows"/> rows and
+/// <see cref="Shape.Columns"/> columns; rows are independent, so any tile of whole rows can be encoded or decoded alone, on any
+/// thread, with the same bytes.
+/// </summary>
+public interface IBoundNumberFormat
+{
+    /// <summary>The spec with every default filled in: what is recorded in the artifact.</summary>
+    UnitSpec Spec { get; }
+
+    Shape Shape { get; }
+
+    /// <summary>Streams in their fixed order. Stream length = rows x bytes per row (raw formats of sub-byte types: see there).</summary>
+    IReadOnlyList<StreamLayout> Streams { get; }
+
+    /// <summary>Stored bits per value, all streams counted, before lossless coding.</summary>
+    double BitsPerValue { get; }
+
+    /// <summary>Encodes whole rows.</summary>
+    /// <param name="values">[rows, columns] values, row-major.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="streams">One buffer per stream, in stream order, each exactly rows x bytes-per-row long.</param>
+    void EncodeRows(ReadOnlySpan<float> values, int rows, ReadOnlySpan<Memory<byte>> streams);
+
+    /// <summary>Decodes whole rows; the inverse of <see cref="EncodeRows"/>.</summary>
+    /// <param name="streams">One buffer per stream, in stream order, each exactly rows x bytes-per-row long.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="values">[rows, columns] destination.</param>
+    /// <exception cref="ModelPackException">MP1023: bytes that this format never writes and that have no value.</exception>
+    void DecodeRows(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, Span<float> values);
+}

@@ -1,0 +1,14 @@
+namespace ModelPack;
+
+/// <summary>
+/// How one initializer of the execution graph gets its bytes from the artifact.
+/// </summary>
+/// <param name="Initializer">Name of the initializer in the execution graph.</param>
+/// <param name="Tensor">Name of the stored tensor.</param>
+/// <param name="Role">
+/// Null: the tensor's values, decoded to <paramref name="DType"/> (dense). Otherwise the role of a stream whose bytes are used as they are
+/// (or, for <c>scales</c> stored in f16 or bf16, widened to <paramref name="DType"/>).
+/// </param>
+/// <param name="DType">Element type of the initializer.</param>
+/// <param name="Shape">Shape of the initializer.</param>
+public sealed record InitializerBinding(string Initializer, string Tensor, string? Role, DType DType, Shape Shape);
