@@ -1,0 +1,38 @@
+namespace ModelPack.Toolchain;
+
+/// <summary>What to compile and how. Defaults are right for most models.</summary>
+public sealed record CompileRequest
+{
+    /// <summary>An .onnx file, a .safetensors file or a checkpoint folder.</summary>
+    public required string Input { get; init; }
+
+    /// <summary>The artifact to write.</summary>
+    public required string Output { get; init; }
+
+    /// <summary>A built-in recipe name or the path of a recipe file; null for the default recipe.</summary>
+    public string? Recipe { get; init; }
+
+    /// <summary>Overrides of the form <c>pass.option=value</c>.</summary>
+    public IReadOnlyList<string> Sets { get; init; } = [];
+
+    /// <summary>Hardware profile to plan for.</summary>
+    public string Target { get; init; } = "generic";
+
+    /// <summary>Memory that may be used for buffers, in bytes.</summary>
+    public long MaxMemoryBytes { get; init; } = 2L << 30;
+
+    /// <summary>Worker threads; 0 means one per processor. Never changes the output bytes.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Seed for random choices, recorded in the artifact.</summary>
+    public ulong Seed { get; init; }
+
+    /// <summary>Only report what would happen.</summary>
+    public bool DryRun { get; init; }
+
+    /// <summary>A token file to measure perplexity on, before and after; null for none.</summary>
+    public string? EvalTokens { get; init; }
+
+    /// <summary>Tokens per evaluation window.</summary>
+    public int EvalWindow { get; init; } = 256;
+}

@@ -1,0 +1,34 @@
+namespace ModelPack.Toolchain;
+
+/// <summary>Quality of a model: perplexity on tokens, or agreement with a reference.</summary>
+public sealed record EvalResult
+{
+    public required string Model { get; init; }
+
+    public required double Seconds { get; init; }
+
+    public double? Perplexity { get; init; }
+
+    /// <summary>Mean negative log likelihood per predicted token, nats.</summary>
+    public double? Nll { get; init; }
+
+    /// <summary>Predicted tokens.</summary>
+    public long? Tokens { get; init; }
+
+    /// <summary>Agreement per output with the reference; the fields below are the worst of these.</summary>
+    public IReadOnlyList<OutputAgreement> Outputs { get; init; } = [];
+
+    public double? MaxAbsError { get; init; }
+
+    public double? SqnrDb { get; init; }
+
+    public double? Cosine { get; init; }
+
+    public double? Top1Agreement { get; init; }
+
+    /// <summary>What the data was, for instance the folder, or "random inputs, seed 0".</summary>
+    public string? Data { get; init; }
+}
+
+/// <summary>Agreement of one output.</summary>
+public sealed record OutputAgreement(string Name, double MaxAbsError, double? SqnrDb, double Cosine, double Top1Agreement);

@@ -1,0 +1,16 @@
+namespace ModelPack.Toolchain;
+
+/// <summary>Files written for another runtime.</summary>
+public sealed record ExportResult
+{
+    public required string Input { get; init; }
+
+    public required string To { get; init; }
+
+    public required IReadOnlyList<string> Files { get; init; }
+
+    /// <summary>Runtimes that load the result, with the oldest version known to.</summary>
+    public required IReadOnlyList<string> LoadableBy { get; init; }
+
+    public required double Seconds { get; init; }
+}
