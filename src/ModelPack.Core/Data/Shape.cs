@@ -39,20 +39,16 @@ public readonly struct Shape : IEquatable<Shape>
     /// <summary>Length of the last axis: the columns of the matrix view (1 for a scalar).</summary>
     public long Columns => Rank == 0 ? 1 : Dims[^1];
 
-    /// <summary>Product of all axes but the last: the rows of the matrix view.</summary>
-    public long Rows
-    {
-        get
-        {
-            long rows = 1;
-            for (int i = 0; i < Rank - 1; i++)
-            {
-                rows = checked(rows * Dims[i]);
-            }
-
-            return rows;
-        }
-    }
+    /// <summary>
+    /// Product of all axes but the last: the rows of the matrix view. A shape without elements has its true row count where that
+    /// fits in 63 bits, else 0.
+    /// </summary>
+    /// <exception cref="OverflowException">The shape has elements and the product does not fit.</exception>
+    public long Rows =>
+        Rank == 0 ? 1
+        : new Shape(Dims.AsSpan()[..^1]).TryElementCount(out long rows) ? rows
+        : Columns == 0 ? 0
+        : throw new OverflowException($"shape {this} has too many rows");
 
     /// <summary>Product of all dimensions without throwing; a zero dimension makes it 0 whatever the others are.</summary>
     public bool TryElementCount(out long count)

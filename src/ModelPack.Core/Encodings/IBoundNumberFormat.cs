@@ -10,6 +10,10 @@ public interface IBoundNumberFormat
     /// <summary>The spec with every default filled in: what is recorded in the artifact.</summary>
     UnitSpec Spec { get; }
 
+    /// <summary>
+    /// The shape whose rows are coded: the one asked for, except that raw formats of sub-byte types, which pack the flattened tensor,
+    /// see one row of all elements where a row would not end at a byte.
+    /// </summary>
     Shape Shape { get; }
 
     /// <summary>Streams in their fixed order. Stream length = rows x bytes per row (raw formats of sub-byte types: see there).</summary>
