@@ -38,10 +38,14 @@ public abstract record AttributeValue
 
     public sealed record GraphValues(ImmutableArray<Graph> Values) : AttributeValue;
 
+    public sealed record SparseValue(SparseTensor Value) : AttributeValue;
+
+    public sealed record SparseValues(ImmutableArray<SparseTensor> Values) : AttributeValue;
+
     /// <summary>Inside a function body: the value of the caller's attribute of that name.</summary>
     public sealed record Reference(string AttributeName) : AttributeValue;
 
-    /// <summary>Kinds that passes never touch (sparse tensors, types): the container's serialised form.</summary>
+    /// <summary>Kinds that passes never touch (types, kinds of newer schemas): the container's serialised form.</summary>
     public sealed record Opaque(ForeignFields Value) : AttributeValue;
 }
 

@@ -17,6 +17,9 @@ public sealed record Function
 
     public ImmutableArray<Node> Nodes { get; init; } = [];
 
-    /// <summary>Container fields not modelled (attribute declarations, opset imports, value infos, doc string).</summary>
+    /// <summary>Attributes of the function that have a default value.</summary>
+    public ImmutableArray<NodeAttribute> AttributeDefaults { get; init; } = [];
+
+    /// <summary>Container fields not modelled (attributes without default, opset imports, value infos, doc string).</summary>
     public ForeignFields Foreign { get; init; }
 }

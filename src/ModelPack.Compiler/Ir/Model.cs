@@ -27,7 +27,10 @@ public sealed record Model
     /// <summary>Files of a checkpoint folder that are carried along unchanged (config.json, tokenizer files), by relative path.</summary>
     public ImmutableArray<CarriedFile> Files { get; init; } = [];
 
-    /// <summary>Container fields not modelled (producer, model version, training info, configurations).</summary>
+    /// <summary>Training graphs, carried along; passes do not touch them.</summary>
+    public ImmutableArray<TrainingInfo> Training { get; init; } = [];
+
+    /// <summary>Container fields not modelled (producer, model version, configurations).</summary>
     public ForeignFields Foreign { get; init; }
 }
 
