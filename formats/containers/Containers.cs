@@ -1,4 +1,5 @@
 using ModelPack.Compiler;
+using ModelPack.Containers.Safetensors;
 
 namespace ModelPack.Containers;
 
@@ -7,6 +8,7 @@ public static class Containers
 {
     public static IReadOnlyList<IContainer> All { get; } =
     [
+        new SafetensorsContainer(),
     ];
 
     /// <summary>Finds the container that recognises a file or folder.</summary>

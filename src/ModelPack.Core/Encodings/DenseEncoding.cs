@@ -12,12 +12,15 @@ namespace ModelPack;
 /// <param name="Source">The values to encode, of the same <paramref name="Shape"/>; null once encoded.</param>
 public sealed record DenseEncoding(UnitSpec Format, Shape Shape, ImmutableArray<EncodedStream> Streams, WeightEncoding? Source = null) : WeightEncoding(Shape)
 {
+    // Checkpoints have 100,000 tensors in a handful of dtypes.
+    private static readonly UnitSpec[] RawFormats = [.. Enum.GetValues<DType>().Select(d => new UnitSpec(d.Name()))];
+
     /// <summary>True when the values still have to be pulled through the number format.</summary>
     public bool IsPending => Source is not null;
 
     /// <summary>Values stored plainly in <paramref name="dtype"/>: what importers produce.</summary>
     public static DenseEncoding Raw(DType dtype, Shape shape, TensorData data) =>
-        new(new UnitSpec(dtype.Name()), shape, [new EncodedStream("values", data)]);
+        new(RawFormats[(int)dtype], shape, [new EncodedStream("values", data)]);
 
     /// <summary>Values to be encoded in <paramref name="format"/> when the artifact is written.</summary>
     public static DenseEncoding Pending(UnitSpec format, WeightEncoding source) => new(format, source.Shape, [], source);

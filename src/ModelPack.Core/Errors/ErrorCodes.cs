@@ -10,6 +10,7 @@ public static partial class ErrorCodes
     public static readonly ErrorCode FileUnreadable = new(1002, "a file cannot be opened or read");
     public static readonly ErrorCode FileTruncated = new(1003, "a file ends before the data it announces");
     public static readonly ErrorCode UnknownFileKind = new(1004, "not a file kind ModelPack reads");
+    public static readonly ErrorCode FileUnwritable = new(1005, "a file or folder cannot be written");
 
     // MP1020-1039: values and encodings.
     public static readonly ErrorCode BadEncoding = new(1020, "an encoding tree does not describe its streams");

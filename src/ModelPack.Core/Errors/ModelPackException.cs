@@ -21,6 +21,15 @@ public sealed class ModelPackException : Exception
         OffsetBytes = offsetBytes;
     }
 
+    private ModelPackException(ModelPackException error, string path)
+        : base(error.Message, error)
+    {
+        Code = error.Code;
+        Path = path;
+        Tensor = error.Tensor;
+        OffsetBytes = error.OffsetBytes;
+    }
+
     public ErrorCode Code { get; }
 
     public string? Path { get; }
@@ -34,7 +43,7 @@ public sealed class ModelPackException : Exception
 
     /// <summary>The same error with the path filled in where it was not known; keeps an existing path.</summary>
     public ModelPackException WithPath(string path) =>
-        Path is null ? new ModelPackException(Code, Message, path, innerException: this) : this;
+        Path is null ? new ModelPackException(this, path) : this;
 
     private static string Describe(string detail, string? tensor, long? offsetBytes)
     {
