@@ -5,6 +5,17 @@ public static class NumberFormats
 {
     public static IReadOnlyList<INumberFormat> All { get; } =
     [
+        // Plain values, one format per dtype, under the dtype's name.
+        .. DTypes.All.Select(dtype => new RawFormat(dtype)),
+
+        // Integers with a scale per block.
+        new IntBlockFormat(8),
+        new IntBlockFormat(7),
+        new IntBlockFormat(6),
+        new IntBlockFormat(5),
+        new IntBlockFormat(4),
+        new IntBlockFormat(3),
+        new IntBlockFormat(2),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such format.</exception>
@@ -12,6 +23,6 @@ public static class NumberFormats
         All.FirstOrDefault(f => f.Id == id) ?? throw new ModelPackException(ErrorCodes.UnknownUnit, $"unknown number format '{id}'");
 
     /// <summary>Binds a spec to a shape.</summary>
-    /// <exception cref="ModelPackException">MP1021 or MP1022.</exception>
+    /// <exception cref="ModelPackException">MP1021, MP1022, or MP1020 when the shape is too large for the format.</exception>
     public static IBoundNumberFormat Bind(UnitSpec spec, Shape shape) => Get(spec.Id).Bind(spec, shape);
 }

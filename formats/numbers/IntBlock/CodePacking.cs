@@ -1,0 +1,121 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace ModelPack.Numbers;
+
+/// <summary>Groups of 16 codes of 2 to 8 bits to and from 2 x bits bytes, first code in the lowest bits.</summary>
+internal static class CodePacking
+{
+    /// <summary>Packs 16 codes, one per byte, each below 2^bits, into exactly 2 x <paramref name="bits"/> bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pack16(Vector128<byte> codes, int bits, Span<byte> destination)
+    {
+        if (bits == 8)
+        {
+            codes.CopyTo(destination);
+        }
+        else if (bits == 4)
+        {
+            // Of every pair of bytes: low nibble of the first, low nibble of the second above it.
+            Vector128<ushort> pairs = codes.AsUInt16();
+            Vector128<byte> packed = Vector128.Narrow((pairs | (pairs >>> 4)) & Vector128.Create((ushort)0xFF), Vector128<ushort>.Zero);
+            MemoryMarshal.Write(destination, packed.AsUInt64().ToScalar());
+        }
+        else
+        {
+            PackAny(codes.AsUInt64().ToScalar(), codes.AsUInt64().GetElement(1), bits, destination);
+        }
+    }
+
+    /// <summary>The inverse of <see cref="Pack16"/>; reads exactly 2 x <paramref name="bits"/> bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Unpack16(ReadOnlySpan<byte> source, int bits)
+    {
+        if (bits == 8)
+        {
+            return Vector128.Create(source);
+        }
+
+        if (bits == 4)
+        {
+            // Widen every byte to 16 bits, then put its high nibble into the upper byte.
+            Vector128<ushort> bytes = Vector128.WidenLower(Vector128.CreateScalarUnsafe(MemoryMarshal.Read<ulong>(source)).AsByte());
+            return ((bytes | (bytes << 4)) & Vector128.Create((ushort)0x0F0F)).AsByte();
+        }
+
+        return UnpackAny(source, bits);
+    }
+
+    private static void PackAny(ulong low, ulong high, int bits, Span<byte> destination)
+    {
+        UInt128 packed = Gather(low, bits) | ((UInt128)Gather(high, bits) << (8 * bits));
+        MemoryMarshal.AsBytes(new ReadOnlySpan<UInt128>(in packed))[..(2 * bits)].CopyTo(destination);
+    }
+
+    private static Vector128<byte> UnpackAny(ReadOnlySpan<byte> source, int bits)
+    {
+        UInt128 packed = 0;
+        source[..(2 * bits)].CopyTo(MemoryMarshal.AsBytes(new Span<UInt128>(ref packed)));
+        return Vector128.Create(Scatter((ulong)packed, bits), Scatter((ulong)(packed >> (8 * bits)), bits)).AsByte();
+    }
+
+    /// <summary>The low <paramref name="bits"/> bits of eight bytes side by side.</summary>
+    private static ulong Gather(ulong bytes, int bits)
+    {
+        if (Bmi2.X64.IsSupported)
+        {
+            return Bmi2.X64.ParallelBitExtract(bytes, Mask(bits));
+        }
+
+        ulong result = 0;
+        for (int i = 0; i < 8; i++)
+        {
+            result |= ((bytes >> (8 * i)) & ((1ul << bits) - 1)) << (bits * i);
+        }
+
+        return result;
+    }
+
+    private static ulong Scatter(ulong packed, int bits)
+    {
+        if (Bmi2.X64.IsSupported)
+        {
+            return Bmi2.X64.ParallelBitDeposit(packed, Mask(bits));
+        }
+
+        ulong result = 0;
+        for (int i = 0; i < 8; i++)
+        {
+            result |= ((packed >> (bits * i)) & ((1ul << bits) - 1)) << (8 * i);
+        }
+
+        return result;
+    }
+
+    private static ulong Mask(int bits) => 0x0101010101010101 * ((1ul << bits) - 1);
+
+    /// <summary>Sets code <paramref name="index"/> of a bit-packed row; its bits must still be zero.</summary>
+    public static void Set(Span<byte> row, int index, int bits, int code)
+    {
+        long position = (long)index * bits;
+        int at = (int)(position >> 3);
+        int window = code << (int)(position & 7);
+        row[at] |= (byte)window;
+        if (window > 255)
+        {
+            row[at + 1] |= (byte)(window >> 8);
+        }
+    }
+
+    /// <summary>Code <paramref name="index"/> of a bit-packed row.</summary>
+    public static int Get(ReadOnlySpan<byte> row, int index, int bits)
+    {
+        long position = (long)index * bits;
+        int at = (int)(position >> 3);
+        int offset = (int)(position & 7);
+        int window = row[at] | (offset + bits > 8 ? row[at + 1] << 8 : 0);
+        return (window >> offset) & ((1 << bits) - 1);
+    }
+}

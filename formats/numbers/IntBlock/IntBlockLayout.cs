@@ -1,0 +1,31 @@
+namespace ModelPack.Numbers;
+
+/// <summary>The arguments of an integer block format, resolved for one row length. See SPEC.md for the meaning of each.</summary>
+/// <param name="Bits">2 to 8.</param>
+/// <param name="Columns">Values per row.</param>
+/// <param name="Block">Values per block: a power of two from 16, or the whole row.</param>
+/// <param name="BlockCount">Blocks per row.</param>
+/// <param name="BlobBytes">Bytes of the codes of one block.</param>
+/// <param name="Scale">F32, F16 or BF16.</param>
+/// <param name="Symmetric">True when the zero code is always 2^(bits-1).</param>
+/// <param name="Search">True for the search of the clipping range with the least squared error.</param>
+internal readonly record struct IntBlockLayout(int Bits, int Columns, int Block, int BlockCount, int BlobBytes, DType Scale, bool Symmetric, bool Search)
+{
+    /// <summary>Shrink factors tried by the search: 1, 63/64, ... 17/64.</summary>
+    public const int SearchSteps = 48;
+
+    public int CodeBytesPerRow => checked(BlockCount * BlobBytes);
+
+    public int ScaleBytesPerRow => checked(BlockCount * ScaleType.Bytes(Scale));
+
+    public int ZeroPointBytesPerRow => Symmetric ? 0 : (int)((((long)BlockCount * Bits) + 7) / 8);
+
+    /// <summary>Largest code.</summary>
+    public int MaxCode => (1 << Bits) - 1;
+
+    /// <summary>The zero code of symmetric blocks.</summary>
+    public int Offset => 1 << (Bits - 1);
+
+    /// <summary>The shrink factor of a search step, exact in f32.</summary>
+    public static float Shrink(int step) => 1f - (step / 64f);
+}

@@ -1,0 +1,33 @@
+namespace ModelPack.Numbers;
+
+/// <summary>One row through the kernel of a tier.</summary>
+internal static class IntBlockRow
+{
+    /// <summary>Returns an index at or before the first NaN or infinity, in its block; -1 when all values are finite.</summary>
+    public static int Encode(ReadOnlySpan<float> row, in IntBlockLayout layout, Span<byte> codes, Span<byte> scales, Span<byte> zeroPoints, SimdTier tier) => tier switch
+    {
+        SimdTier.Vector512 => IntBlockKernel<Lanes512>.EncodeRow(row, layout, codes, scales, zeroPoints),
+        SimdTier.Vector256 => IntBlockKernel<Lanes256>.EncodeRow(row, layout, codes, scales, zeroPoints),
+        SimdTier.Vector128 => IntBlockKernel<Lanes128>.EncodeRow(row, layout, codes, scales, zeroPoints),
+        _ => IntBlockReference.EncodeRow(row, layout, codes, scales, zeroPoints),
+    };
+
+    public static void Decode(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, Span<float> row, SimdTier tier)
+    {
+        switch (tier)
+        {
+            case SimdTier.Vector512:
+                IntBlockKernel<Lanes512>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                break;
+            case SimdTier.Vector256:
+                IntBlockKernel<Lanes256>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                break;
+            case SimdTier.Vector128:
+                IntBlockKernel<Lanes128>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                break;
+            default:
+                IntBlockReference.DecodeRow(codes, scales, zeroPoints, layout, row);
+                break;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+namespace ModelPack.Numbers;
+
+/// <summary>Element type of a stream of block scales, with the rounding used when a scale is chosen.</summary>
+internal static class ScaleType
+{
+    /// <summary>Stored bytes of one scale.</summary>
+    public static int Bytes(DType type) => type == DType.F32 ? 4 : 2;
+
+    /// <summary>
+    /// Rounds a positive scale to <paramref name="type"/> and back: nearest even, at least the smallest positive value, at most the largest finite one.
+    /// </summary>
+    public static float Round(float scale, DType type)
+    {
+        switch (type)
+        {
+            case DType.F32:
+                return scale == 0 ? float.Epsilon : Math.Min(scale, float.MaxValue);
+            case DType.BF16:
+                return HalfWidthReference.WidenBf16(Math.Clamp(HalfWidthReference.NarrowBf16(scale), (ushort)1, (ushort)0x7F7F));
+            default:
+                return HalfWidthReference.WidenHalf((ushort)Math.Clamp(SmallFloatReference.Encode(scale, SmallFloatFormat.Half), 1, 0x7BFF));
+        }
+    }
+
+    /// <summary>Stores a scale that <see cref="Round"/> returned.</summary>
+    public static void Write(float scale, DType type, Span<byte> scales, int index)
+    {
+        switch (type)
+        {
+            case DType.F32:
+                BitConverter.TryWriteBytes(scales[(index * 4)..], scale);
+                break;
+            case DType.BF16:
+                BitConverter.TryWriteBytes(scales[(index * 2)..], HalfWidthReference.NarrowBf16(scale));
+                break;
+            default:
+                BitConverter.TryWriteBytes(scales[(index * 2)..], (ushort)SmallFloatReference.Encode(scale, SmallFloatFormat.Half));
+                break;
+        }
+    }
+
+    public static float Read(ReadOnlySpan<byte> scales, int index, DType type) => type switch
+    {
+        DType.F32 => BitConverter.ToSingle(scales[(index * 4)..]),
+        DType.BF16 => HalfWidthReference.WidenBf16(BitConverter.ToUInt16(scales[(index * 2)..])),
+        _ => HalfWidthReference.WidenHalf(BitConverter.ToUInt16(scales[(index * 2)..])),
+    };
+}
