@@ -8,11 +8,11 @@ namespace ModelPack.Tests.House;
 /// <summary>A unit that exists is registered, under one name, in a folder with its specification.</summary>
 public sealed partial class CatalogueTests
 {
-    private static readonly Assembly Numbers = typeof(Numbers.NumberFormats).Assembly;
-    private static readonly Assembly Structures = typeof(Structures.Structures).Assembly;
-    private static readonly Assembly Codecs = typeof(Codecs.Codecs).Assembly;
-    private static readonly Assembly Containers = typeof(Containers.Containers).Assembly;
-    private static readonly Assembly Passes = typeof(Passes.PassCatalog).Assembly;
+    private static readonly Assembly Numbers = typeof(ModelPack.Numbers.NumberFormats).Assembly;
+    private static readonly Assembly Structures = typeof(ModelPack.Structures.Structures).Assembly;
+    private static readonly Assembly Codecs = typeof(ModelPack.Codecs.Codecs).Assembly;
+    private static readonly Assembly Containers = typeof(ModelPack.Containers.Containers).Assembly;
+    private static readonly Assembly Passes = typeof(ModelPack.Passes.PassCatalog).Assembly;
 
     [Fact]
     public void Number_formats_are_all_registered() => AssertRegistered(Numbers, ModelPack.Numbers.NumberFormats.All);

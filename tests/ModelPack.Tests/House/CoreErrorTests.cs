@@ -13,7 +13,7 @@ public sealed class CoreErrorTests
 
         AssertCode(ErrorCodes.FileNotFound, () => MappedFile.Open(folder["absent.onnx"]).Dispose());
         AssertCode(ErrorCodes.FileNotFound, () => MappedFile.Open(folder["absent/absent.onnx"]).Dispose());
-        AssertCode(ErrorCodes.FileNotFound, () => Containers.Containers.For(folder["absent.onnx"]));
+        AssertCode(ErrorCodes.FileNotFound, () => ModelPack.Containers.Containers.For(folder["absent.onnx"]));
     }
 
     [Fact]
@@ -38,15 +38,15 @@ public sealed class CoreErrorTests
     {
         using var folder = new TempFolder();
 
-        AssertCode(ErrorCodes.UnknownFileKind, () => Containers.Containers.For(folder.Write("notes.txt", "not a model")));
+        AssertCode(ErrorCodes.UnknownFileKind, () => ModelPack.Containers.Containers.For(folder.Write("notes.txt", "not a model")));
     }
 
     [Fact]
     public void Unknown_units_are_MP1021()
     {
-        AssertCode(ErrorCodes.UnknownUnit, () => Numbers.NumberFormats.Get("int99"));
-        AssertCode(ErrorCodes.UnknownUnit, () => Structures.Structures.Get("spiral"));
-        AssertCode(ErrorCodes.UnknownUnit, () => Codecs.Codecs.Get("shrink"));
+        AssertCode(ErrorCodes.UnknownUnit, () => ModelPack.Numbers.NumberFormats.Get("int99"));
+        AssertCode(ErrorCodes.UnknownUnit, () => ModelPack.Structures.Structures.Get("spiral"));
+        AssertCode(ErrorCodes.UnknownUnit, () => ModelPack.Codecs.Codecs.Get("shrink"));
     }
 
     [Theory]
