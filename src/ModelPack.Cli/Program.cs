@@ -1,1 +1,3 @@
-return 0;
+using ModelPack.Cli;
+
+return CommandLine.Run(args);

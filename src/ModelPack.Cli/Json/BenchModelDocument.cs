@@ -1,0 +1,45 @@
+using ModelPack.Toolchain;
+
+namespace ModelPack.Cli;
+
+/// <summary>The JSON form of <c>bench model</c>: the measured model's numbers at the top, the other model beside them.</summary>
+internal sealed record BenchModelDocument
+{
+    public required string Path { get; init; }
+
+    public required double LoadSeconds { get; init; }
+
+    public required double FirstRunSeconds { get; init; }
+
+    public required double MedianMs { get; init; }
+
+    public required double P90Ms { get; init; }
+
+    public required double RunsPerSecond { get; init; }
+
+    public required long RssBytes { get; init; }
+
+    /// <summary>Median of the other model / median of this one; null without <c>--against</c>.</summary>
+    public double? Ratio { get; init; }
+
+    public BenchedModel? Against { get; init; }
+
+    public required string Cpu { get; init; }
+
+    public required int Threads { get; init; }
+
+    public static BenchModelDocument Of(BenchModelResult result) => new()
+    {
+        Path = result.Model.Path,
+        LoadSeconds = result.Model.LoadSeconds,
+        FirstRunSeconds = result.Model.FirstRunSeconds,
+        MedianMs = result.Model.MedianMs,
+        P90Ms = result.Model.P90Ms,
+        RunsPerSecond = result.Model.RunsPerSecond,
+        RssBytes = result.Model.RssBytes,
+        Ratio = result.Ratio,
+        Against = result.Against,
+        Cpu = result.Cpu,
+        Threads = result.Threads,
+    };
+}

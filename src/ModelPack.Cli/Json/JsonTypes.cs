@@ -1,0 +1,19 @@
+using System.Text.Json.Serialization;
+using ModelPack.Toolchain;
+
+namespace ModelPack.Cli;
+
+/// <summary>Source-generated contracts of the documents that commands print.</summary>
+[JsonSerializable(typeof(CompileResult))]
+[JsonSerializable(typeof(PackFileResult))]
+[JsonSerializable(typeof(InspectResult))]
+[JsonSerializable(typeof(ExplainResult))]
+[JsonSerializable(typeof(VerifyResult))]
+[JsonSerializable(typeof(RunResult))]
+[JsonSerializable(typeof(EvalResult))]
+[JsonSerializable(typeof(CompareResult))]
+[JsonSerializable(typeof(ExportResult))]
+[JsonSerializable(typeof(FormatsResult))]
+[JsonSerializable(typeof(BenchModelDocument))]
+[JsonSerializable(typeof(ErrorEnvelope))]
+internal sealed partial class JsonTypes : JsonSerializerContext;
