@@ -1,13 +1,13 @@
 using System.Globalization;
 using Microsoft.Win32.SafeHandles;
 
-namespace ModelPack.Containers;
+namespace ModelPack;
 
 /// <summary>
 /// Files that appear together or not at all: each is written under a temporary name in its final folder and flushed to disk; only
 /// <see cref="Commit"/> gives them their names. Disposing without a commit removes everything that was written, folders included.
 /// </summary>
-internal sealed class AtomicFiles : IDisposable
+public sealed class AtomicFiles : IDisposable
 {
     private readonly List<(string Temporary, string Final)> _files = [];
     private readonly List<string> _newFolders = [];
