@@ -1,0 +1,25 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace ModelPack.Runtime;
+
+/// <summary>How a model is opened. The defaults are right for most uses.</summary>
+public sealed record ModelSessionOptions
+{
+    /// <summary>Threads that work on one run; 0 lets ONNX Runtime use all physical cores.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Threads that decode weights while an artifact is opened; 0 means one per processor.</summary>
+    public int LoadThreads { get; init; }
+
+    /// <summary>
+    /// Ignore the execution plan: run the original graph with every weight expanded to its own dtype. Slower; for comparisons and for
+    /// execution providers without the planned operators. Means nothing for .onnx files.
+    /// </summary>
+    public bool ExpandAll { get; init; }
+
+    /// <summary>
+    /// Called with the options of the session before it is created: the place to append execution providers, register custom operators or set
+    /// configuration entries. The object must not be used afterwards.
+    /// </summary>
+    public Action<SessionOptions>? ConfigureSession { get; init; }
+}

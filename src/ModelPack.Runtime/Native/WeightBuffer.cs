@@ -1,0 +1,68 @@
+using System.Runtime.InteropServices;
+
+namespace ModelPack.Runtime.Native;
+
+/// <summary>
+/// Native memory for one decoded weight. It lives only until the session is created: ONNX Runtime copies or repacks every weight it is
+/// given and keeps no reference (see <see cref="OrtTable.AddExternalFilesInMemory"/>).
+/// </summary>
+internal sealed unsafe class WeightBuffer : IDisposable
+{
+    /// <summary>Cache line of every current CPU, and what ONNX Runtime uses for its own buffers.</summary>
+    private const nuint AlignmentBytes = 64;
+
+    private static long _liveBytes;
+    private void* _data;
+
+    internal WeightBuffer(long lengthBytes)
+    {
+        LengthBytes = lengthBytes;
+        _data = NativeMemory.AlignedAlloc((nuint)Math.Max(1, lengthBytes), AlignmentBytes); // Never null, also for no bytes.
+        Interlocked.Add(ref _liveBytes, lengthBytes);
+        if (lengthBytes > 0)
+        {
+            GC.AddMemoryPressure(lengthBytes);
+        }
+    }
+
+    ~WeightBuffer() => Free();
+
+    /// <summary>Bytes allocated and not yet freed in this process, for leak tests.</summary>
+    internal static long LiveBytes => Interlocked.Read(ref _liveBytes);
+
+    internal long LengthBytes { get; }
+
+    internal nint Address => (nint)_data;
+
+    /// <summary>A part of the buffer.</summary>
+    internal Span<byte> Slice(long offsetBytes, int lengthBytes)
+    {
+        if (_data == null || offsetBytes < 0 || lengthBytes < 0 || lengthBytes > LengthBytes - offsetBytes)
+        {
+            throw new ArgumentOutOfRangeException(nameof(offsetBytes));
+        }
+
+        return new Span<byte>((byte*)_data + offsetBytes, lengthBytes);
+    }
+
+    public void Dispose()
+    {
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Free()
+    {
+        void* data = _data;
+        _data = null;
+        if (data != null)
+        {
+            NativeMemory.AlignedFree(data);
+            Interlocked.Add(ref _liveBytes, -LengthBytes);
+            if (LengthBytes > 0)
+            {
+                GC.RemoveMemoryPressure(LengthBytes);
+            }
+        }
+    }
+}

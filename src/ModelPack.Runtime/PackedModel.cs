@@ -1,0 +1,119 @@
+using System.Buffers.Binary;
+using System.Collections.Immutable;
+using Microsoft.ML.OnnxRuntime;
+using ModelPack.Runtime.Graphs;
+using ModelPack.Runtime.Loading;
+using ModelPack.Runtime.Native;
+
+namespace ModelPack.Runtime;
+
+/// <summary>
+/// A compiled artifact, ready to run: its graph, with weights decoded and bound as its execution plan says. Thread-safe, see <see cref="ModelSession"/>.
+/// </summary>
+public sealed class PackedModel : ModelSession
+{
+    /// <summary>Larger graphs cannot be handed to ONNX Runtime as bytes.</summary>
+    private const int MaxGraphBytes = int.MaxValue - (1 << 16);
+
+    private PackedModel(string path, InferenceSession session, ExecutionPlan plan)
+        : base(path, session)
+    {
+        Plan = plan;
+    }
+
+    /// <summary>How the model is executed; for a model opened with <see cref="ModelSessionOptions.ExpandAll"/>, a plan without choices.</summary>
+    public ExecutionPlan Plan { get; }
+
+    /// <summary>True when the file begins like a safetensors file, which every artifact is: a header length, then a JSON object.</summary>
+    /// <exception cref="ModelPackException">MP1001 or MP1002: the file cannot be opened.</exception>
+    internal static bool IsArtifact(string path)
+    {
+        using MappedFile file = MappedFile.Open(path);
+        Span<byte> start = stackalloc byte[9];
+        if (file.LengthBytes < start.Length)
+        {
+            return false;
+        }
+
+        file.Read(0, start);
+        return start[8] == (byte)'{' && BinaryPrimitives.ReadUInt64LittleEndian(start) <= (ulong)file.LengthBytes;
+    }
+
+    internal static PackedModel Open(string path, IWeightSource source, ModelSessionOptions options)
+    {
+        try
+        {
+            return OpenCore(path, source, options);
+        }
+        catch (ModelPackException e)
+        {
+            throw e.WithPath(path);
+        }
+    }
+
+    private static PackedModel OpenCore(string path, IWeightSource source, ModelSessionOptions options)
+    {
+        string graphName = options.ExpandAll ? "graph" : "execution-graph";
+        TensorData graph = source.Blob(graphName)
+            ?? throw new ModelPackException(ErrorCodes.ArtifactWithoutGraph, "the artifact holds tensors only, no graph to execute: it was made from a checkpoint or by packing a file");
+        byte[] model = graph.ToArray(MaxGraphBytes);
+        List<WeightlessGraph.Declaration> declarations = WeightlessGraph.FindExternal(model);
+        ExecutionPlan plan = options.ExpandAll ? DensePlan(declarations) : ReadPlan(source);
+        IReadOnlyList<InitializerBinding> bindings = WeightLoader.Match(declarations, plan.Bindings);
+        ImmutableArray<LoadedWeight> weights = WeightLoader.Load(bindings, source, options.LoadThreads);
+        try
+        {
+            using SessionOptions sessionOptions = MakeSessionOptions(options);
+            return new PackedModel(path, CreateSession(path, model, weights, sessionOptions), plan);
+        }
+        finally
+        {
+            foreach (LoadedWeight weight in weights)
+            {
+                weight.Buffer.Dispose();
+            }
+        }
+    }
+
+    private static InferenceSession CreateSession(string path, byte[] model, ImmutableArray<LoadedWeight> weights, SessionOptions options)
+    {
+        var locations = new Dictionary<string, (string, long)>(StringComparer.Ordinal);
+        foreach (LoadedWeight weight in weights)
+        {
+            foreach (string initializer in weight.Initializers)
+            {
+                locations.Add(initializer, (weight.Location, weight.Buffer.LengthBytes));
+            }
+        }
+
+        byte[] relocated = WeightlessGraph.Relocate(model, locations);
+        OrtTable.AddExternalFilesInMemory(
+            options, [.. weights.Select(w => w.Location)], [.. weights.Select(w => w.Buffer.Address)], [.. weights.Select(w => (nuint)w.Buffer.LengthBytes)]);
+
+        // The bytes are an ONNX model whatever they look like: the loader must not take them for ONNX Runtime's own format.
+        options.AddSessionConfigEntry("session.load_model_format", "ONNX");
+        try
+        {
+            return new InferenceSession(relocated, options);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw new ModelPackException(ErrorCodes.SessionNotCreated, $"ONNX Runtime: {Reason(e)}", path, innerException: e);
+        }
+    }
+
+    private static ExecutionPlan ReadPlan(IWeightSource source)
+    {
+        TensorData plan = source.Blob("plan") ?? throw new ModelPackException(ErrorCodes.BadPlan, "the artifact has a graph and no execution plan");
+        return ExecutionPlanJson.Read(plan.ToArray(MaxGraphBytes));
+    }
+
+    private static ExecutionPlan DensePlan(List<WeightlessGraph.Declaration> declarations) => new(
+        "generic",
+        [.. declarations.Select(d => new InitializerBinding(d.Name, d.Name, null, ElementTypes.FromOnnx(d.OnnxType), ToShape(d)))],
+        []);
+
+    private static Shape ToShape(WeightlessGraph.Declaration declaration) => declaration.Dims.Any(d => d < 0)
+        ? throw new ModelPackException(ErrorCodes.BadPlan, "declared with a negative dimension", tensor: declaration.Name)
+        : new Shape(declaration.Dims.AsSpan());
+}
