@@ -5,6 +5,7 @@ public static class Structures
 {
     public static IReadOnlyList<IStructure> All { get; } =
     [
+        new PermutedStructure(),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such structure.</exception>

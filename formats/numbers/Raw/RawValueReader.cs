@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 
 namespace ModelPack.Numbers;
 
@@ -9,6 +10,7 @@ namespace ModelPack.Numbers;
 public sealed class RawValueReader : IRandomValueReader
 {
     private const int ChunkBytes = 256 << 10;
+    private const int SmallRowBytes = 2048;
 
     private readonly DType _dtype;
     private readonly TensorData _data;
@@ -48,20 +50,57 @@ public sealed class RawValueReader : IRandomValueReader
     {
         CheckRange(firstRow, rows, Shape.Rows, nameof(firstRow));
         CheckRange(firstColumn, columns, Shape.Columns, nameof(firstColumn));
+        destination = destination[..checked(rows * columns)];
         if (columns == Shape.Columns)
         {
-            ReadRows(firstRow, rows, destination);
-            return;
+            ReadElements(firstRow * Shape.Columns, destination);
         }
-
-        for (int r = 0; r < rows; r++)
+        else if (Shape.Columns * _bits / 8 <= Math.Max(4L * columns * _bits / 8, SmallRowBytes))
         {
-            ReadElements(((firstRow + r) * Shape.Columns) + firstColumn, destination.Slice(r * columns, columns));
+            ReadThroughRows(firstRow, rows, (int)firstColumn, columns, destination);
+        }
+        else
+        {
+            for (int r = 0; r < rows; r++)
+            {
+                ReadElements(((firstRow + r) * Shape.Columns) + firstColumn, destination.Slice(r * columns, columns));
+            }
+        }
+    }
+
+    /// <summary>Reads whole rows and keeps the columns asked for: cheaper than one small read per row.</summary>
+    private void ReadThroughRows(long firstRow, int rows, int firstColumn, int columns, Span<float> destination)
+    {
+        int rowLength = (int)Shape.Columns;
+        int strip = Math.Clamp(ChunkBytes / sizeof(float) / rowLength, 1, Math.Max(rows, 1));
+        float[] buffer = ArrayPool<float>.Shared.Rent(strip * rowLength);
+        try
+        {
+            for (int done = 0; done < rows; done += strip)
+            {
+                int count = Math.Min(strip, rows - done);
+                Span<float> values = buffer.AsSpan(0, count * rowLength);
+                ReadElements((firstRow + done) * rowLength, values);
+                for (int r = 0; r < count; r++)
+                {
+                    values.Slice((r * rowLength) + firstColumn, columns).CopyTo(destination[((done + r) * columns)..]);
+                }
+            }
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(buffer);
         }
     }
 
     private void ReadElements(long first, Span<float> destination)
     {
+        if (_dtype == DType.F32)
+        {
+            _data.Read(first * sizeof(float), MemoryMarshal.AsBytes(destination));
+            return;
+        }
+
         // A multiple of 8 elements keeps every chunk of a packed type at the same bit as the first.
         int chunk = ChunkBytes / Math.Max(_bits / 8, 1) / 8 * 8;
         int bufferBytes = (int)Math.Min(((long)Math.Min(chunk, destination.Length) * _bits / 8) + 2, int.MaxValue);
