@@ -7,5 +7,11 @@ public static class PassCatalog
 {
     public static IReadOnlyList<IPassFactory> All { get; } =
     [
+        new CanonicalizeFactory(),
+        new QuantizeFactory(),
     ];
+
+    /// <exception cref="ModelPackException">MP2005: no such pass.</exception>
+    public static IPassFactory Get(string name) => All.FirstOrDefault(f => f.Name == name)
+        ?? throw new ModelPackException(ErrorCodes.UnknownPass, $"unknown pass '{name}'{Suggestion.For(name, All.Select(f => f.Name))}");
 }

@@ -1,5 +1,3 @@
-using System.Text.Json.Nodes;
-
 namespace ModelPack.Compiler;
 
 /// <summary>Describes a registered pass and makes it from options. One per line in <c>PassCatalog</c>.</summary>
@@ -14,15 +12,8 @@ public interface IPassFactory
     /// <summary>Options with types, defaults and meaning: for help texts and the recipe schema.</summary>
     IReadOnlyList<PassOption> Options { get; }
 
-    /// <summary>Makes the pass. Unknown or ill-typed options are errors.</summary>
-    /// <exception cref="ModelPackException">MP2003 or MP2004.</exception>
-    IPass Create(JsonObject options);
+    /// <summary>Makes the pass.</summary>
+    /// <param name="options">Checked options of this pass, defaults filled in.</param>
+    /// <param name="rules">Per-tensor overrides of those options that say so; empty for passes without such options.</param>
+    IPass Create(PassOptions options, TensorRules rules);
 }
-
-/// <summary>One option of a pass.</summary>
-/// <param name="Name">Key in the recipe, snake_case.</param>
-/// <param name="Type">JSON schema type: <c>string</c>, <c>integer</c>, <c>number</c>, <c>boolean</c>, <c>array</c>.</param>
-/// <param name="Default">Default as JSON text.</param>
-/// <param name="Summary">What it does.</param>
-/// <param name="Values">Allowed values of a string option, or null.</param>
-public sealed record PassOption(string Name, string Type, string Default, string Summary, IReadOnlyList<string>? Values = null);

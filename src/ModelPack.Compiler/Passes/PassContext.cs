@@ -7,8 +7,14 @@ public sealed class PassContext
     private readonly List<Measurement> _measurements = [];
     private readonly Lock _lock = new();
 
-    /// <summary>Seed for every random choice; the same seed gives the same bytes.</summary>
+    /// <summary>The seed of the whole compilation; the same seed gives the same bytes.</summary>
     public ulong Seed { get; init; }
+
+    /// <summary>Seed for the random choices of the pass that is running: derived by the manager from <see cref="Seed"/>, the pass and its position.</summary>
+    public ulong PassSeed { get; internal set; }
+
+    /// <summary>Measures the seconds of each pass; null when nobody wants to know. Never influences results.</summary>
+    public TimeProvider? Time { get; init; }
 
     /// <summary>Worker threads a pass may use; must not influence results.</summary>
     public int Threads { get; init; } = 1;
@@ -21,6 +27,18 @@ public sealed class PassContext
 
     /// <summary>Opens an encoding for reading values, for passes that look at weights.</summary>
     public required Func<WeightEncoding, IValueReader> OpenValues { get; init; }
+
+    /// <summary>Binds a number format to a shape: gives sizes, and the verifier its check of encodings. Null: such checks are left out.</summary>
+    public Func<UnitSpec, Shape, IBoundNumberFormat>? BindFormat { get; init; }
+
+    /// <summary>Checks a structured encoding; null: left out.</summary>
+    public Action<StructuredEncoding>? ValidateStructure { get; init; }
+
+    /// <summary>
+    /// Fills in arguments of a format that depend on the values, such as <c>scale=auto</c>: gets the format and the values to encode, returns
+    /// the format to use. Null: passes take the choice that is always safe.
+    /// </summary>
+    public Func<UnitSpec, WeightEncoding, UnitSpec>? ChooseFormat { get; init; }
 
     /// <summary>Cancellation, checked at least once per tensor.</summary>
     public CancellationToken Cancellation { get; init; }

@@ -1,0 +1,183 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using ModelPack.Compiler;
+
+namespace ModelPack.Passes;
+
+/// <summary>
+/// Gives weights a blockwise integer encoding, to be computed when the artifact is written. Blocks run along the reduction axis:
+/// <code>
+/// MatMul b [K, N]                  permuted(perm=1x0) > int4(...) over b transposed, [N, K]
+/// Gemm b [N, K] (transB), Gather   int4(...) over the tensor as it is
+/// Conv w [O, I, kH, kW]            reshaped > int8(...) over [O, I*kH*kW]
+/// </code>
+/// What is left alone is reported with its reason. A recipe rule that sets the format of a tensor overrides the policies for ends and
+/// convolutions, and the check of its use: blocks then run along the last axis.
+/// </summary>
+internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPass
+{
+    private readonly ImmutableArray<string> _include = options.Texts("include");
+    private readonly ImmutableArray<string> _exclude = options.Texts("exclude");
+    private readonly ImmutableArray<string> _ops = options.Texts("ops");
+
+    public string Name => "quantize";
+
+    public Phase Requires => Phase.Canonical;
+
+    public Phase Ensures => Phase.Compressed;
+
+    public Model Run(Model model, PassContext context)
+    {
+        GraphUsage? usage = model.Kind == ModelKind.Onnx ? new GraphUsage(new GraphIndex(model.Graph)) : null;
+        ImmutableArray<Tensor> tensors = model.Graph.Initializers;
+        var plans = new Plan[tensors.Length];
+        for (int i = 0; i < tensors.Length; i++)
+        {
+            context.Cancellation.ThrowIfCancellationRequested();
+            plans[i] = MakePlan(tensors[i], usage, context);
+        }
+
+        // Looking at values (scale=auto) is the slow part; each tensor is independent.
+        var results = new Tensor[tensors.Length];
+        Parallel.For(0, tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, context.Threads), CancellationToken = context.Cancellation }, i =>
+            results[i] = plans[i].Format is UnitSpec format ? Apply(tensors[i], plans[i].Usage.Layout, format, context) : tensors[i]);
+        return Report(model, plans, results, context);
+    }
+
+    private static Model Report(Model model, Plan[] plans, Tensor[] results, PassContext context)
+    {
+        int count = 0;
+        long elements = 0;
+        for (int i = 0; i < plans.Length; i++)
+        {
+            if (plans[i].Format is not null)
+            {
+                count++;
+                elements += results[i].Shape.ElementCount;
+            }
+            else if (plans[i].Refusal is string reason)
+            {
+                context.Report(DiagnosticSeverity.Info, $"kept as {results[i].DType.Name()}: {reason}", results[i].Name);
+            }
+        }
+
+        context.Measure("tensors_quantized", count);
+        context.Measure("elements_quantized", elements);
+        return count == 0 ? model : model with { Graph = model.Graph with { Initializers = [.. results] } };
+    }
+
+    /// <summary>Decides from names, shapes and uses alone; no data is read.</summary>
+    private Plan MakePlan(Tensor tensor, GraphUsage? graphUsage, PassContext context)
+    {
+        if (tensor.DType is not (DType.F32 or DType.F16 or DType.BF16) || !Structured.IsRaw(tensor.Encoding, out DType stored))
+        {
+            return new Plan(); // Not a float weight, or compressed already: nothing to say about it.
+        }
+
+        TensorDecision decision = rules.For(tensor.Name, options);
+        bool meant = decision.Given.Contains("format");
+        WeightUsage usage = graphUsage?.Of(tensor) ?? CheckpointUsage.Of(tensor);
+        if (meant && usage.Refusal is not null && tensor.Shape.Rank >= 2)
+        {
+            usage = new WeightUsage(WeightLayout.Rows, WeightRole.Hidden, _ops.FirstOrDefault(""));
+        }
+
+        string? refusal = Refusal(tensor, decision, meant, usage);
+        if (refusal is not null)
+        {
+            return new Plan(Refusal: refusal);
+        }
+
+        string? format = meant ? decision.Options.Text("format") : FormatFor(usage.Role, decision.Options);
+        if (format is null)
+        {
+            return new Plan(Refusal: usage.Role == WeightRole.End ? "it is at an end of the network (option 'ends')" : "it is a convolution (option 'convolutions')");
+        }
+
+        PassOptions chosen = decision.Options;
+        var spec = new UnitSpec(
+            format,
+            ("block", chosen.Integer("block").ToString(CultureInfo.InvariantCulture)),
+            ("scale", chosen.Text("scale")),
+            ("search", chosen.Text("search")),
+            ("symmetric", chosen.Flag("symmetric") ? "true" : "false"));
+        double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape, context);
+        return bits < stored.BitsPerElement()
+            ? new Plan(usage, spec)
+            : new Plan(Refusal: string.Create(CultureInfo.InvariantCulture, $"rows of {Component(tensor, usage.Layout).Shape.Columns} in blocks of {chosen.Integer("block")} would take {bits:0.#} bits per value instead of {stored.BitsPerElement()}"));
+    }
+
+    private string? Refusal(Tensor tensor, TensorDecision decision, bool meant, WeightUsage usage)
+    {
+        long least = Math.Max(1, decision.Options.Integer("min_elements"));
+        return decision.Skip ? "a recipe rule says so"
+            : _exclude.Any(p => Glob.IsMatch(p, tensor.Name)) ? "option 'exclude' names it"
+            : !_include.IsEmpty && !_include.Any(p => Glob.IsMatch(p, tensor.Name)) ? "option 'include' does not name it"
+            : tensor.Shape.Rank < 2 ? "it is no matrix"
+            : tensor.Shape.ElementCount < least ? $"it has fewer than {least} elements"
+            : usage.Refusal is not null ? usage.Refusal
+            : !meant && !_ops.Contains(usage.Op) ? $"option 'ops' does not list {usage.Op}"
+            : null;
+    }
+
+    /// <summary>Null: keep.</summary>
+    private static string? FormatFor(WeightRole role, PassOptions chosen)
+    {
+        string policy = role switch
+        {
+            WeightRole.End => chosen.Text("ends"),
+            WeightRole.Convolution => chosen.Text("convolutions"),
+            _ => "same",
+        };
+        return policy switch
+        {
+            "keep" => null,
+            "same" => chosen.Text("format"),
+            string format => format,
+        };
+    }
+
+    /// <summary>The matrix to quantise, rows along the reduction axis.</summary>
+    private static WeightEncoding Component(Tensor tensor, WeightLayout layout) => layout switch
+    {
+        WeightLayout.Columns => Structured.Transpose(tensor.Encoding),
+        WeightLayout.Filters => Structured.Reshape(tensor.Encoding, new Shape(tensor.Shape[0], tensor.Shape.ElementCount / tensor.Shape[0])),
+        _ => tensor.Encoding,
+    };
+
+    private static Tensor Apply(Tensor tensor, WeightLayout layout, UnitSpec format, PassContext context)
+    {
+        WeightEncoding source = Component(tensor, layout);
+        UnitSpec chosen = format.Text("scale", "") != "auto" ? format : context.ChooseFormat?.Invoke(format, source) ?? WithScale(format, "f32");
+        UnitSpec bound = context.BindFormat?.Invoke(chosen, source.Shape).Spec ?? chosen;
+        WeightEncoding pending = DenseEncoding.Pending(bound, source);
+        return tensor with
+        {
+            Encoding = layout switch
+            {
+                WeightLayout.Columns => Structured.Transpose(pending),
+                WeightLayout.Filters => Structured.Reshape(pending, tensor.Shape),
+                _ => pending,
+            },
+        };
+    }
+
+    private static double BitsPerValue(UnitSpec spec, Shape shape, PassContext context)
+    {
+        UnitSpec concrete = spec.Text("scale", "") == "auto" ? WithScale(spec, "f32") : spec;
+        if (context.BindFormat is not null)
+        {
+            return context.BindFormat(concrete, shape).BitsPerValue;
+        }
+
+        int bits = spec.Id == "int4" ? 4 : 8;
+        int block = spec.Int("block", 32, 1, int.MaxValue);
+        double perBlock = (block * bits) + (concrete.Text("scale", "f32") == "f32" ? 32 : 16) + (spec.Flag("symmetric", true) ? 0 : bits);
+        return (shape.Columns + block - 1) / block * perBlock / shape.Columns;
+    }
+
+    private static UnitSpec WithScale(UnitSpec spec, string scale) =>
+        new(spec.Id, [.. spec.Arguments.SetItem("scale", scale).Select(a => (a.Key, a.Value))]);
+
+    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null);
+}

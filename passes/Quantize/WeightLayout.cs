@@ -1,0 +1,37 @@
+namespace ModelPack.Passes;
+
+/// <summary>Where the reduction axis of a weight lies, that is along what blocks must run.</summary>
+internal enum WeightLayout
+{
+    /// <summary>Rows of the tensor are what is summed over or looked up: [N, K].</summary>
+    Rows,
+
+    /// <summary>Columns are: [K, N].</summary>
+    Columns,
+
+    /// <summary>All axes but the first are: [O, I/groups, kH, kW].</summary>
+    Filters,
+}
+
+/// <summary>What a weight is for, as far as the choice of precision goes.</summary>
+internal enum WeightRole
+{
+    /// <summary>A linear layer inside the network.</summary>
+    Hidden,
+
+    /// <summary>A convolution inside the network.</summary>
+    Convolution,
+
+    /// <summary>An embedding table, the layer that reads the graph's input, or the layer that makes its output.</summary>
+    End,
+}
+
+/// <summary>How a tensor is used, or why that use keeps it from being quantised.</summary>
+/// <param name="Layout">Where the reduction axis lies.</param>
+/// <param name="Role">What it is for.</param>
+/// <param name="Op">Operator that reads it, one of the values of option <c>ops</c>.</param>
+/// <param name="Refusal">Null, or the reason not to quantise.</param>
+internal readonly record struct WeightUsage(WeightLayout Layout, WeightRole Role, string Op, string? Refusal = null)
+{
+    public static WeightUsage Refuse(string reason) => new(WeightLayout.Rows, WeightRole.Hidden, "", reason);
+}
