@@ -25,8 +25,8 @@ internal static class Ir
 
     public static Graph Graph(string inputs, string outputs, Node[] nodes, params Tensor[] initializers) => new()
     {
-        Inputs = [.. Names(inputs).Select(n => new ValueInfo(n, Compiler.ValueTypes.F32))],
-        Outputs = [.. Names(outputs).Select(n => new ValueInfo(n, Compiler.ValueTypes.F32))],
+        Inputs = [.. Names(inputs).Select(n => new ValueInfo(n, FloatType))],
+        Outputs = [.. Names(outputs).Select(n => new ValueInfo(n, FloatType))],
         Nodes = [.. nodes],
         Initializers = [.. initializers],
     };
@@ -48,9 +48,9 @@ internal static class Ir
         Tensor.Raw(name, DType.I64, new Shape(shape), TensorData.FromBytes(MemoryMarshal.AsBytes(values.AsSpan()).ToArray()));
 
     /// <summary>An F32 tensor of pseudo-random values in [-1, 1).</summary>
-    public static Tensor Random(string name, params long[] shape) => Random(name, 1, shape);
+    public static Tensor Random(string name, params long[] shape) => RandomOf(1, name, shape);
 
-    public static Tensor Random(string name, int seed, params long[] shape)
+    public static Tensor RandomOf(int seed, string name, params long[] shape)
     {
         float[] values = new float[new Shape(shape).ElementCount];
         var random = new Random(seed);
@@ -70,10 +70,7 @@ internal static class Ir
 
     public static string Text(this Graph graph) => string.Join("; ", graph.Nodes.Select(n => $"{n.OpType}({string.Join(',', n.Inputs)})->{string.Join(',', n.Outputs)}"));
 
-    private static ImmutableArray<string> Names(string text) => text.Length == 0 ? [] : [.. text.Split(',').Select(s => s.Trim())];
-}
+    private static ModelPack.Compiler.ValueType FloatType { get; } = new(DType.F32, default);
 
-internal static class ValueTypes
-{
-    public static ValueType F32 { get; } = new(DType.F32, default);
+    private static ImmutableArray<string> Names(string text) => text.Length == 0 ? [] : [.. text.Split(',').Select(s => s.Trim())];
 }

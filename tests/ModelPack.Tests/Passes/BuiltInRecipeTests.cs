@@ -1,6 +1,7 @@
 using ModelPack.Compiler;
 using ModelPack.Passes;
 using ModelPack.Tests.Compiler;
+using Xunit;
 
 namespace ModelPack.Tests.Passes;
 
