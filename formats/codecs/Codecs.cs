@@ -1,13 +1,75 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace ModelPack.Codecs;
 
-/// <summary>All lossless codecs by wire id. Wire ids are never reused.</summary>
+/// <summary>
+/// All lossless codecs by wire id. A wire id names one byte format forever; a changed format takes a new id.
+/// </summary>
+/// <remarks>
+/// Ids taken or reserved: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4; reserved: 5 planes-rans (float planes, register rANS), 6 planes-huffman (float planes,
+/// portable), 7 codes-rans (low-bit codes, indices, scales), 8 palette, 9 clean-floats, 10 delta (against a named base). 255 is never used.
+/// </remarks>
 public static class Codecs
 {
+    /// <summary>Every codec, by ascending wire id.</summary>
     public static IReadOnlyList<ICodec> All { get; } =
     [
+        new StoredCodec(),
+        new ConstantCodec(),
+        new PlanesZstdCodec(3),
+        new ZstdCodec(3),
+        new Lz4Codec(highCompression: false),
     ];
+
+    private static readonly ICodec?[] ByWireId = Index(All);
+
+    private static readonly PlanesZstdCodec FastPlanes = new(1);
+    private static readonly ZstdCodec FastZstd = new(1);
+    private static readonly PlanesZstdCodec MaxPlanes = new(12);
+    private static readonly ZstdCodec MaxZstd = new(17);
+    private static readonly Lz4Codec MaxLz4 = new(highCompression: true);
 
     /// <exception cref="ModelPackException">MP1021: no such codec.</exception>
     public static ICodec Get(string id) =>
         All.FirstOrDefault(c => c.Id == id) ?? throw new ModelPackException(ErrorCodes.UnknownUnit, $"unknown codec '{id}'");
+
+    /// <summary>Finds a codec by the byte found in a chunk index.</summary>
+    public static bool TryGet(byte wireId, [NotNullWhen(true)] out ICodec? codec)
+    {
+        codec = ByWireId[wireId];
+        return codec is not null;
+    }
+
+    /// <summary>
+    /// The encoders worth trying on a stream, cheapest decoder first. The packer measures them on samples and takes the smallest, an
+    /// earlier one when the difference is not worth the decoding time.
+    /// </summary>
+    /// <param name="level">How much time may be spent.</param>
+    /// <param name="elementType">What the stream's bytes are.</param>
+    public static IReadOnlyList<ICodec> Candidates(CodecLevel level, DType elementType)
+    {
+        bool planes = elementType.BitsPerElement() >= 16;
+        return (level, planes) switch
+        {
+            (CodecLevel.Fast, true) => [All[1], All[4], FastPlanes],
+            (CodecLevel.Fast, false) => [All[1], All[4], FastZstd],
+            (CodecLevel.Max, true) => [All[1], MaxLz4, MaxPlanes, MaxZstd],
+            (CodecLevel.Max, false) => [All[1], MaxLz4, MaxZstd],
+            (_, true) => [All[1], All[4], All[2], All[3]],
+            _ => [All[1], All[4], All[3]],
+        };
+    }
+
+    private static ICodec?[] Index(IReadOnlyList<ICodec> codecs)
+    {
+        var table = new ICodec?[256];
+        foreach (ICodec codec in codecs)
+        {
+            table[codec.WireId] = table[codec.WireId] is null
+                ? codec
+                : throw new InvalidOperationException($"wire id {codec.WireId} is used twice");
+        }
+
+        return table;
+    }
 }

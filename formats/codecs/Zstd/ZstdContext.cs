@@ -1,0 +1,79 @@
+using System.Runtime.ConstrainedExecution;
+using ZstdSharp.Unsafe;
+
+namespace ModelPack.Codecs;
+
+/// <summary>
+/// Zstandard contexts of one thread, made on first use and kept for its life: coding a chunk allocates nothing. Errors are return values, never exceptions.
+/// </summary>
+internal sealed unsafe class ZstdContext : CriticalFinalizerObject
+{
+    [ThreadStatic]
+    private static ZstdContext? s_current;
+
+    private ZSTD_CCtx_s* _encoder;
+    private ZSTD_DCtx_s* _decoder;
+    private int _level = int.MinValue;
+
+    ~ZstdContext()
+    {
+        Methods.ZSTD_freeCCtx(_encoder);
+        Methods.ZSTD_freeDCtx(_decoder);
+    }
+
+    /// <summary>The calling thread's contexts.</summary>
+    public static ZstdContext Current => s_current ??= new ZstdContext();
+
+    /// <summary>Writes one frame (content size, no checksum); false when it does not fit.</summary>
+    public bool TryEncode(ReadOnlySpan<byte> raw, int level, Span<byte> destination, out int written)
+    {
+        written = 0;
+        if (_encoder == null)
+        {
+            _encoder = Methods.ZSTD_createCCtx();
+            if (_encoder == null)
+            {
+                throw new InsufficientMemoryException("no memory for a Zstandard encoder");
+            }
+        }
+
+        if (_level != level)
+        {
+            Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_compressionLevel, level);
+            _level = level;
+        }
+
+        fixed (byte* source = raw)
+        fixed (byte* target = destination)
+        {
+            nuint n = Methods.ZSTD_compress2(_encoder, target, (nuint)destination.Length, source, (nuint)raw.Length);
+            if (Methods.ZSTD_isError(n))
+            {
+                return false;
+            }
+
+            written = (int)n;
+            return true;
+        }
+    }
+
+    /// <summary>Reads one or more frames that together give exactly <paramref name="raw"/>.</summary>
+    public bool TryDecode(ReadOnlySpan<byte> encoded, Span<byte> raw)
+    {
+        if (_decoder == null)
+        {
+            _decoder = Methods.ZSTD_createDCtx();
+            if (_decoder == null)
+            {
+                throw new InsufficientMemoryException("no memory for a Zstandard decoder");
+            }
+        }
+
+        fixed (byte* source = encoded)
+        fixed (byte* target = raw)
+        {
+            nuint n = Methods.ZSTD_decompressDCtx(_decoder, target, (nuint)raw.Length, source, (nuint)encoded.Length);
+            return !Methods.ZSTD_isError(n) && n == (nuint)raw.Length;
+        }
+    }
+}

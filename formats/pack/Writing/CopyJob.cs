@@ -1,0 +1,37 @@
+using ModelPack.Codecs;
+
+namespace ModelPack.Pack;
+
+/// <summary>Stores bytes as they come: raw tensors, streams that are encoded already, blobs.</summary>
+internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source, CodecLevel level) : EncodeJob(owner, [stream], level)
+{
+    public override long TileCount => Streams[0].ChunkCount;
+
+    public override long ScratchBytes => 0;
+
+    public override void Produce(long tile, ReadOnlySpan<Memory<byte>> raw, BufferPool pool, ref ErrorSums errors) =>
+        source.Read(tile * Streams[0].ChunkBytes, raw[0].Span);
+
+    protected override List<byte[]>[] Sample()
+    {
+        const int whole = CodecChooser.SampleBytes * CodecChooser.SampleCount;
+        long length = source.LengthBytes;
+        var pieces = new List<byte[]>();
+        if (length <= whole)
+        {
+            pieces.Add(source.ToArray(whole));
+            return [pieces];
+        }
+
+        for (int i = 0; i < CodecChooser.SampleCount; i++)
+        {
+            // Aligned to 64 bytes so that elements stay whole.
+            long at = (length - CodecChooser.SampleBytes) / (CodecChooser.SampleCount - 1) * i & -64L;
+            byte[] piece = new byte[CodecChooser.SampleBytes];
+            source.Read(at, piece);
+            pieces.Add(piece);
+        }
+
+        return [pieces];
+    }
+}
