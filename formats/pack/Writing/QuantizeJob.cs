@@ -13,7 +13,7 @@ internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumb
     private readonly long _rows = format.Shape.Rows;
     private readonly long _columns = format.Shape.Columns;
 
-    public override long TileCount => format.Shape.ElementCount == 0 ? 0 : ((_rows - 1) / rowsPerTile) + 1;
+    public override long TileCount => Streams.Max(s => s.ChunkCount);
 
     public override long ScratchBytes => 2 * RowsPerStep * _columns * sizeof(float);
 

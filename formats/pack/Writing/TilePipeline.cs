@@ -1,6 +1,5 @@
 using System.IO.Hashing;
 using System.Runtime.ExceptionServices;
-using ModelPack.Codecs;
 
 namespace ModelPack.Pack;
 
@@ -126,6 +125,10 @@ internal sealed class TilePipeline
             try
             {
                 Encode(job, result, _pool);
+            }
+            catch (ModelPackException e) when (e.Tensor is null)
+            {
+                result.Failure = ExceptionDispatchInfo.Capture(new ModelPackException(e.Code, e.Message, e.Path, job.Owner, innerException: e));
             }
 #pragma warning disable CA1031 // Every failure travels to the writing thread, which throws the earliest one.
             catch (Exception e)

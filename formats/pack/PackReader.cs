@@ -1,0 +1,179 @@
+using System.Buffers;
+using System.Collections.Immutable;
+using System.IO.Hashing;
+
+namespace ModelPack.Pack;
+
+/// <summary>
+/// An opened artifact. Opening reads and verifies what describes the data, not the data; streams are decoded and verified when they are read. Thread-safe.
+/// </summary>
+public sealed class PackReader : IDisposable
+{
+    private const long CacheBytes = 16 << 20;
+
+    private readonly Artifact _artifact;
+    private readonly ChunkCache _cache = new(CacheBytes);
+    private readonly int[] _verified;
+    private readonly ImmutableArray<PackStream> _streams;
+    private readonly Dictionary<string, PackTensor> _byName;
+
+    private PackReader(MappedFile file)
+    {
+        File = file;
+        _artifact = Artifact.Load(file);
+        var manifest = new ManifestReader(this, _artifact, file.Path);
+        manifest.Read();
+        _streams = manifest.Streams;
+        Tensors = manifest.Tensors;
+        Blobs = manifest.Blobs;
+        Metadata = manifest.Metadata;
+        _byName = Tensors.ToDictionary(t => t.Name, StringComparer.Ordinal);
+        _verified = new int[((_artifact.Index.Length / PackLayout.ChunkRecordBytes) / 32) + 1];
+    }
+
+    /// <summary>The artifact's file.</summary>
+    public MappedFile File { get; }
+
+    /// <summary>Text properties given when it was written.</summary>
+    public ImmutableSortedDictionary<string, string> Metadata { get; }
+
+    /// <summary>All tensors, in stored order.</summary>
+    public ImmutableArray<PackTensor> Tensors { get; }
+
+    /// <summary>All blobs by name.</summary>
+    public ImmutableSortedDictionary<string, TensorData> Blobs { get; }
+
+    /// <summary>All stored streams in file order, those of blobs included.</summary>
+    public ImmutableArray<PackStream> Streams => _streams;
+
+    /// <summary>Opens an artifact. No tensor data is read.</summary>
+    /// <exception cref="ModelPackException">
+    /// MP1001, MP1002 no such or unreadable file; MP1301 not an artifact; MP1302 a newer version; MP1303-MP1307 damaged; MP1308 a tensor does not fit its streams;
+    /// MP1021, MP1022 an unknown number format or structure.
+    /// </exception>
+    public static PackReader Open(string path)
+    {
+        MappedFile file = MappedFile.Open(path);
+        try
+        {
+            return new PackReader(file);
+        }
+        catch (ModelPackException e)
+        {
+            file.Dispose();
+            throw e.Path is null ? e.WithPath(path) : e;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>True when the file ends like an artifact; says nothing about damage.</summary>
+    /// <exception cref="ModelPackException">MP1001, MP1002.</exception>
+    public static bool IsArtifact(string path)
+    {
+        using MappedFile file = MappedFile.Open(path);
+        if (file.LengthBytes < PackLayout.RootBytes)
+        {
+            return false;
+        }
+
+        Span<byte> root = stackalloc byte[PackLayout.RootBytes];
+        file.Read(file.LengthBytes - PackLayout.RootBytes, root);
+        return RootRecord.HasMagic(root);
+    }
+
+    /// <summary>The tensor of this name, or null.</summary>
+    public PackTensor? Find(string name) => _byName.GetValueOrDefault(name);
+
+    public void Dispose() => File.Dispose();
+
+    internal ChunkRecord Record(PackStream stream, long chunk) => _artifact.Chunk(stream.FirstChunk + chunk, File.Path);
+
+    /// <summary>Decodes one chunk into exactly its length, checking both hashes.</summary>
+    /// <exception cref="ModelPackException">MP1309, MP1310.</exception>
+    internal void DecodeChunk(PackStream stream, long chunk, Span<byte> raw)
+    {
+        ChunkRecord record = Record(stream, chunk);
+        if (record.Codec == 0)
+        {
+            File.Read(record.OffsetBytes, raw);
+            CheckHash(stream, chunk, record, raw, record.StoredHash);
+            return;
+        }
+
+        if (!ModelPack.Codecs.Codecs.TryGet(record.Codec, out ICodec? codec))
+        {
+            throw new ModelPackException(ErrorCodes.ArtifactCodec, $"chunk {chunk} of '{stream.Name}' uses codec {record.Codec}, which this version does not have", File.Path);
+        }
+
+        byte[] stored = ArrayPool<byte>.Shared.Rent(record.StoredBytes);
+        try
+        {
+            Span<byte> bytes = stored.AsSpan(0, record.StoredBytes);
+            File.Read(record.OffsetBytes, bytes);
+            CheckHash(stream, chunk, record, bytes, record.StoredHash);
+            if (!codec.TryDecode(bytes, stream.ElementType, raw))
+            {
+                throw Damaged(stream, chunk, record, $"{codec.Id} cannot decode it");
+            }
+
+            CheckHash(stream, chunk, record, raw, record.RawHash);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(stored);
+        }
+    }
+
+    /// <summary>Copies part of a chunk. Coded chunks come from a small cache; stored ones are verified once as a whole, then read where needed.</summary>
+    internal void ReadPart(PackStream stream, long chunk, int offset, Span<byte> destination)
+    {
+        long number = stream.FirstChunk + chunk;
+        ChunkRecord record = Record(stream, chunk);
+        if (record.Codec == 0 && IsVerified(number))
+        {
+            File.Read(record.OffsetBytes + offset, destination);
+            return;
+        }
+
+        if (!_cache.TryGet(number, out byte[] bytes))
+        {
+            bytes = GC.AllocateUninitializedArray<byte>(record.RawBytes);
+            DecodeChunk(stream, chunk, bytes);
+            _cache.Add(number, bytes);
+            MarkVerified(number);
+        }
+
+        bytes.AsSpan(offset, destination.Length).CopyTo(destination);
+    }
+
+    /// <summary>Checks a stored chunk in the mapping, once.</summary>
+    internal void VerifyMapped(PackStream stream, long chunk)
+    {
+        long number = stream.FirstChunk + chunk;
+        if (!IsVerified(number))
+        {
+            ChunkRecord record = Record(stream, chunk);
+            CheckHash(stream, chunk, record, File.Span(record.OffsetBytes, record.StoredBytes), record.StoredHash);
+            MarkVerified(number);
+        }
+    }
+
+    private bool IsVerified(long number) => (Volatile.Read(ref _verified[number / 32]) & (1 << (int)(number % 32))) != 0;
+
+    private void MarkVerified(long number) => Interlocked.Or(ref _verified[number / 32], 1 << (int)(number % 32));
+
+    private void CheckHash(PackStream stream, long chunk, ChunkRecord record, ReadOnlySpan<byte> bytes, ulong expected)
+    {
+        if (XxHash3.HashToUInt64(bytes) != expected)
+        {
+            throw Damaged(stream, chunk, record, "its checksum does not match");
+        }
+    }
+
+    private ModelPackException Damaged(PackStream stream, long chunk, ChunkRecord record, string why) =>
+        new(ErrorCodes.ArtifactChunk, $"chunk {chunk} of '{stream.Name}' is damaged: {why}", File.Path, offsetBytes: record.OffsetBytes);
+}
