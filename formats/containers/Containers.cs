@@ -1,4 +1,5 @@
 using ModelPack.Compiler;
+using ModelPack.Containers.Onnx;
 using ModelPack.Containers.Safetensors;
 
 namespace ModelPack.Containers;
@@ -8,6 +9,7 @@ public static class Containers
 {
     public static IReadOnlyList<IContainer> All { get; } =
     [
+        new OnnxContainer(),
         new SafetensorsContainer(),
     ];
 
