@@ -1,4 +1,5 @@
 using ModelPack.Compiler;
+using ModelPack.Containers.Checkpoint;
 using ModelPack.Containers.Onnx;
 using ModelPack.Containers.Safetensors;
 
@@ -9,8 +10,9 @@ public static class Containers
 {
     public static IReadOnlyList<IContainer> All { get; } =
     [
+        new CheckpointContainer(),
+        new SafetensorsContainer(), // before ONNX: its first bytes say more than protobuf's, and a header length may look like an IR version
         new OnnxContainer(),
-        new SafetensorsContainer(),
     ];
 
     /// <summary>Finds the container that recognises a file or folder.</summary>

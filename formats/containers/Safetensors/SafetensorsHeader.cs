@@ -59,39 +59,27 @@ internal sealed record SafetensorsHeader(
         }
     }
 
-    /// <summary>
-    /// The header's bytes go to native memory: a large header leaves no trace on the managed heap, and unlike a mapped view it stays
-    /// readable when someone truncates the file meanwhile.
-    /// </summary>
-    private static unsafe SafetensorsHeader ReadJson(MappedFile file, int length, CancellationToken cancellation)
+    private static SafetensorsHeader ReadJson(MappedFile file, int length, CancellationToken cancellation)
     {
-        void* buffer = NativeMemory.Alloc((nuint)Math.Max(1, length));
-        try
+        using NativeBuffer buffer = NativeBuffer.Read(file, LengthFieldBytes, length);
+        ReadOnlySpan<byte> json = buffer.Span;
+        if (json.IsEmpty || json[0] != (byte)'{')
         {
-            var json = new Span<byte>(buffer, length);
-            file.Read(LengthFieldBytes, json);
-            if (json.IsEmpty || json[0] != (byte)'{')
-            {
-                throw new ModelPackException(
-                    ErrorCodes.SafetensorsHeaderStart, json.IsEmpty ? "the header is empty" : $"the header starts with byte 0x{json[0]:x2}, not with '{{'", offsetBytes: LengthFieldBytes);
-            }
-
-            if (!Utf8.IsValid(json))
-            {
-                throw new ModelPackException(ErrorCodes.SafetensorsHeaderNotUtf8, "the header is not valid UTF-8", offsetBytes: LengthFieldBytes);
-            }
-
-            var parser = new SafetensorsHeaderParser(json, cancellation);
-            parser.Parse();
-            long dataStart = LengthFieldBytes + (long)length;
-            SafetensorsTensor[] tensors = [.. parser.Tensors];
-            CheckTiling(tensors, dataStart, file.LengthBytes - dataStart);
-            return new SafetensorsHeader(dataStart, ImmutableCollectionsMarshal.AsImmutableArray(tensors), parser.Metadata);
+            throw new ModelPackException(
+                ErrorCodes.SafetensorsHeaderStart, json.IsEmpty ? "the header is empty" : $"the header starts with byte 0x{json[0]:x2}, not with '{{'", offsetBytes: LengthFieldBytes);
         }
-        finally
+
+        if (!Utf8.IsValid(json))
         {
-            NativeMemory.Free(buffer);
+            throw new ModelPackException(ErrorCodes.SafetensorsHeaderNotUtf8, "the header is not valid UTF-8", offsetBytes: LengthFieldBytes);
         }
+
+        var parser = new SafetensorsHeaderParser(json, cancellation);
+        parser.Parse();
+        long dataStart = LengthFieldBytes + (long)length;
+        SafetensorsTensor[] tensors = [.. parser.Tensors];
+        CheckTiling(tensors, dataStart, file.LengthBytes - dataStart);
+        return new SafetensorsHeader(dataStart, ImmutableCollectionsMarshal.AsImmutableArray(tensors), parser.Metadata);
     }
 
     /// <summary>Sorts into file order and checks that the tensors cover the data buffer without gap and without overlap.</summary>

@@ -116,6 +116,11 @@ internal ref struct SafetensorsHeaderParser(ReadOnlySpan<byte> json, Cancellatio
         long end = -1;
         while (Read() == JsonTokenType.PropertyName)
         {
+            if (_reader.ValueIsEscaped)
+            {
+                Text(); // the comparisons below throw for escapes that are no text
+            }
+
             if (_reader.ValueTextEquals("dtype"u8))
             {
                 Once(dtype == DType.Undefined, "dtype");

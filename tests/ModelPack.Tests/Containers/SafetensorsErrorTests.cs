@@ -289,6 +289,9 @@ public sealed class SafetensorsErrorTests
     [Theory]
     [InlineData("""{"\ud800":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""")]
     [InlineData("""{"__metadata__":{"a":"\udc00x"}}""")]
+    [InlineData("""{"__metadata__":{"\ud800":"x"}}""")]
+    [InlineData("""{"x":{"\ud800":"F32","shape":[2],"data_offsets":[0,8]}}""")]
+    [InlineData("""{"x":{"dtype":"\ud800","shape":[2],"data_offsets":[0,8]}}""")]
     public void SafetensorsBadText_half_a_surrogate_pair(string header) => Rejects(ErrorCodes.SafetensorsBadText, header, 8);
 
     [Theory]
