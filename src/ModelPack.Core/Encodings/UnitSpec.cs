@@ -65,6 +65,10 @@ public sealed record UnitSpec
         return new UnitSpec(id, [.. arguments]);
     }
 
+    /// <summary>The same unit with one argument added or replaced.</summary>
+    public UnitSpec With(string key, string value) =>
+        new(Id, [.. Arguments.Where(a => a.Key != key).Select(a => (a.Key, a.Value)), (key, value)]);
+
     /// <summary>The value of <paramref name="key"/>, or <paramref name="fallback"/> when absent.</summary>
     public string Text(string key, string fallback) => Arguments.TryGetValue(key, out string? value) ? value : fallback;
 

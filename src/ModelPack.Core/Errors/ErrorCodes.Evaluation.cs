@@ -1,0 +1,10 @@
+namespace ModelPack;
+
+public static partial class ErrorCodes
+{
+    // MP5020-5029: evaluation.
+    public static readonly ErrorCode NotALanguageModel = new(5020, "the model does not map token ids to logits");
+    public static readonly ErrorCode TooFewTokens = new(5021, "the token file is shorter than one window, or has ids outside the vocabulary");
+    public static readonly ErrorCode BadSample = new(5022, "evaluation data does not fit the model's inputs");
+    public static readonly ErrorCode OutputsDiffer = new(5023, "two models do not have the same outputs");
+}

@@ -1,0 +1,76 @@
+using System.Diagnostics;
+
+namespace ModelPack.Runtime.Evaluation;
+
+/// <summary>Times of one model.</summary>
+/// <param name="Path">The file.</param>
+/// <param name="LoadSeconds">Opening it, weights decoded, session ready.</param>
+/// <param name="FirstRunSeconds">The first run.</param>
+/// <param name="RunSeconds">Every later run, in order.</param>
+/// <param name="RssBytes">Resident memory added by opening and the first run.</param>
+public sealed record ModelTimes(string Path, double LoadSeconds, double FirstRunSeconds, IReadOnlyList<double> RunSeconds, long RssBytes)
+{
+    /// <summary>The run time that <paramref name="share"/> of the runs do not exceed, in seconds.</summary>
+    public double Percentile(double share)
+    {
+        double[] sorted = [.. RunSeconds.Order()];
+        return sorted[Math.Clamp((int)Math.Ceiling(share * sorted.Length) - 1, 0, sorted.Length - 1)];
+    }
+}
+
+/// <summary>Measures models, two of them turn by turn in the same process so that noise of the machine meets both alike.</summary>
+public static class ModelBenchmark
+{
+    private const int MinRuns = 20;
+    private const int MaxRuns = 500;
+    private static readonly TimeSpan TimePerModel = TimeSpan.FromSeconds(3);
+
+    /// <param name="paths">One or two models with the same inputs.</param>
+    /// <param name="options">How to open them.</param>
+    /// <param name="inputs">Inputs of a run, made for the first model; null for seeded noise with free dimensions of 1.</param>
+    /// <param name="cancellation">Checked before every run.</param>
+    public static IReadOnlyList<ModelTimes> Measure(
+        IReadOnlyList<string> paths, ModelSessionOptions options, Func<ModelSession, IReadOnlyList<NamedTensor>>? inputs = null, CancellationToken cancellation = default)
+    {
+        var sessions = new List<ModelSession>();
+        try
+        {
+            var starts = new List<(double Load, double First, long Rss)>();
+            IReadOnlyList<NamedTensor>? sample = null;
+            foreach (string path in paths)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                long rss = Environment.WorkingSet;
+                long start = Stopwatch.GetTimestamp();
+                ModelSession session = ModelSession.Open(path, options);
+                double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                sessions.Add(session);
+                sample ??= inputs?.Invoke(session) ?? [.. session.Inputs.Select((input, i) => SampleInputs.Random(input, (ulong)i))];
+                starts.Add((load, Time(session, sample), Environment.WorkingSet - rss));
+            }
+
+            List<double>[] times = [.. sessions.Select(_ => new List<double>())];
+            while (times[0].Count < MinRuns || (times[0].Count < MaxRuns && times.Min(t => t.Sum()) < TimePerModel.TotalSeconds))
+            {
+                cancellation.ThrowIfCancellationRequested();
+                for (int i = 0; i < sessions.Count; i++)
+                {
+                    times[i].Add(Time(sessions[i], sample!));
+                }
+            }
+
+            return [.. starts.Select((s, i) => new ModelTimes(paths[i], s.Load, s.First, times[i], s.Rss))];
+        }
+        finally
+        {
+            sessions.ForEach(s => s.Dispose());
+        }
+    }
+
+    private static double Time(ModelSession session, IReadOnlyList<NamedTensor> inputs)
+    {
+        long start = Stopwatch.GetTimestamp();
+        session.Run(inputs);
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+}
