@@ -7,7 +7,7 @@ namespace ModelPack.Pack;
 /// <summary>
 /// An opened artifact. Opening reads and verifies what describes the data, not the data; streams are decoded and verified when they are read. Thread-safe.
 /// </summary>
-public sealed class PackReader : IDisposable
+public sealed partial class PackReader : IDisposable
 {
     private const long CacheBytes = 16 << 20;
 
@@ -38,13 +38,16 @@ public sealed class PackReader : IDisposable
     public ImmutableSortedDictionary<string, string> Metadata { get; }
 
     /// <summary>All tensors, in stored order.</summary>
-    public ImmutableArray<PackTensor> Tensors { get; }
+    public IReadOnlyList<PackTensor> Tensors { get; }
 
     /// <summary>All blobs by name.</summary>
     public ImmutableSortedDictionary<string, TensorData> Blobs { get; }
 
     /// <summary>All stored streams in file order, those of blobs included.</summary>
-    public ImmutableArray<PackStream> Streams => _streams;
+    public IReadOnlyList<PackStream> Streams => _streams;
+
+    /// <summary>Length of the artifact.</summary>
+    public long LengthBytes => File.LengthBytes;
 
     /// <summary>Opens an artifact. No tensor data is read.</summary>
     /// <exception cref="ModelPackException">

@@ -19,9 +19,10 @@ public static class PackWriter
         options.Cancellation.ThrowIfCancellationRequested();
         var plan = new WritePlan(content, options.Level);
 
-        // An eighth for streams that wait for an earlier one; of the rest a fifth as slack, because pooled buffers may be up to a quarter larger than asked.
+        // An eighth for streams that wait for an earlier one, an eighth for what value readers keep; of the rest a fifth as slack, because pooled
+        // buffers may be up to a quarter larger than asked.
         long spillBytes = options.MaxMemoryBytes / 8;
-        long poolBytes = options.MaxMemoryBytes - spillBytes;
+        long poolBytes = options.MaxMemoryBytes - (2 * spillBytes);
         long admitBytes = poolBytes / 5 * 4;
         foreach (EncodeJob job in plan.Jobs)
         {

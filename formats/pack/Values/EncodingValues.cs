@@ -17,7 +17,6 @@ public static class EncodingValues
                 CheckShape(pending, source);
                 return new PendingValueReader(NumberFormats.Bind(pending.Format, pending.Shape), pending.Shape, Open(source));
             case DenseEncoding dense when RawEncodings.TryGet(dense, out DType dtype, out TensorData data):
-                RawEncodings.CheckLength(dtype, dense.Shape, data.LengthBytes);
                 return new RawValueReader(dtype, dense.Shape, data);
             case DenseEncoding dense:
                 return new DenseValueReader(StreamChecks.Bind(dense), dense);

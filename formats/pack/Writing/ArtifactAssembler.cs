@@ -177,6 +177,7 @@ internal sealed class ArtifactAssembler : IDisposable
         }
 
         Dispose();
+        job.Release();
     }
 
     private void Begin(EncodeJob job, int s)

@@ -36,6 +36,11 @@ internal abstract class EncodeJob
     /// <summary>Fills the raw bytes of tile <paramref name="tile"/>: one buffer per stream, each exactly as long as its chunk.</summary>
     public abstract void Produce(long tile, ReadOnlySpan<Memory<byte>> raw, BufferPool pool, ref ErrorSums errors);
 
+    /// <summary>Called when the last tile is written: lets go of what was opened.</summary>
+    public virtual void Release()
+    {
+    }
+
     /// <summary>A few short pieces of every stream, evenly spaced, the same on every run.</summary>
     protected abstract List<byte[]>[] Sample();
 

@@ -36,16 +36,12 @@ internal sealed class OutputFile : IDisposable
         }
     }
 
-    /// <summary>Highest position written so far.</summary>
-    public long LengthBytes { get; private set; }
-
     /// <exception cref="ModelPackException">MP4002.</exception>
     public void Write(long offsetBytes, ReadOnlySpan<byte> bytes)
     {
         try
         {
             RandomAccess.Write(_handle, bytes, offsetBytes);
-            LengthBytes = Math.Max(LengthBytes, offsetBytes + bytes.Length);
         }
         catch (Exception e) when (IsFileProblem(e))
         {

@@ -4,12 +4,14 @@ using ModelPack.Codecs;
 namespace ModelPack.Pack;
 
 /// <summary>Pulls the values of a pending encoding through its number format, whole rows at a time, and measures what that costs in accuracy.</summary>
-internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumberFormat format, IValueReader source, long rowsPerTile, CodecLevel level)
+internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumberFormat format, Func<IValueReader> openSource, long rowsPerTile, CodecLevel level)
     : EncodeJob(owner, streams, level)
 {
     /// <summary>Values worked on at once: large enough to read column panels well, small enough for the cache.</summary>
     private const int ValuesPerStep = 256 << 10;
 
+    private readonly Lock _lock = new();
+    private IValueReader? _source;
     private readonly long _rows = format.Shape.Rows;
     private readonly long _columns = format.Shape.Columns;
 
@@ -21,6 +23,7 @@ internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumb
 
     public override void Produce(long tile, ReadOnlySpan<Memory<byte>> raw, BufferPool pool, ref ErrorSums errors)
     {
+        IValueReader source = Source();
         long first = tile * rowsPerTile;
         int rows = (int)Math.Min(rowsPerTile, _rows - first);
         int step = (int)RowsPerStep;
@@ -55,8 +58,11 @@ internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumb
         }
     }
 
+    public override void Release() => _source = null;
+
     protected override List<byte[]>[] Sample()
     {
+        IValueReader source = Source();
         var samples = new List<byte[]>[Streams.Length];
         long widest = 1;
         for (int s = 0; s < samples.Length; s++)
@@ -85,6 +91,15 @@ internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumb
         }
 
         return samples;
+    }
+
+    /// <summary>The reader, opened when first needed and dropped with the job: readers may keep megabytes of what they read.</summary>
+    private IValueReader Source()
+    {
+        lock (_lock)
+        {
+            return _source ??= openSource();
+        }
     }
 
     private Span<float> Floats(NativeBuffer buffer, int rows) =>

@@ -1,0 +1,125 @@
+using System.Buffers;
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text.Json;
+
+namespace ModelPack.Pack;
+
+/// <summary>
+/// Packs files so that they come back byte for byte: tensors coded by dtype and shared where equal, everything between them as one stream per file, and a table
+/// of what goes where with the SHA-256 of every file.
+/// </summary>
+public static class FilePacker
+{
+    /// <summary>Name of the blob that holds the table.</summary>
+    public const string TableBlob = "files";
+
+    private const string FramingPrefix = "framing:";
+    private const int PieceBytes = 1 << 20;
+
+    /// <summary>Writes an artifact that holds <paramref name="files"/>; the first is the main one.</summary>
+    /// <param name="outputPath">The artifact.</param>
+    /// <param name="files">At least one file.</param>
+    /// <param name="options">How to write.</param>
+    /// <param name="folder">True when the files are a folder: they are restored into a folder instead of around a main file.</param>
+    /// <exception cref="ModelPackException">MP4006 a path or range that is not valid; otherwise as <see cref="PackWriter"/>.</exception>
+    public static PackResult Write(string outputPath, IReadOnlyList<PackedFileSource> files, PackOptions options, bool folder = false)
+    {
+        var tensors = ImmutableArray.CreateBuilder<PackTensorContent>();
+        var blobs = ImmutableArray.CreateBuilder<KeyValuePair<string, TensorData>>();
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        var paths = new HashSet<string>(StringComparer.Ordinal);
+        var table = new ArrayBufferWriter<byte>();
+        using var json = new Utf8JsonWriter(table, HeaderJson.WriterOptions);
+        json.WriteStartObject();
+        json.WriteNumber("version", 1);
+        json.WriteBoolean("folder", folder);
+        json.WriteStartArray("files");
+        foreach (PackedFileSource file in files)
+        {
+            Check(file, paths);
+            json.WriteStartObject();
+            json.WriteString("path", file.RelativePath);
+            json.WriteNumber("bytes", file.File.LengthBytes);
+            json.WriteString("sha256", Hash(file.File, options.Cancellation));
+            json.WriteString("framing", FramingPrefix + file.RelativePath);
+            json.WriteStartArray("tensors");
+            foreach (PackedFileRange range in file.Ranges)
+            {
+                json.WriteStartArray();
+                json.WriteNumberValue(tensors.Count);
+                json.WriteNumberValue(range.OffsetBytes);
+                json.WriteEndArray();
+                tensors.Add(Tensor(file, range, names));
+            }
+
+            json.WriteEndArray();
+            json.WriteEndObject();
+            blobs.Add(KeyValuePair.Create<string, TensorData>(FramingPrefix + file.RelativePath, new FramingData(file)));
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+        json.Flush();
+        blobs.Add(KeyValuePair.Create(TableBlob, TensorData.FromBytes(table.WrittenMemory)));
+        PackContent content = PackContent.Empty with
+        {
+            Tensors = tensors.DrainToImmutable(),
+            Blobs = blobs.DrainToImmutable(),
+            Metadata = PackContent.Empty.Metadata.Add("kind", "files"),
+        };
+        return PackWriter.Write(outputPath, content, options);
+    }
+
+    private static void Check(PackedFileSource file, HashSet<string> paths)
+    {
+        if (!RestorePaths.IsSafe(file.RelativePath) || !paths.Add(file.RelativePath))
+        {
+            throw new ModelPackException(ErrorCodes.PackFileMap, $"'{file.RelativePath}' is not a relative path inside a folder, or is there twice", file.File.Path);
+        }
+
+        long end = 0;
+        foreach (PackedFileRange range in file.Ranges)
+        {
+            if (range.OffsetBytes < end || range.LengthBytes <= 0 || range.LengthBytes > file.File.LengthBytes - range.OffsetBytes)
+            {
+                throw new ModelPackException(
+                    ErrorCodes.PackFileMap, $"{range.LengthBytes} bytes overlap another tensor or leave the file", file.File.Path, range.Name, range.OffsetBytes);
+            }
+
+            end = range.OffsetBytes + range.LengthBytes;
+        }
+    }
+
+    private static PackTensorContent Tensor(PackedFileSource file, PackedFileRange range, HashSet<string> names)
+    {
+        string name = range.Name;
+        for (int i = 2; !names.Add(name); i++)
+        {
+            name = string.Create(CultureInfo.InvariantCulture, $"{range.Name}~{i}");
+        }
+
+        // A range that is not what its dtype and shape say is stored as bytes: packing must not depend on the container being right.
+        bool fits = range.Shape.TryElementCount(out long count) && range.DType.TryStorageBytes(count, out long bytes) && bytes == range.LengthBytes;
+        DType dtype = fits ? range.DType : DType.U8;
+        Shape shape = fits ? range.Shape : new Shape(range.LengthBytes);
+        return new PackTensorContent(name, dtype, shape, DenseEncoding.Raw(dtype, shape, file.File.Region(range.OffsetBytes, range.LengthBytes)));
+    }
+
+    private static string Hash(MappedFile file, CancellationToken cancellation)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        byte[] piece = ArrayPool<byte>.Shared.Rent(PieceBytes);
+        for (long at = 0; at < file.LengthBytes; at += PieceBytes)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Span<byte> bytes = piece.AsSpan(0, (int)Math.Min(PieceBytes, file.LengthBytes - at));
+            file.Read(at, bytes);
+            hash.AppendData(bytes);
+        }
+
+        ArrayPool<byte>.Shared.Return(piece);
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+}

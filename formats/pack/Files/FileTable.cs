@@ -1,0 +1,87 @@
+using System.Collections.Immutable;
+using System.Text.Json;
+
+namespace ModelPack.Pack;
+
+/// <summary>The table of an artifact that holds files, checked against what is stored.</summary>
+internal sealed record FileTable(bool Folder, ImmutableArray<FileTable.Entry> Files)
+{
+    private const int LimitBytes = 256 << 20;
+
+    /// <summary>One file.</summary>
+    /// <param name="Path">Relative path.</param>
+    /// <param name="LengthBytes">Length.</param>
+    /// <param name="Sha256">Hash in lower-case hexadecimal.</param>
+    /// <param name="Framing">Bytes between the tensors.</param>
+    /// <param name="Tensors">Streams and where they go, ascending.</param>
+    internal sealed record Entry(string Path, long LengthBytes, string Sha256, TensorData Framing, ImmutableArray<(PackStream Stream, long OffsetBytes)> Tensors);
+
+    /// <exception cref="ModelPackException">MP1312 no packed files, MP1313 the table is damaged, MP1309 its stream is.</exception>
+    public static FileTable Read(PackReader reader)
+    {
+        if (!reader.Blobs.TryGetValue(FilePacker.TableBlob, out TensorData? blob) || reader.Metadata.GetValueOrDefault("kind") != "files")
+        {
+            throw new ModelPackException(ErrorCodes.ArtifactNotFiles, "does not hold packed files", reader.File.Path);
+        }
+
+        try
+        {
+            if (blob.LengthBytes > LimitBytes)
+            {
+                throw new FormatException("it is too long");
+            }
+
+            using JsonDocument json = JsonDocument.Parse(blob.ToArray(LimitBytes), new JsonDocumentOptions { MaxDepth = 16, AllowDuplicateProperties = false });
+            JsonElement root = json.RootElement;
+            if (root.GetProperty("version"u8).GetInt32() != 1)
+            {
+                throw new FormatException("its version is not 1");
+            }
+
+            var paths = new HashSet<string>(StringComparer.Ordinal);
+            ImmutableArray<Entry> files = [.. root.GetProperty("files"u8).EnumerateArray().Select(f => ReadEntry(f, reader, paths))];
+            return files.IsEmpty ? throw new FormatException("it has no file") : new FileTable(root.GetProperty("folder"u8).GetBoolean(), files);
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException or IndexOutOfRangeException or OverflowException)
+        {
+            throw new ModelPackException(ErrorCodes.ArtifactFileTable, $"the file table is not what it must be: {e.Message}", reader.File.Path, innerException: e);
+        }
+    }
+
+    private static Entry ReadEntry(JsonElement json, PackReader reader, HashSet<string> paths)
+    {
+        string path = json.GetProperty("path"u8).GetString() ?? "";
+        long bytes = json.GetProperty("bytes"u8).GetInt64();
+        string sha256 = json.GetProperty("sha256"u8).GetString() ?? "";
+        if (!RestorePaths.IsSafe(path) || !paths.Add(path))
+        {
+            throw new FormatException($"path '{path}' leaves the destination or is there twice");
+        }
+
+        if (sha256.Length != 64 || !reader.Blobs.TryGetValue(json.GetProperty("framing"u8).GetString() ?? "", out TensorData? framing))
+        {
+            throw new FormatException($"file '{path}' has no hash or no framing");
+        }
+
+        var tensors = ImmutableArray.CreateBuilder<(PackStream, long)>();
+        long end = 0;
+        long covered = framing.LengthBytes;
+        foreach (JsonElement pair in json.GetProperty("tensors"u8).EnumerateArray())
+        {
+            int index = pair[0].GetInt32();
+            long offset = pair[1].GetInt64();
+            if ((uint)index >= (uint)reader.Tensors.Count || reader.Tensors[index].Streams is not [PackTensorStream only] || offset < end)
+            {
+                throw new FormatException($"file '{path}' has no tensor {index} at {offset}");
+            }
+
+            end = checked(offset + only.Stream.LengthBytes);
+            covered = checked(covered + only.Stream.LengthBytes);
+            tensors.Add((only.Stream, offset));
+        }
+
+        return covered == bytes && end <= bytes
+            ? new Entry(path, bytes, sha256, framing, tensors.DrainToImmutable())
+            : throw new FormatException($"file '{path}' has {bytes} bytes but {covered} are stored");
+    }
+}

@@ -1,0 +1,98 @@
+using ModelPack.Numbers;
+
+namespace ModelPack.Pack;
+
+/// <content>Reading many bytes at once, on several threads, straight to where they are wanted.</content>
+public sealed unsafe partial class PackReader
+{
+    private const int ValuesPerTile = 256 << 10;
+
+    /// <summary>Decodes a whole stream into <paramref name="destination"/>, chunks in parallel.</summary>
+    /// <param name="stream">A stream of this reader.</param>
+    /// <param name="destination">Room for exactly <see cref="PackStream.LengthBytes"/> bytes.</param>
+    /// <param name="threads">Threads to use.</param>
+    /// <param name="cancellation">Stops between chunks.</param>
+    /// <exception cref="ModelPackException">MP1309 a damaged chunk, MP1310 an unknown codec.</exception>
+    public void ReadStream(PackStream stream, Span<byte> destination, int threads = 1, CancellationToken cancellation = default)
+    {
+        fixed (byte* start = destination)
+        {
+            ReadStream(stream, (nint)start, destination.Length, threads, cancellation);
+        }
+    }
+
+    /// <summary>As <see cref="ReadStream(PackStream, Span{byte}, int, CancellationToken)"/>, into native memory; streams may exceed 2 GiB.</summary>
+    /// <exception cref="ArgumentException">The length is not that of the stream.</exception>
+    /// <exception cref="ModelPackException">MP1309 a damaged chunk, MP1310 an unknown codec.</exception>
+    public void ReadStream(PackStream stream, nint destination, long destinationBytes, int threads = 1, CancellationToken cancellation = default)
+    {
+        CheckLength(stream.LengthBytes, destinationBytes);
+        ParallelTiles.Run(
+            stream.ChunkCount,
+            threads,
+            chunk => DecodeChunk(stream, chunk, new Span<byte>((byte*)destination + (chunk * stream.ChunkBytes), stream.RawLength(chunk))),
+            cancellation);
+    }
+
+    /// <summary>
+    /// Decodes a tensor to dense values of <paramref name="target"/>, row-major, row tiles in parallel: coded chunks, number format, conversion and a transposition
+    /// in one go. A tensor stored plainly in <paramref name="target"/> keeps its exact bits.
+    /// </summary>
+    /// <param name="tensor">A tensor of this reader.</param>
+    /// <param name="target">Element type wanted.</param>
+    /// <param name="destination">Start of exactly as many bytes as a dense tensor of <paramref name="target"/> has.</param>
+    /// <param name="destinationBytes">Their number.</param>
+    /// <param name="threads">Threads to use.</param>
+    /// <param name="cancellation">Stops between tiles.</param>
+    /// <exception cref="ArgumentException">The length is wrong.</exception>
+    /// <exception cref="ModelPackException">MP1309 a damaged chunk, MP1310 an unknown codec, MP1020 no dense form in that type.</exception>
+    public void DecodeDense(PackTensor tensor, DType target, nint destination, long destinationBytes, int threads = 1, CancellationToken cancellation = default)
+    {
+        RawEncodings.CheckLength(target, tensor.Shape, target.HasFixedWidth() ? destinationBytes : 0);
+        if (RawEncodings.TryGet(tensor.Encoding, out DType stored, out _) && stored == target)
+        {
+            ReadStream(tensor.Streams[0].Stream, destination, destinationBytes, threads, cancellation);
+        }
+        else if (destinationBytes > 0 && TransposedDecoder.TryCreate(tensor, target, out TransposedDecoder? decoder))
+        {
+            decoder.Run((byte*)destination, threads, cancellation);
+        }
+        else if (destinationBytes > 0)
+        {
+            TensorData dense = DenseTensorData.Of(target, tensor.Encoding);
+            long tile = TileBytes(tensor, target);
+            long count = ((destinationBytes - 1) / tile) + 1;
+            ParallelTiles.Run(
+                count,
+                threads,
+                t => dense.Read(t * tile, new Span<byte>((byte*)destination + (t * tile), (int)Math.Min(tile, destinationBytes - (t * tile)))),
+                cancellation);
+        }
+    }
+
+    private static void CheckLength(long need, long given)
+    {
+        if (need != given)
+        {
+            throw new ArgumentException($"{need} bytes are needed, not {given}");
+        }
+    }
+
+    /// <summary>Dense bytes of one tile: whole rows, the rows of one chunk where there are chunks of rows.</summary>
+    private static long TileBytes(PackTensor tensor, DType target)
+    {
+        long columns = Math.Max(1, tensor.Shape.Columns);
+        long rows = Math.Max(1, ValuesPerTile / columns);
+        if (tensor.Encoding is DenseEncoding dense && !DTypes.TryParse(dense.Format.Id, out _))
+        {
+            IBoundNumberFormat format = NumberFormats.Bind(dense.Format, dense.Shape);
+            if (format.Streams[0].BytesPerRow > 0)
+            {
+                rows = Math.Max(1, tensor.Streams[0].Stream.ChunkBytes / format.Streams[0].BytesPerRow);
+            }
+        }
+
+        Int128 bits = (Int128)rows * columns * target.BitsPerElement();
+        return bits % 8 == 0 && bits / 8 <= 1 << 30 ? (long)(bits / 8) : ValuesPerTile;
+    }
+}
