@@ -14,7 +14,10 @@ public sealed class TempFolder : IDisposable
     {
         string path = this[relativePath];
         Directory.CreateDirectory(System.IO.Path.GetDirectoryName(path)!);
-        File.WriteAllBytes(path, bytes);
+        // A new file, not preallocated: File.WriteAllBytes takes 3 ms a file on ext4, which tests that write thousands of files feel.
+        File.Delete(path);
+        using var stream = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
+        stream.Write(bytes);
         return path;
     }
 

@@ -33,7 +33,9 @@ internal sealed class CheckpointContent
             Shards.Add((main, SafetensorsHeader.Read(main, cancellation)));
         }
 
-        foreach (string name in folder.CarriedFileNames())
+        // An index may give a shard any name, also that of a carried file.
+        HashSet<string> opened = [.. _files.Select(f => Path.GetFileName(f.Path))];
+        foreach (string name in folder.CarriedFileNames().Where(n => !opened.Contains(n)))
         {
             Carried.Add((name, Keep(folder.OpenFile(name))));
         }

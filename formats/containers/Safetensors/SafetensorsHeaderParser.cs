@@ -8,6 +8,10 @@ namespace ModelPack.Containers.Safetensors;
 /// One pass over the JSON header. Never recurses: the format has three levels, and a bracket where a scalar belongs is an error at once.
 /// Offsets in errors are file offsets.
 /// </summary>
+/// <remarks>
+/// Stricter than the reference reader in one point: fields of a tensor that the format does not have are errors. They could mean another
+/// layout of the bytes (strides, byte order), and reading such a tensor as if they were absent would give wrong values silently.
+/// </remarks>
 /// <param name="json">The header, valid UTF-8, starting with '{'.</param>
 /// <param name="cancellation">Checked once per tensor.</param>
 internal ref struct SafetensorsHeaderParser(ReadOnlySpan<byte> json, CancellationToken cancellation)

@@ -165,6 +165,17 @@ public sealed class CheckpointTests
     }
 
     [Fact]
+    public void Import_shard_with_the_name_of_a_carried_file_is_opened_once()
+    {
+        using var folder = new TempFolder();
+        folder.Write(Index, """{"weight_map":{"a":"tokenizer.model"}}""");
+        folder.Write("tokenizer.model", Shard("a", 8));
+        using ImportedModel imported = Container.Import(folder.Path);
+        Assert.Empty(imported.Model.Files);
+        Assert.Equal(2, imported.Files.Length);
+    }
+
+    [Fact]
     public void Import_missing_folder_is_not_found()
     {
         using var folder = new TempFolder();
