@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Globalization;
 using ModelPack.Compiler;
 
 namespace ModelPack.Containers.Onnx;
@@ -10,15 +9,25 @@ internal static class OnnxMapper
     public static IReadOnlyList<FileMap> Map(string path, CancellationToken cancellation)
     {
         MappedFile file = MappedFile.Open(path);
-        var external = new ExternalFiles(path);
+        var external = new ExternalFiles(path, file);
         try
         {
-            var found = new Dictionary<MappedFile, List<TensorRange>>(ReferenceEqualityComparer.Instance) { [file] = [] };
-            OnnxModelReader.Read(new ReadContext(file.Region(0, file.LengthBytes), file, external, cancellation)
+            var located = new Dictionary<Tensor, (MappedFile File, long OffsetBytes)>(ReferenceEqualityComparer.Instance);
+            Model model = OnnxModelReader.Read(new ReadContext(file.Region(0, file.LengthBytes), file, external, cancellation)
             {
-                Located = (where, tensor, offset) => Add(found, where, tensor, offset),
+                Located = (where, tensor, offset) => located[tensor] = (where, offset),
             });
-            return [.. new[] { file }.Concat(external.Opened).Select(f => new FileMap(f, Tidy(found.GetValueOrDefault(f) ?? [])))];
+            var ranges = new Dictionary<MappedFile, List<TensorRange>>(ReferenceEqualityComparer.Instance);
+            foreach ((string name, Tensor tensor) in ModelTensors.Enumerate(model))
+            {
+                if (located.TryGetValue(tensor, out (MappedFile File, long OffsetBytes) at))
+                {
+                    List<TensorRange> list = ranges.TryGetValue(at.File, out List<TensorRange>? known) ? known : ranges[at.File] = [];
+                    list.Add(new TensorRange(name, tensor.DType, tensor.Shape, at.OffsetBytes, tensor.DType.StorageBytes(tensor.Shape.ElementCount)));
+                }
+            }
+
+            return [.. new[] { file }.Concat(external.Opened).Select(f => new FileMap(f, Tidy(ranges.GetValueOrDefault(f) ?? [])))];
         }
         catch
         {
@@ -28,37 +37,18 @@ internal static class OnnxMapper
         }
     }
 
-    private static void Add(Dictionary<MappedFile, List<TensorRange>> found, MappedFile file, Tensor tensor, long offset)
-    {
-        if (!found.TryGetValue(file, out List<TensorRange>? ranges))
-        {
-            found[file] = ranges = [];
-        }
-
-        ranges.Add(new TensorRange(tensor.Name, tensor.DType, tensor.Shape, offset, tensor.DType.StorageBytes(tensor.Shape.ElementCount)));
-    }
-
-    /// <summary>Ascending, without overlaps (tied weights share their bytes: the first one stands for all), with unique names.</summary>
+    /// <summary>Ascending and without overlaps: tied weights share their bytes, and the first one stands for all.</summary>
     private static ImmutableArray<TensorRange> Tidy(List<TensorRange> ranges)
     {
-        var names = new HashSet<string>(StringComparer.Ordinal);
         var tidy = ImmutableArray.CreateBuilder<TensorRange>(ranges.Count);
         long end = 0;
         foreach (TensorRange range in ranges.OrderBy(r => r.OffsetBytes).ThenByDescending(r => r.LengthBytes))
         {
-            if (range.OffsetBytes < end)
+            if (range.OffsetBytes >= end)
             {
-                continue;
+                end = range.OffsetBytes + range.LengthBytes;
+                tidy.Add(range);
             }
-
-            end = range.OffsetBytes + range.LengthBytes;
-            string name = range.Name;
-            for (int n = 2; !names.Add(name); n++)
-            {
-                name = string.Create(CultureInfo.InvariantCulture, $"{range.Name}~{n}");
-            }
-
-            tidy.Add(range with { Name = name });
         }
 
         return tidy.ToImmutable();

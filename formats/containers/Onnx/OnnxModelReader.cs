@@ -19,7 +19,7 @@ public static class OnnxModelReader
     public static ImportedModel Import(string path, CancellationToken cancellation = default)
     {
         MappedFile file = MappedFile.Open(path);
-        var external = new ExternalFiles(path);
+        var external = new ExternalFiles(path, file);
         try
         {
             Model model = Read(new ReadContext(file.Region(0, file.LengthBytes), file, external, cancellation));
@@ -119,7 +119,11 @@ public static class OnnxModelReader
             Nodes = GraphReader.Read(proto.Node, context),
             AttributeDefaults = GraphReader.Read(proto.AttributeProto, context),
         };
-        proto.ClearName();
+        if (function.Name.Length > 0)
+        {
+            proto.ClearName();
+        }
+
         if (function.Domain.Length > 0)
         {
             proto.ClearDomain();

@@ -48,7 +48,7 @@ public static class OnnxModelWriter
     /// offset 0 and their true length. All other tensors lie in the result.
     /// </summary>
     /// <param name="model">A model with a graph.</param>
-    /// <param name="isExternal">True for a tensor that the artifact holds. Which tensor is meant is found again by its path (<see cref="ModelTensors"/>).</param>
+    /// <param name="isExternal">True for a tensor that the artifact holds; not asked for strings and empty tensors, which always lie in the result. Which tensor is meant is found again by its path (<see cref="ModelTensors"/>).</param>
     /// <param name="dense">Bytes of the others; null: they must be raw.</param>
     /// <exception cref="ModelPackException">MP1250, MP1251.</exception>
     public static byte[] WriteWeightless(Model model, Func<Tensor, bool> isExternal, Func<Tensor, TensorData>? dense = null)
@@ -56,9 +56,10 @@ public static class OnnxModelWriter
         var plan = new DataPlan();
         byte[] slim = Build(model, (tensor, proto) =>
         {
-            if (tensor.DType != DType.String && isExternal(tensor))
+            long length = tensor.DType == DType.String ? 0 : tensor.DType.StorageBytes(tensor.Shape.ElementCount);
+            if (length > 0 && isExternal(tensor))
             {
-                DataPlan.Refer(proto, ArtifactLocation, 0, tensor.DType.StorageBytes(tensor.Shape.ElementCount));
+                DataPlan.Refer(proto, ArtifactLocation, 0, length);
             }
             else
             {

@@ -4,6 +4,7 @@ using System.Text;
 using Google.Protobuf;
 using ModelPack.Containers.Onnx.Schema;
 using DataType = ModelPack.Containers.Onnx.Schema.TensorProto.Types.DataType;
+using Kind = ModelPack.Containers.Onnx.Schema.AttributeProto.Types.AttributeType;
 using Xunit;
 
 namespace ModelPack.Tests.Onnx;
@@ -155,6 +156,16 @@ internal static class OnnxSemantics
 
     private static void Attribute(AttributeProto attribute, string folder)
     {
+        if (attribute.Type == Kind.Undefined && attribute.RefAttrName.Length == 0)
+        {
+            NameType(attribute);
+        }
+
+        if (attribute.RefAttrName.Length == 0)
+        {
+            NameDefault(attribute);
+        }
+
         Tensor(attribute.T, folder);
         Graph(attribute.G, folder);
         Sparse(attribute.SparseTensor, folder);
@@ -171,6 +182,37 @@ internal static class OnnxSemantics
         foreach (SparseTensorProto s in attribute.SparseTensors)
         {
             Sparse(s, folder);
+        }
+    }
+
+    /// <summary>The importer writes the type of an attribute that has none; the meaning is the same.</summary>
+    private static void NameType(AttributeProto a)
+    {
+        (bool Present, Kind Kind)[] fields =
+        [
+            (a.HasF, Kind.Float), (a.HasI, Kind.Int), (a.HasS, Kind.String), (a.T is not null, Kind.Tensor), (a.G is not null, Kind.Graph), (a.SparseTensor is not null, Kind.SparseTensor),
+            (a.Floats.Count > 0, Kind.Floats), (a.Ints.Count > 0, Kind.Ints), (a.Strings.Count > 0, Kind.Strings), (a.Tensors.Count > 0, Kind.Tensors), (a.Graphs.Count > 0, Kind.Graphs), (a.SparseTensors.Count > 0, Kind.SparseTensors),
+        ];
+        if (Array.Find(fields, f => f.Present) is { Present: true } field)
+        {
+            a.Type = field.Kind;
+        }
+    }
+
+    /// <summary>Serialisers of protobuf 3 leave out zeros; the exporter writes them.</summary>
+    private static void NameDefault(AttributeProto a)
+    {
+        switch (a.Type)
+        {
+            case Kind.Float when !a.HasF:
+                a.F = 0;
+                break;
+            case Kind.Int when !a.HasI:
+                a.I = 0;
+                break;
+            case Kind.String when !a.HasS:
+                a.S = ByteString.Empty;
+                break;
         }
     }
 
@@ -206,11 +248,6 @@ internal static class OnnxSemantics
         }
 
         tensor.ClearDataLocation();
-        if (tensor.HasName && tensor.Name.Length == 0)
-        {
-            tensor.ClearName();
-        }
-
         tensor.RawData = ByteString.CopyFrom(bytes);
     }
 }

@@ -3,16 +3,27 @@ namespace ModelPack.Containers.Onnx;
 /// <summary>
 /// The files that hold external tensor data. A location is untrusted: it must name a regular file inside the model's folder, after following links.
 /// </summary>
-internal sealed class ExternalFiles(string modelPath)
+internal sealed class ExternalFiles
 {
     private const int MaxLinks = 40;
 
-    private readonly string _folder = Path.GetDirectoryName(Path.GetFullPath(modelPath)) ?? "/";
+    private readonly string _modelPath;
+    private readonly string _folder;
     private readonly Dictionary<string, MappedFile> _byLocation = new(StringComparer.Ordinal);
     private readonly Dictionary<string, MappedFile> _byPath = new(StringComparer.Ordinal);
     private readonly List<MappedFile> _order = [];
 
-    /// <summary>All files opened so far, in order of first use.</summary>
+    /// <param name="modelPath">The .onnx file; its folder holds all others.</param>
+    /// <param name="model">The same file, open: a location may name it too.</param>
+    public ExternalFiles(string modelPath, MappedFile model)
+    {
+        _modelPath = modelPath;
+        string full = Path.GetFullPath(modelPath);
+        _folder = Path.GetDirectoryName(full) ?? full;
+        _byPath[full] = model;
+    }
+
+    /// <summary>All files opened so far, without the model itself, in order of first use.</summary>
     public IReadOnlyList<MappedFile> Opened => _order;
 
     /// <summary>Opens the file at <paramref name="location"/>, or returns it if it is open.</summary>
@@ -30,7 +41,7 @@ internal sealed class ExternalFiles(string modelPath)
         if (!_byPath.TryGetValue(full, out file))
         {
             CheckFile(full, location, tensor);
-            file = MappedFile.Open(Path.Combine(Path.GetDirectoryName(modelPath) ?? "", relative));
+            file = MappedFile.Open(Path.Combine(Path.GetDirectoryName(_modelPath) ?? "", relative));
             _order.Add(file);
             _byPath[full] = file;
         }
@@ -155,5 +166,5 @@ internal sealed class ExternalFiles(string modelPath)
     private static IEnumerable<string> Split(string path) =>
         path.Split([Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries).Where(p => p != ".");
 
-    private ModelPackException Error(ErrorCode code, string detail, string tensor) => new(code, detail, modelPath, tensor);
+    private ModelPackException Error(ErrorCode code, string detail, string tensor) => new(code, detail, _modelPath, tensor);
 }

@@ -71,7 +71,11 @@ internal static class GraphReader
             proto.ClearDomain();
         }
 
-        proto.ClearOpType();
+        if (node.OpType.Length > 0)
+        {
+            proto.ClearOpType();
+        }
+
         proto.Input.Clear();
         proto.Output.Clear();
         proto.Attribute.Clear();
@@ -87,14 +91,14 @@ internal static class GraphReader
             throw context.Error(ErrorCodes.OnnxAttribute, $"attribute '{name}' holds a value of another kind than its type, {Infer(proto)}, says");
         }
 
-        if (value is null)
+        if (name.Length > 0)
         {
             proto.ClearName();
-            return new NodeAttribute(name, new AttributeValue.Opaque(Foreign.Of(proto)));
         }
 
-        proto.ClearName();
-        return new NodeAttribute(name, value, Foreign.Of(proto));
+        return value is null
+            ? new NodeAttribute(name, new AttributeValue.Opaque(Foreign.Of(proto)))
+            : new NodeAttribute(name, value, Foreign.Of(proto));
     }
 
     private static AttributeValue.Reference Reference(AttributeProto proto)

@@ -1,3 +1,5 @@
+using ModelPack.Compiler;
+
 namespace ModelPack.Containers.Onnx;
 
 /// <summary>Where the bytes of a model come from while it is read.</summary>
@@ -10,7 +12,7 @@ internal sealed record ReadContext(TensorData Source, MappedFile? File, External
     public string? Path => File?.Path;
 
     /// <summary>Told where each tensor lies that has its dense bytes in one piece: file, tensor, offset.</summary>
-    public Action<MappedFile, Compiler.Tensor, long>? Located { get; init; }
+    public Action<MappedFile, Tensor, long>? Located { get; init; }
 
     public TensorData Region(long offsetBytes, long lengthBytes) =>
         File is not null ? File.Region(offsetBytes, lengthBytes) : Source.Slice(offsetBytes, lengthBytes);

@@ -43,7 +43,11 @@ internal static class TensorReader
         }
 
         bool external = proto.DataLocation == Proto.DataLocation.External;
-        proto.ClearName();
+        if (name.Length > 0)
+        {
+            proto.ClearName();
+        }
+
         proto.Dims.Clear();
         proto.ClearDataType();
         proto.ClearDataLocation();

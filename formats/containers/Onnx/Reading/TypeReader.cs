@@ -12,7 +12,11 @@ internal static class TypeReader
     {
         string name = proto.Name;
         ValueType type = proto.Type is null ? ValueType.Unknown : Read(proto.Type);
-        proto.ClearName();
+        if (name.Length > 0)
+        {
+            proto.ClearName();
+        }
+
         if (type != ValueType.Unknown)
         {
             proto.Type = null;

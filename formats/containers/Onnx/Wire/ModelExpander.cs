@@ -230,7 +230,8 @@ internal sealed class ModelExpander
 
                 if (type == WireType.LengthDelimited)
                 {
-                    _at += (int)Varint();
+                    int length = (int)Varint();
+                    _at += length;
                 }
                 else
                 {

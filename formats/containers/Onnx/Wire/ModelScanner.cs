@@ -16,26 +16,28 @@ internal sealed class ModelScanner
     public const int MaxDepth = 100;
 
     /// <summary>Most messages in a model. The largest published graphs have some hundred thousand.</summary>
-    private const int MaxMessages = 8_000_000;
+    private const int DefaultMaxMessages = 8_000_000;
 
     private readonly WireReader _reader;
     private readonly WireBuffer _slim = new();
+    private readonly int _maxMessages;
     private readonly CancellationToken _cancellation;
     private int _messages;
 
-    private ModelScanner(WireReader reader, CancellationToken cancellation)
+    private ModelScanner(WireReader reader, int maxMessages, CancellationToken cancellation)
     {
         _reader = reader;
+        _maxMessages = maxMessages;
         _cancellation = cancellation;
     }
 
     /// <summary>Scans a serialised ModelProto.</summary>
     /// <returns>A serialised ModelProto without tensor elements; offsets are positions in <paramref name="source"/>.</returns>
     /// <exception cref="ModelPackException">MP1200-1205.</exception>
-    public static ReadOnlyMemory<byte> Scan(TensorData source, string? path, CancellationToken cancellation)
+    public static ReadOnlyMemory<byte> Scan(TensorData source, string? path, CancellationToken cancellation, int maxMessages = DefaultMaxMessages)
     {
         using var reader = new WireReader(source, path);
-        var scanner = new ModelScanner(reader, cancellation);
+        var scanner = new ModelScanner(reader, maxMessages, cancellation);
         scanner.Message(MessageKind.Model, source.LengthBytes, 0);
         return scanner._slim.Written;
     }
@@ -47,9 +49,9 @@ internal sealed class ModelScanner
             throw _reader.Error(ErrorCodes.OnnxTooDeep, $"more than {MaxDepth} nested messages");
         }
 
-        if (++_messages > MaxMessages)
+        if (++_messages > _maxMessages)
         {
-            throw _reader.Error(ErrorCodes.OnnxTooLarge, $"more than {MaxMessages} messages");
+            throw _reader.Error(ErrorCodes.OnnxTooLarge, $"more than {_maxMessages} messages");
         }
 
         if ((_messages & 0xFFF) == 0)
@@ -176,7 +178,7 @@ internal sealed class ModelScanner
     /// <summary>Appends one DataRange message.</summary>
     private void Range(int field, bool packed, long offset, long length)
     {
-        if (++_messages > MaxMessages)
+        if (++_messages > _maxMessages)
         {
             throw _reader.Error(ErrorCodes.OnnxTooLarge, "tensor data is in too many pieces");
         }

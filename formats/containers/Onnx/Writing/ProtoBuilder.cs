@@ -76,7 +76,11 @@ internal sealed class ProtoBuilder(Action<Tensor, TensorProto> tensors)
             proto.Domain = node.Domain;
         }
 
-        proto.OpType = node.OpType;
+        if (node.OpType.Length > 0)
+        {
+            proto.OpType = node.OpType;
+        }
+
         proto.Input.AddRange(node.Inputs);
         proto.Output.AddRange(node.Outputs);
         proto.Attribute.AddRange(node.Attributes.Select(Build));
@@ -87,7 +91,11 @@ internal sealed class ProtoBuilder(Action<Tensor, TensorProto> tensors)
     {
         ForeignFields start = attribute.Value is AttributeValue.Opaque opaque ? opaque.Value : attribute.Foreign;
         AttributeProto proto = Foreign.Parse(start, AttributeProto.Parser);
-        proto.Name = attribute.Name;
+        if (attribute.Name.Length > 0)
+        {
+            proto.Name = attribute.Name;
+        }
+
         switch (attribute.Value)
         {
             case AttributeValue.Float v:
@@ -173,7 +181,11 @@ internal sealed class ProtoBuilder(Action<Tensor, TensorProto> tensors)
     private ValueInfoProto Build(ValueInfo info)
     {
         ValueInfoProto proto = Foreign.Parse(info.Foreign, ValueInfoProto.Parser);
-        proto.Name = info.Name;
+        if (info.Name.Length > 0)
+        {
+            proto.Name = info.Name;
+        }
+
         if (info.Type == ValueType.Unknown)
         {
             return proto;
@@ -214,7 +226,11 @@ internal sealed class ProtoBuilder(Action<Tensor, TensorProto> tensors)
     private FunctionProto Build(Function function)
     {
         FunctionProto proto = Foreign.Parse(function.Foreign, FunctionProto.Parser);
-        proto.Name = function.Name;
+        if (function.Name.Length > 0)
+        {
+            proto.Name = function.Name;
+        }
+
         if (function.Domain.Length > 0)
         {
             proto.Domain = function.Domain;
