@@ -29,6 +29,23 @@ internal static class CodePacking
         }
     }
 
+    /// <summary>As <see cref="Pack16"/> for 4 and 8 bits, without a check of the destination.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store16<TBits>(Vector128<byte> codes, ref byte destination)
+        where TBits : struct, IBits
+    {
+        if (TBits.Count == 8)
+        {
+            codes.StoreUnsafe(ref destination);
+        }
+        else
+        {
+            Vector128<ushort> pairs = codes.AsUInt16();
+            Vector128<byte> packed = Vector128.Narrow((pairs | (pairs >>> 4)) & Vector128.Create((ushort)0xFF), Vector128<ushort>.Zero);
+            Unsafe.WriteUnaligned(ref destination, packed.AsUInt64().ToScalar());
+        }
+    }
+
     /// <summary>The inverse of <see cref="Pack16"/>; reads exactly 2 x <paramref name="bits"/> bytes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Unpack16(ReadOnlySpan<byte> source, int bits)

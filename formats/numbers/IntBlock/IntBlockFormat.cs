@@ -22,6 +22,11 @@ internal sealed class IntBlockFormat(int bits) : INumberFormat
     internal BoundIntBlockFormat Bind(UnitSpec spec, Shape shape, SimdTier tier)
     {
         IntBlockLayout layout = Layout(spec, Bits, shape.Columns);
+        if (!shape.TryElementCount(out long count) || (count > 0 && (Int128)shape.Rows * Math.Max(layout.CodeBytesPerRow, layout.ScaleBytesPerRow) > long.MaxValue))
+        {
+            throw new ModelPackException(ErrorCodes.BadEncoding, $"'{Id}': shape {shape} is too large");
+        }
+
         var full = new UnitSpec(
             Id,
             ("block", spec.Text("block", "32") is "row" or "0" ? "row" : layout.Block.ToString(CultureInfo.InvariantCulture)),

@@ -11,9 +11,6 @@ namespace ModelPack.Numbers;
 /// <param name="Search">True for the search of the clipping range with the least squared error.</param>
 internal readonly record struct IntBlockLayout(int Bits, int Columns, int Block, int BlockCount, int BlobBytes, DType Scale, bool Symmetric, bool Search)
 {
-    /// <summary>Shrink factors tried by the search: 1, 63/64, ... 17/64.</summary>
-    public const int SearchSteps = 48;
-
     public int CodeBytesPerRow => checked(BlockCount * BlobBytes);
 
     public int ScaleBytesPerRow => checked(BlockCount * ScaleType.Bytes(Scale));
@@ -26,6 +23,11 @@ internal readonly record struct IntBlockLayout(int Bits, int Columns, int Block,
     /// <summary>The zero code of symmetric blocks.</summary>
     public int Offset => 1 << (Bits - 1);
 
-    /// <summary>The shrink factor of a search step, exact in f32.</summary>
-    public static float Shrink(int step) => 1f - (step / 64f);
+    /// <summary>
+    /// How many shrink factors the search tries. Few bits gain from clipping outliers far in; many bits only from shifting the grid a little.
+    /// </summary>
+    public int SearchSteps => Bits <= 3 ? 48 : Bits <= 5 ? 32 : 16;
+
+    /// <summary>The shrink factor of a search step, exact in f32: 1, 63/64, ... or 1, 255/256, ... from 6 bits on.</summary>
+    public float Shrink(int step) => 1f - (step / (Bits <= 5 ? 64f : 256f));
 }

@@ -79,9 +79,9 @@ internal static class IntBlockReference
 
         float unit = ErrorUnit(amax);
         double least = SquaredError(block, best, unit, layout);
-        for (int step = 1; step < IntBlockLayout.SearchSteps; step++)
+        for (int step = 1; step < layout.SearchSteps; step++)
         {
-            BlockScale candidate = Mapping(low, high, amax, IntBlockLayout.Shrink(step), layout);
+            BlockScale candidate = Mapping(low, high, amax, layout.Shrink(step), layout);
             double error = SquaredError(block, candidate, unit, layout);
             if (error < least * Margin)
             {
@@ -96,7 +96,8 @@ internal static class IntBlockReference
     private static BlockScale Mapping(float low, float high, float amax, float shrink, in IntBlockLayout layout) =>
         layout.Symmetric ? BlockScale.Symmetric(amax, shrink, layout) : BlockScale.Asymmetric(low, high, shrink, layout);
 
-    private static int Code(float value, BlockScale mapping, in IntBlockLayout layout)
+    /// <summary>The code of one value: divide, clamp, round to even, add the zero point.</summary>
+    internal static int Code(float value, BlockScale mapping, in IntBlockLayout layout)
     {
         float quotient = value / mapping.Scale;
         float clamped = Math.Min(Math.Max(quotient, -mapping.ZeroPoint), layout.MaxCode - mapping.ZeroPoint);

@@ -21,7 +21,7 @@ public static class IntBlockScales
         }
 
         IntBlockLayout layout = IntBlockFormat.Layout(format, block.Bits, values.Shape.Columns) with { Scale = DType.F32 };
-        float smallest = MinNormalHalf / (layout.Search ? IntBlockLayout.Shrink(IntBlockLayout.SearchSteps - 1) : 1);
+        float smallest = MinNormalHalf / (layout.Search ? layout.Shrink(layout.SearchSteps - 1) : 1);
         long rows = values.Shape.Rows;
         if (layout.Columns == 0)
         {

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace ModelPack.Numbers;
 
 /// <summary>Element type of a stream of block scales, with the rounding used when a scale is chosen.</summary>
@@ -9,12 +11,15 @@ internal static class ScaleType
     /// <summary>
     /// Rounds a positive scale to <paramref name="type"/> and back: nearest even, at least the smallest positive value, at most the largest finite one.
     /// </summary>
-    public static float Round(float scale, DType type)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Round(float scale, DType type) => type == DType.F32
+        ? (scale == 0 ? float.Epsilon : Math.Min(scale, float.MaxValue))
+        : RoundTo16(scale, type);
+
+    private static float RoundTo16(float scale, DType type)
     {
         switch (type)
         {
-            case DType.F32:
-                return scale == 0 ? float.Epsilon : Math.Min(scale, float.MaxValue);
             case DType.BF16:
                 return HalfWidthReference.WidenBf16(Math.Clamp(HalfWidthReference.NarrowBf16(scale), (ushort)1, (ushort)0x7F7F));
             default:

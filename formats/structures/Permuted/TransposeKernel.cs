@@ -8,6 +8,9 @@ namespace ModelPack.Structures;
 /// <summary>Moves a strip of rows to strided places. Pure data movement: no value is changed.</summary>
 internal static class TransposeKernel
 {
+    private const int StagingRows = 128;
+    private const int StagingStride = StagingRows + 16;
+
     /// <summary>destination[r * rowStride + c * columnStride] = source[r * sourceStride + c] for all r &lt; rows, c &lt; columns.</summary>
     public static void Scatter(ReadOnlySpan<float> source, int rows, int columns, int sourceStride, Span<float> destination, long rowStride, long columnStride)
     {
@@ -41,22 +44,33 @@ internal static class TransposeKernel
     }
 
     /// <summary>
-    /// 8x8 tiles: eight registers hold eight rows, are interleaved by 1, 2 and 4 elements, and leave as eight columns. The row loop is innermost,
-    /// so that each destination line is written to its end while it is in the cache. Edges run through the reference.
+    /// 8x8 tiles: eight registers hold eight rows, are interleaved by 1, 2 and 4 elements, and leave as eight columns. Columns often lie a power of
+    /// two apart, where eight streams of stores fight for the same cache set; so a column panel of up to 128 rows is transposed into a
+    /// staging buffer with an odd number of cache lines per column, then copied out column by column. Edges run through the reference.
     /// </summary>
+    [SkipLocalsInit]
     private static void Transpose8(ReadOnlySpan<float> source, int rows, int columns, int sourceStride, Span<float> destination, int columnStride)
     {
+        Span<float> staging = stackalloc float[8 * StagingStride];
+        ref float stage = ref MemoryMarshal.GetReference(staging);
         int wholeRows = rows & ~7;
         int wholeColumns = columns & ~7;
         _ = source[((rows - 1) * sourceStride) + columns - 1];
-        _ = destination[((columns - 1) * columnStride) + rows - 1];
         ref float from = ref MemoryMarshal.GetReference(source);
-        ref float to = ref MemoryMarshal.GetReference(destination);
-        for (int c = 0; c < wholeColumns; c += 8)
+        for (int first = 0; first < wholeRows; first += StagingRows)
         {
-            for (int r = 0; r < wholeRows; r += 8)
+            int count = Math.Min(StagingRows, wholeRows - first);
+            for (int c = 0; c < wholeColumns; c += 8)
             {
-                Tile(ref Unsafe.Add(ref from, (r * sourceStride) + c), sourceStride, ref Unsafe.Add(ref to, (c * columnStride) + r), columnStride);
+                for (int r = 0; r < count; r += 8)
+                {
+                    Tile(ref Unsafe.Add(ref from, ((first + r) * sourceStride) + c), sourceStride, ref Unsafe.Add(ref stage, r), StagingStride);
+                }
+
+                for (int k = 0; k < 8; k++)
+                {
+                    staging.Slice(k * StagingStride, count).CopyTo(destination[(((c + k) * columnStride) + first)..]);
+                }
             }
         }
 

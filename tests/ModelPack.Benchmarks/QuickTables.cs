@@ -1,0 +1,65 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using ModelPack.Benchmarks.Numbers;
+
+namespace ModelPack.Benchmarks;
+
+/// <summary>Prints, and on request stores, the quick tables of all areas for this machine.</summary>
+internal static class QuickTables
+{
+    public static int Run(string? folder, TextWriter output)
+    {
+        string cpu = CpuName();
+        var table = new QuickTable();
+        NumberFormatBenchmarks.AddTo(table);
+        string text =
+            $"""
+            # Number formats on {cpu}
+
+            {DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, widest vectors in use: {Widest()}.
+            One thread; the best of many runs, so that other load on the machine shows as little as possible. GB/s are 10^9 bytes per second.
+            Made by `dotnet run -c Release --project tests/ModelPack.Benchmarks -- --quick tests/ModelPack.Benchmarks/results`.
+
+            {table.ToMarkdown()}
+            """;
+        output.WriteLine(text);
+        if (folder is not null)
+        {
+            Directory.CreateDirectory(folder);
+            string name = string.Concat(cpu.ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-');
+            File.WriteAllText(Path.Combine(folder, $"{name}.md"), text + "\n");
+        }
+
+        return 0;
+    }
+
+    private static string Widest()
+    {
+        string forced = Environment.GetEnvironmentVariable("MODELPACK_SIMD") ?? "";
+        return forced.Length > 0 ? $"{forced} (forced)"
+            : Vector512.IsHardwareAccelerated ? "512"
+            : Vector256.IsHardwareAccelerated ? "256"
+            : Vector128.IsHardwareAccelerated ? "128" : "none";
+    }
+
+    private static string CpuName()
+    {
+        const string Path = "/proc/cpuinfo";
+        if (File.Exists(Path))
+        {
+            string[] lines = File.ReadAllLines(Path);
+            string? model = Field(lines, "model name");
+            if (model is not null)
+            {
+                // Virtual machines shorten the name; family and model number keep it unique.
+                return $"{model} family {Field(lines, "cpu family")} model {Field(lines, "model\t")}";
+            }
+        }
+
+        return RuntimeInformation.ProcessArchitecture.ToString();
+    }
+
+    private static string? Field(string[] lines, string name) =>
+        lines.FirstOrDefault(l => l.StartsWith(name, StringComparison.Ordinal))?.Split(':', 2)[1].Trim();
+}

@@ -1,0 +1,18 @@
+using System.Runtime.InteropServices;
+using ModelPack.Testing;
+
+namespace ModelPack.Tests.Numbers;
+
+/// <summary>Reads golden vectors; see golden/README.md.</summary>
+internal static class Golden
+{
+    public static byte[] Bytes(string name) => File.ReadAllBytes(RepositoryTree.PathTo("tests", "ModelPack.Tests", "Numbers", "golden", name));
+
+    public static float[] Floats(string name) => MemoryMarshal.Cast<byte, float>(Bytes(name)).ToArray();
+
+    public static ushort[] Words(string name) => MemoryMarshal.Cast<byte, ushort>(Bytes(name)).ToArray();
+
+    /// <summary>Fails unless both are NaN or have the same bits.</summary>
+    public static bool SameValue(float expected, float actual) =>
+        (float.IsNaN(expected) && float.IsNaN(actual)) || BitConverter.SingleToInt32Bits(expected) == BitConverter.SingleToInt32Bits(actual);
+}
