@@ -8,6 +8,9 @@ public static class PassCatalog
     public static IReadOnlyList<IPassFactory> All { get; } =
     [
         new CanonicalizeFactory(),
+        new FoldConstantsFactory(),
+        new FuseBatchNormFactory(),
+        new ShareTensorsFactory(),
         new QuantizeFactory(),
     ];
 

@@ -6,6 +6,7 @@ public static class Structures
     public static IReadOnlyList<IStructure> All { get; } =
     [
         new PermutedStructure(),
+        new ReshapedStructure(),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such structure.</exception>

@@ -14,7 +14,7 @@ internal sealed class Simplifier(long opset, HashSet<string> names, Cancellation
         while (true)
         {
             cancellation.ThrowIfCancellationRequested();
-            Graph next = RemoveDead(Bypass(InSubgraphs(graph)));
+            Graph next = DeadCode.Remove(Bypass(InSubgraphs(graph)));
             if (ReferenceEquals(next, graph))
             {
                 return graph;
@@ -82,41 +82,6 @@ internal sealed class Simplifier(long opset, HashSet<string> names, Cancellation
                 editor.RenameValue(from, to);
                 touched.Add(from);
                 touched.Add(to);
-            }
-        }
-
-        return editor.Build();
-    }
-
-    /// <summary>Drops nodes none of whose outputs is needed (nodes without outputs stay) and unread initializers that are no inputs.</summary>
-    private static Graph RemoveDead(Graph graph)
-    {
-        if (graph.Outputs.IsEmpty)
-        {
-            return graph; // Nothing says what is needed.
-        }
-
-        var needed = graph.Outputs.Select(v => v.Name).ToHashSet(StringComparer.Ordinal);
-        var editor = new GraphEditor(graph);
-        for (int i = graph.Nodes.Length - 1; i >= 0; i--)
-        {
-            Node node = graph.Nodes[i];
-            if (node.Outputs.Any(o => o.Length > 0) && !node.Outputs.Any(needed.Contains))
-            {
-                editor.RemoveNode(i);
-                continue;
-            }
-
-            needed.UnionWith(node.Inputs.Where(n => n.Length > 0));
-            needed.UnionWith(node.Subgraphs().SelectMany(GraphNames.Free));
-        }
-
-        needed.UnionWith(graph.Inputs.Select(v => v.Name));
-        foreach (string name in graph.Initializers.Select(t => t.Name).Concat(graph.SparseInitializers.Select(t => t.Values.Name)))
-        {
-            if (!needed.Contains(name))
-            {
-                editor.RemoveInitializer(name);
             }
         }
 

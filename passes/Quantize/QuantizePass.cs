@@ -40,7 +40,22 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         // Looking at values (scale=auto) is the slow part; each tensor is independent.
         var results = new Tensor[tensors.Length];
         Parallel.For(0, tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, context.Threads), CancellationToken = context.Cancellation }, i =>
-            results[i] = plans[i].Format is UnitSpec format ? Apply(tensors[i], plans[i].Usage.Layout, format, context) : tensors[i]);
+        {
+            results[i] = tensors[i];
+            if (plans[i].Format is not UnitSpec format)
+            {
+                return;
+            }
+
+            try
+            {
+                results[i] = Apply(tensors[i], plans[i].Usage.Layout, format, context);
+            }
+            catch (ModelPackException e)
+            {
+                plans[i] = plans[i] with { Format = null, Failure = e };
+            }
+        });
         return Report(model, plans, results, context);
     }
 
@@ -54,6 +69,16 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
             {
                 count++;
                 elements += results[i].Shape.ElementCount;
+            }
+            else if (plans[i].Failure is ModelPackException failure)
+            {
+                // NaN or infinity: the tensor cannot be quantised, the model still can. Anything else is an error.
+                if (failure.Code != ErrorCodes.UnrepresentableValue)
+                {
+                    throw new ModelPackException(failure.Code, failure.Message, failure.Path, results[i].Name, innerException: failure);
+                }
+
+                context.Report(DiagnosticSeverity.Warning, $"kept as {results[i].DType.Name()}: {failure.Message}", results[i].Name);
             }
             else if (plans[i].Refusal is string reason)
             {
@@ -179,5 +204,5 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
     private static UnitSpec WithScale(UnitSpec spec, string scale) =>
         new(spec.Id, [.. spec.Arguments.SetItem("scale", scale).Select(a => (a.Key, a.Value))]);
 
-    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null);
+    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null, ModelPackException? Failure = null);
 }

@@ -113,7 +113,7 @@ public sealed class GraphEditor
         _addedInitializers.Add(tensor);
     }
 
-    /// <summary>Puts a tensor in place of the initializer <paramref name="name"/>, at the same position. A new name does not redirect uses.</summary>
+    /// <summary>Puts a tensor in place of the initializer <paramref name="name"/>, at the same position; what the file said about its type is dropped. A new name does not redirect uses.</summary>
     public void ReplaceInitializer(string name, Tensor tensor)
     {
         HasEdits = true;
@@ -191,7 +191,7 @@ public sealed class GraphEditor
         };
         HashSet<string> alive = GraphNames.Defined(graph);
         var listed = new HashSet<string>(StringComparer.Ordinal);
-        return graph with { ValueInfos = [.. Graph.ValueInfos.Select(v => v with { Name = Name(v.Name) }).Where(v => alive.Contains(v.Name) && listed.Add(v.Name))] };
+        return graph with { ValueInfos = [.. Graph.ValueInfos.Select(v => v with { Name = Name(v.Name) }).Where(v => alive.Contains(v.Name) && !_changedInitializers.ContainsKey(v.Name) && listed.Add(v.Name))] };
     }
 
     private Dictionary<string, string> ResolveUses()

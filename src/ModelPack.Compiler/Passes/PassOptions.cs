@@ -82,6 +82,12 @@ public sealed class PassOptions
     internal static JsonElement Check(PassOption option, JsonNode? node)
     {
         JsonElement value = JsonElement.Parse(node?.ToJsonString() ?? "null");
+        if (option.Type == "integer" && value.ValueKind == JsonValueKind.Number && !value.TryGetInt64(out _)
+            && value.TryGetDouble(out double number) && number == Math.Truncate(number) && Math.Abs(number) < 1L << 53)
+        {
+            value = JsonElement.Parse(((long)number).ToString(CultureInfo.InvariantCulture));
+        }
+
         bool fits = option.Type switch
         {
             "string" => value.ValueKind == JsonValueKind.String && Allowed(option, value.GetString()!),

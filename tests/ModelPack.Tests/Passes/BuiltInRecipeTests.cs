@@ -16,7 +16,7 @@ public sealed class BuiltInRecipeTests
         ResolvedRecipe recipe = RecipeCatalog.Get(name).Resolve(PassCatalog.All);
         Model model = Ir.Model(Ir.Graph("x", "y",
             [
-                Ir.Constant("w1", Ir.Random("", 64, 64)),
+                Ir.Constant("w1", Ir.RandomOf(1, "", 64, 64)),
                 Ir.Op("Identity", "x", "x1"),
                 Ir.Op("MatMul", "x1, w1", "h"),
                 Ir.Op("Relu", "h", "h1"),
@@ -25,8 +25,8 @@ public sealed class BuiltInRecipeTests
                 Ir.Op("MatMul", "h3, w3", "y0"),
                 Ir.Op("Identity", "y0", "y"),
             ],
-            Ir.Random("w2", 64, 64),
-            Ir.Random("w3", 64, 64)));
+            Ir.RandomOf(2, "w2", 64, 64),
+            Ir.RandomOf(3, "w3", 64, 64)));
         PassContext context = Ir.Context();
 
         Model result = new PassManager(recipe.CreatePasses()).Run(model, context);
