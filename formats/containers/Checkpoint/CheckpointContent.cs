@@ -34,8 +34,8 @@ internal sealed class CheckpointContent
         }
 
         // An index may give a shard any name, also that of a carried file.
-        HashSet<string> opened = [.. _files.Select(f => Path.GetFileName(f.Path))];
-        foreach (string name in folder.CarriedFileNames().Where(n => !opened.Contains(n)))
+        HashSet<string> opened = [.. _files.Select(f => f.Path)];
+        foreach (string name in folder.CarriedFileNames().Where(n => !opened.Contains(Path.Join(folder.Path, n))))
         {
             Carried.Add((name, Keep(folder.OpenFile(name))));
         }
