@@ -118,7 +118,7 @@ public abstract class ModelSession : IDisposable
     /// <summary>Options every session is created with.</summary>
     private protected static SessionOptions MakeSessionOptions(ModelSessionOptions options)
     {
-        var session = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        var session = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL }; // Errors come as exceptions.
         try
         {
             session.IntraOpNumThreads = Math.Max(0, options.Threads);

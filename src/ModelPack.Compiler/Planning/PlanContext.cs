@@ -1,0 +1,13 @@
+namespace ModelPack.Compiler.Planning;
+
+/// <summary>What choosing a kernel may look at.</summary>
+/// <param name="Model">The model.</param>
+/// <param name="Index">Producers and users in its graph.</param>
+/// <param name="Options">What to plan for.</param>
+/// <param name="Streams">Makes initializers from streams.</param>
+/// <param name="Names">All value names in use.</param>
+internal sealed record PlanContext(Model Model, GraphIndex Index, PlanOptions Options, StreamTensors Streams, HashSet<string> Names)
+{
+    /// <summary>Version of the standard operator set.</summary>
+    public long Opset => Model.Opsets.GetValueOrDefault("", 1);
+}

@@ -1,0 +1,27 @@
+namespace ModelPack.Compiler.Planning;
+
+/// <summary>What to plan for.</summary>
+public sealed record PlanOptions
+{
+    /// <summary>Hardware profile, recorded in the plan.</summary>
+    public string Target { get; init; } = "generic";
+
+    /// <summary>How exactly kernels must compute.</summary>
+    public PlanAccuracy Accuracy { get; init; } = PlanAccuracy.Exact;
+
+    /// <summary>True for tensors that live in the artifact instead of inside the graph. Tensors that stay inside are not planned.</summary>
+    public Func<Tensor, bool> IsExternal { get; init; } = Planner.IsExternalByDefault;
+}
+
+/// <summary>How exactly kernels must compute with the stored weights.</summary>
+public enum PlanAccuracy
+{
+    /// <summary>f32 arithmetic on the decoded weights: results differ from dense execution by rounding only (about 1e-7 relative).</summary>
+    Exact,
+
+    /// <summary>
+    /// Also kernels that round activations to int8 per block: 2 to 5 times faster on matrix-vector products, about 0.5 % relative error of
+    /// each product (numbers in <see cref="MatMulNBits"/>).
+    /// </summary>
+    Fast,
+}

@@ -1,0 +1,109 @@
+using System.Collections.Immutable;
+
+namespace ModelPack.Compiler.Planning;
+
+/// <summary>
+/// Chooses how every compressed weight is executed and builds the graph that ONNX Runtime is given: operators that read the stored streams
+/// where they are exact (or fast enough, see <see cref="PlanAccuracy"/>), dense weights expanded at load everywhere else.
+/// </summary>
+public static class Planner
+{
+    /// <summary>Operators that only ONNX Runtime has.</summary>
+    private const string ContribDomain = "com.microsoft";
+
+    private const long MinExternalBytes = 1024;
+
+    /// <summary>The default of <see cref="PlanOptions.IsExternal"/>: everything compressed, and plain tensors of a fixed-width type from 1 KiB on.</summary>
+    public static bool IsExternalByDefault(Tensor tensor) =>
+        !tensor.TryGetRawData(out TensorData data) || (tensor.DType.HasFixedWidth() && data.LengthBytes >= MinExternalBytes);
+
+    /// <summary>Plans a model. Weights may still be pending (to be encoded by the packer) or already encoded (read back from an artifact).</summary>
+    /// <exception cref="ModelPackException">MP3001: the model has no graph.</exception>
+    public static PlannedModel Plan(Model model, PlanOptions options)
+    {
+        if (model.Kind != ModelKind.Onnx)
+        {
+            throw new ModelPackException(ErrorCodes.NothingToPlan, "a checkpoint has tensors and no graph: there is nothing to execute");
+        }
+
+        Graph graph = model.Graph;
+        HashSet<string> names = GraphNames.All(graph);
+        var context = new PlanContext(model, new GraphIndex(graph), options, new StreamTensors(names), names);
+        var weights = graph.Initializers
+            .Where(t => options.IsExternal(t) && !t.TryGetRawData(out _))
+            .DistinctBy(t => t.Name, StringComparer.Ordinal)
+            .ToDictionary(t => t.Name, StringComparer.Ordinal);
+        ImmutableArray<Node>.Builder nodes = ImmutableArray.CreateBuilder<Node>(graph.Nodes.Length);
+        ImmutableArray<PlannedNode>.Builder planned = ImmutableArray.CreateBuilder<PlannedNode>();
+        var dense = new HashSet<string>(graph.Outputs.Concat(graph.Inputs).Select(v => v.Name), StringComparer.Ordinal);
+        foreach (Node node in graph.Nodes)
+        {
+            Node[] replacement = PlanNode(node, weights, context, planned, dense);
+            nodes.AddRange(replacement);
+        }
+
+        bool Keep(Tensor t) => !weights.ContainsKey(t.Name) || dense.Contains(t.Name);
+        ImmutableArray<Tensor> kept = [.. graph.Initializers.Where(Keep)];
+        var execution = model with
+        {
+            Graph = graph with { Nodes = nodes.ToImmutable(), Initializers = [.. kept, .. context.Streams.Tensors] },
+            Opsets = context.Streams.Tensors.Count > 0 && !model.Opsets.ContainsKey(ContribDomain) ? model.Opsets.Add(ContribDomain, 1) : model.Opsets,
+            Training = [],
+        };
+        IEnumerable<InitializerBinding> expanded = kept.Where(options.IsExternal).Select(t => new InitializerBinding(t.Name, t.Name, null, t.DType, t.Shape));
+        return new PlannedModel(execution, new ExecutionPlan(options.Target, [.. expanded, .. context.Streams.Bindings], planned.ToImmutable()));
+    }
+
+    /// <summary>Chooses for every compressed weight that a node reads; returns the node or what replaces it.</summary>
+    private static Node[] PlanNode(
+        Node node, Dictionary<string, Tensor> weights, PlanContext context, ImmutableArray<PlannedNode>.Builder planned, HashSet<string> dense)
+    {
+        Node[] result = [node];
+        for (int i = 0; i < node.Inputs.Length; i++)
+        {
+            if (!weights.TryGetValue(node.Inputs[i], out Tensor? tensor))
+            {
+                continue;
+            }
+
+            NodeChoice choice = Choose(node, i, tensor, context);
+            if (choice.Replacement.IsEmpty || result.Length != 1 || !ReferenceEquals(result[0], node))
+            {
+                dense.Add(tensor.Name);
+            }
+            else
+            {
+                result = [.. choice.Replacement];
+            }
+
+            planned.Add(new PlannedNode(node.Handle, node.OpType, choice.Kernel, tensor.Name, choice.Alternatives));
+        }
+
+        foreach (string captured in node.Subgraphs().SelectMany(GraphNames.Free))
+        {
+            if (weights.ContainsKey(captured) && dense.Add(captured))
+            {
+                planned.Add(new PlannedNode(node.Handle, node.OpType, NodeChoice.Expand, captured, []));
+            }
+        }
+
+        return result;
+    }
+
+    private static NodeChoice Choose(Node node, int input, Tensor tensor, PlanContext context)
+    {
+        if (context.Index.IsInput(tensor.Name))
+        {
+            return NodeChoice.Expanded(new RejectedKernel("ort:*", "the weight is also a graph input: a caller may replace it"));
+        }
+
+        BlockWeight? weight = BlockWeight.Of(tensor.Encoding);
+        NodeChoice? choice = input switch
+        {
+            0 => QuantizedGather.Choose(node, tensor, weight, context),
+            1 => MatMulNBits.Choose(node, tensor, weight, context),
+            _ => null,
+        };
+        return choice ?? NodeChoice.Expanded(weight is null ? [] : [new RejectedKernel("ort:*", $"no operator reads block integers as input {input} of {node.OpType}")]);
+    }
+}

@@ -1,0 +1,38 @@
+namespace ModelPack.Compiler.Planning;
+
+/// <summary>Makes initializers out of the streams of block weights, once per weight however many nodes use it.</summary>
+internal sealed class StreamTensors(HashSet<string> names)
+{
+    private readonly Dictionary<(string Tensor, string Role, int Rank), string> _made = [];
+
+    /// <summary>The initializers made, in order.</summary>
+    public List<Tensor> Tensors { get; } = [];
+
+    /// <summary>Their bindings, in the same order.</summary>
+    public List<InitializerBinding> Bindings { get; } = [];
+
+    /// <summary>The initializer that holds a stream.</summary>
+    /// <param name="weight">The weight.</param>
+    /// <param name="dense">Its dense node.</param>
+    /// <param name="role">Which stream.</param>
+    /// <param name="dtype">Type the kernel wants: U8, or F32 for scales.</param>
+    /// <param name="shape">Shape the kernel wants.</param>
+    /// <returns>Its name.</returns>
+    public string Get(Tensor weight, DenseEncoding dense, string role, DType dtype, Shape shape)
+    {
+        var key = (weight.Name, role, shape.Rank);
+        if (_made.TryGetValue(key, out string? name))
+        {
+            return name;
+        }
+
+        name = GraphValueNames.Fresh(names, $"{weight.Name}_{role.Replace('-', '_')}");
+        TensorData data = dense.Streams.FirstOrDefault(s => s.Role == role)?.Data is TensorData stored
+            ? stored.LengthBytes == dtype.StorageBytes(shape.ElementCount) ? stored : new WidenedScales(stored, dense.Format.Text("scale", "f32"))
+            : new PendingStream(weight.Name, dtype.StorageBytes(shape.ElementCount));
+        Tensors.Add(Tensor.Raw(name, dtype, shape, data));
+        Bindings.Add(new InitializerBinding(name, weight.Name, role, dtype, shape));
+        _made.Add(key, name);
+        return name;
+    }
+}

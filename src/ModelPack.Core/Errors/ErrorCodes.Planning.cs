@@ -1,0 +1,8 @@
+namespace ModelPack;
+
+public static partial class ErrorCodes
+{
+    // MP3000-3049: planning.
+    public static readonly ErrorCode NothingToPlan = new(3001, "a model without a graph cannot be planned");
+    public static readonly ErrorCode StreamNotEncoded = new(3002, "a stream of a planned weight is read before the weight was encoded");
+}
