@@ -4,7 +4,6 @@ using System.Formats.Tar;
 using System.Globalization;
 using System.IO.Compression;
 using System.Security.Cryptography;
-using Xunit;
 
 namespace ModelPack.EndToEnd.Tests;
 

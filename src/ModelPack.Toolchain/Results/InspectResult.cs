@@ -45,7 +45,7 @@ public sealed record InspectedTensor
 }
 
 /// <summary>One stream of a packed tensor.</summary>
-public sealed record InspectedStream(string Role, long Bytes, long StoredBytes, string Codec, int Chunks);
+public sealed record InspectedStream(string Role, long Bytes, long StoredBytes, string Codec, long Chunks);
 
 /// <summary>A graph input or output: dimensions are numbers, symbols or <c>?</c>.</summary>
 public sealed record InspectedValue(string Name, string DType, IReadOnlyList<string> Dims);

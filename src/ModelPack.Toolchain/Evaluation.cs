@@ -1,0 +1,76 @@
+using System.Diagnostics;
+using ModelPack.Runtime;
+using ModelPack.Runtime.Evaluation;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Quality of a model that can be run.</summary>
+public static class Evaluation
+{
+    private const int RandomSamples = 8;
+
+    /// <summary>Perplexity on a token file; see <see cref="PerplexityMeter"/> for the protocol.</summary>
+    /// <exception cref="ModelPackException">The model cannot be run or is no language model; the token file is too short.</exception>
+    public static EvalResult Perplexity(
+        string model, string tokens, int window = 256, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        long start = Stopwatch.GetTimestamp();
+        using TokenFile file = TokenFile.Open(tokens);
+        using ModelSession session = ModelSession.Open(model, new ModelSessionOptions { Threads = threads });
+        var adapter = progress is null ? null : new WindowProgress(progress, model);
+        PerplexityResult result = PerplexityMeter.Measure(session, file, window, adapter, cancellation);
+        return new EvalResult
+        {
+            Model = model,
+            Perplexity = result.Perplexity,
+            Nll = result.Nll,
+            Tokens = result.Tokens,
+            Data = tokens,
+            Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
+        };
+    }
+
+    /// <summary>Agreement of a model's outputs with those of a reference, on .npy data or on seeded random inputs (and then says so).</summary>
+    /// <exception cref="ModelPackException">A model cannot be run, their outputs differ in shape, or the data does not fit.</exception>
+    public static EvalResult Agreement(
+        string model, string reference, string? data, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        long start = Stopwatch.GetTimestamp();
+        var options = new ModelSessionOptions { Threads = threads };
+        using ModelSession session = ModelSession.Open(model, options);
+        using ModelSession other = ModelSession.Open(reference, options);
+        var meter = new AgreementMeter();
+        foreach (IReadOnlyList<NamedTensor> sample in data is null ? RandomInputs(other) : SampleInputs.FromFolder(other, data))
+        {
+            cancellation.ThrowIfCancellationRequested();
+            meter.Add(session, other, sample);
+            progress?.Report(new ToolProgress("evaluate", meter.Samples, 0, model));
+        }
+
+        IReadOnlyList<AgreementResult> results = meter.Results();
+        return new EvalResult
+        {
+            Model = model,
+            Outputs = [.. results.Select(r => new OutputAgreement(r.Name, r.MaxAbsError, r.SqnrDb, r.Cosine, r.Top1Agreement))],
+            MaxAbsError = results.Max(r => r.MaxAbsError),
+            SqnrDb = results.Min(r => r.SqnrDb),
+            Cosine = results.Min(r => r.Cosine),
+            Top1Agreement = results.Min(r => r.Top1Agreement),
+            Data = data ?? $"{RandomSamples} samples of random inputs (seeds 0 to {RandomSamples - 1}): real data says more",
+            Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
+        };
+    }
+
+    private static IEnumerable<IReadOnlyList<NamedTensor>> RandomInputs(ModelSession session)
+    {
+        for (int sample = 0; sample < RandomSamples; sample++)
+        {
+            yield return [.. session.Inputs.Select((input, i) => SampleInputs.Random(input, ((ulong)sample << 32) + (ulong)i))];
+        }
+    }
+
+    private sealed class WindowProgress(IProgress<ToolProgress> target, string model) : IProgress<(long Done, long Total)>
+    {
+        public void Report((long Done, long Total) value) => target.Report(new ToolProgress("evaluate", value.Done, value.Total, model));
+    }
+}

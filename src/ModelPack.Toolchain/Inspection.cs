@@ -1,0 +1,142 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using ModelPack.Compiler;
+using ModelPack.Pack;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>What is in a file, without reading tensor data.</summary>
+public static class Inspection
+{
+    /// <summary>Describes any supported file or folder.</summary>
+    /// <exception cref="ModelPackException">The file is missing, of no known kind, or damaged.</exception>
+    public static InspectResult Inspect(string path, CancellationToken cancellation = default)
+    {
+        using TensorFile file = TensorFile.Open(path, cancellation);
+        Model? model = file.Model;
+        if (model is null && file.Format == "mpack" && file.Reader is PackReader compiled && compiled.Blobs.ContainsKey(Artifact.GraphBlob))
+        {
+            model = Artifact.ReadModel(compiled, cancellation);
+        }
+
+        return new InspectResult
+        {
+            Path = path,
+            Format = file.Format,
+            FileBytes = FileBytes(path),
+            Tensors = [.. file.Tensors.Select(Describe)],
+            Metadata = Metadata(file, model),
+            Operators = model is null ? ImmutableSortedDictionary<string, int>.Empty : Operators(model),
+            Inputs = model is null ? [] : [.. model.Graph.Inputs.Select(Describe)],
+            Outputs = model is null ? [] : [.. model.Graph.Outputs.Select(Describe)],
+        };
+    }
+
+    /// <summary>The execution plan of an artifact.</summary>
+    /// <exception cref="ModelPackException">MP4102: the artifact has no plan.</exception>
+    public static ExplainResult Explain(string path, CancellationToken cancellation = default)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        using PackReader reader = PackReader.Open(path);
+        ExecutionPlan plan = Artifact.ReadPlan(reader)
+            ?? throw new ModelPackException(ErrorCodes.NotACompiledArtifact, "the artifact has no graph, so there is no plan to explain", path);
+        var totals = new SortedDictionary<string, int>(StringComparer.Ordinal);
+        foreach (PlannedNode node in plan.Nodes)
+        {
+            totals[node.Kernel] = totals.GetValueOrDefault(node.Kernel) + 1;
+        }
+
+        return new ExplainResult(
+            plan.Target,
+            [.. plan.Nodes.Select(n => new ExplainedNode(n.Node, n.Op, n.Kernel, n.Tensor, [.. n.Alternatives.Select(a => new ExplainedAlternative(a.Kernel, a.Reason))]))],
+            totals);
+    }
+
+    private static long FileBytes(string path) => Directory.Exists(path)
+        ? Directory.EnumerateFiles(path).Sum(f => new FileInfo(f).Length)
+        : new FileInfo(path).Length;
+
+    private static InspectedTensor Describe(TensorFile.Entry entry) => new()
+    {
+        Name = entry.Name,
+        Shape = entry.Shape.Dims,
+        DType = entry.DType.Name(),
+        Encoding = entry.Encoding.Describe(),
+        Bytes = entry.DType.HasFixedWidth() ? entry.DType.StorageBytes(entry.Shape.ElementCount) : EncodingSizes.SourceBytes(entry.Encoding),
+        StoredBytes = entry.StoredBytes,
+        Streams = entry.Packed is null
+            ? []
+            : [.. entry.Packed.Streams.Select(s => new InspectedStream(s.Role, s.Stream.LengthBytes, s.Stream.StoredBytes, s.Stream.Codec, s.Stream.ChunkCount))],
+    };
+
+    private static InspectedValue Describe(ValueInfo value) => new(
+        value.Name,
+        value.Type.IsTensor ? value.Type.DType.Name() : "?",
+        value.Type.Dims.IsDefault ? ["?"] : [.. value.Type.Dims.Select(d => d.Symbol ?? d.Value?.ToString(CultureInfo.InvariantCulture) ?? "?")]);
+
+    private static SortedDictionary<string, int> Operators(Model model)
+    {
+        var counts = new SortedDictionary<string, int>(StringComparer.Ordinal);
+        var pending = new Stack<Graph>([model.Graph]);
+        while (pending.TryPop(out Graph? graph))
+        {
+            foreach (Node node in graph.Nodes)
+            {
+                string name = node.Domain.Length == 0 ? node.OpType : $"{node.Domain}:{node.OpType}";
+                counts[name] = counts.GetValueOrDefault(name) + 1;
+                foreach (Graph inner in node.Subgraphs())
+                {
+                    pending.Push(inner);
+                }
+            }
+        }
+
+        return counts;
+    }
+
+    private static SortedDictionary<string, string> Metadata(TensorFile file, Model? model)
+    {
+        var facts = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        foreach ((string key, string value) in model?.Metadata ?? [])
+        {
+            facts[$"metadata.{key}"] = value;
+        }
+
+        foreach ((string domain, long version) in model?.Opsets ?? ImmutableSortedDictionary<string, long>.Empty)
+        {
+            facts[$"opset.{(domain.Length == 0 ? "ai.onnx" : domain)}"] = version.ToString(CultureInfo.InvariantCulture);
+        }
+
+        if (model is { IrVersion: > 0 })
+        {
+            facts["ir_version"] = model.IrVersion.ToString(CultureInfo.InvariantCulture);
+        }
+
+        if (file.Reader is PackReader reader)
+        {
+            foreach ((string key, string value) in reader.Metadata)
+            {
+                facts[$"pack.{key}"] = value;
+            }
+
+            if (Artifact.IsCompiled(reader))
+            {
+                AddProvenance(facts, Artifact.ReadProvenance(reader));
+            }
+        }
+
+        return facts;
+    }
+
+    private static void AddProvenance(SortedDictionary<string, string> facts, Provenance provenance)
+    {
+        facts["provenance.tool"] = provenance.Tool;
+        facts["provenance.target"] = provenance.Target;
+        facts["provenance.seed"] = provenance.Seed.ToString(CultureInfo.InvariantCulture);
+        facts["provenance.recipe_hash"] = provenance.RecipeHash;
+        foreach (Provenance.InputFile input in provenance.Inputs)
+        {
+            facts[$"provenance.input.{input.Name}"] = $"{input.Bytes} bytes, xxh128 {input.Xxh128}";
+        }
+    }
+}

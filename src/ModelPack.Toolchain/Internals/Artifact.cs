@@ -1,0 +1,58 @@
+using ModelPack.Compiler;
+using ModelPack.Containers.Onnx;
+using ModelPack.Pack;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Reads back what <see cref="ArtifactContent"/> wrote.</summary>
+internal static class Artifact
+{
+    public const string GraphBlob = "graph";
+    public const string ExecutionGraphBlob = "execution-graph";
+    public const string PlanBlob = "plan";
+    public const string RecipeBlob = "recipe";
+    public const string ProvenanceBlob = "provenance";
+
+    /// <summary>Prefix of blobs that hold files of a checkpoint folder.</summary>
+    public const string FilePrefix = "file:";
+
+    private const int MaxTextBytes = 64 << 20;
+
+    /// <summary>True for artifacts made by <c>compile</c>, false for those made by <c>pack</c>.</summary>
+    public static bool IsCompiled(PackReader reader) => reader.Blobs.ContainsKey(ProvenanceBlob);
+
+    /// <exception cref="ModelPackException">MP4102: made by something else; MP4101: the record is damaged.</exception>
+    public static Provenance ReadProvenance(PackReader reader) => reader.Blobs.TryGetValue(ProvenanceBlob, out TensorData? data)
+        ? Provenance.Parse(data.ToArray(MaxTextBytes), reader.File.Path)
+        : throw new ModelPackException(ErrorCodes.NotACompiledArtifact, "this artifact was made by 'pack', not by 'compile'", reader.File.Path);
+
+    /// <summary>The recorded recipe as text.</summary>
+    public static string ReadRecipe(PackReader reader) => reader.Blobs.TryGetValue(RecipeBlob, out TensorData? data)
+        ? System.Text.Encoding.UTF8.GetString(data.ToArray(MaxTextBytes))
+        : throw new ModelPackException(ErrorCodes.NotACompiledArtifact, "the artifact records no recipe", reader.File.Path);
+
+    /// <summary>The recorded plan, or null for artifacts without a graph.</summary>
+    public static ExecutionPlan? ReadPlan(PackReader reader) =>
+        reader.Blobs.TryGetValue(PlanBlob, out TensorData? data) ? ExecutionPlanJson.Read(data.ToArray(MaxTextBytes)) : null;
+
+    /// <summary>The model as it was after all passes, tensors decoding from the artifact.</summary>
+    /// <exception cref="ModelPackException">MP4102, or what reading the graph reports.</exception>
+    public static Model ReadModel(PackReader reader, CancellationToken cancellation)
+    {
+        Provenance provenance = ReadProvenance(reader);
+        if (reader.Blobs.TryGetValue(GraphBlob, out TensorData? graph))
+        {
+            return OnnxModelReader.ReadWeightless(graph, (path, _) => reader.Find(path) is PackTensor t ? ToTensor(t) : null, cancellation);
+        }
+
+        return new Model
+        {
+            Kind = provenance.Kind == "checkpoint" ? ModelKind.Checkpoint : ModelKind.Safetensors,
+            Graph = new Graph { Initializers = [.. reader.Tensors.Select(ToTensor)] },
+            Metadata = [.. provenance.Metadata],
+            Files = [.. reader.Blobs.Where(b => b.Key.StartsWith(FilePrefix, StringComparison.Ordinal)).Select(b => new CarriedFile(b.Key[FilePrefix.Length..], b.Value))],
+        };
+    }
+
+    private static Tensor ToTensor(PackTensor t) => new() { Name = t.Name, DType = t.DType, Shape = t.Shape, Encoding = t.Encoding };
+}

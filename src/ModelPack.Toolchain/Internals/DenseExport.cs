@@ -1,0 +1,44 @@
+using ModelPack.Compiler;
+using ModelPack.Pack;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Writes the dense tensors of a compiled artifact in the container it came from.</summary>
+internal static class DenseExport
+{
+    public static IReadOnlyList<string> Write(PackReader reader, string output, DType? dtype, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    {
+        Model model = Artifact.ReadModel(reader, cancellation);
+        if (dtype is DType wanted)
+        {
+            model = Retype(model, wanted, reader.File.Path);
+        }
+
+        progress?.Report(new ToolProgress("export", 0, 0, output));
+        string id = model.Kind switch
+        {
+            ModelKind.Onnx => "onnx",
+            ModelKind.Safetensors => "safetensors",
+            _ => "checkpoint",
+        };
+        IContainer container = Containers.Containers.All.First(c => c.Id == id);
+        return container.Export(model, output, ArtifactContent.Dense, cancellation);
+    }
+
+    /// <summary>Checkpoints only: a graph's operators expect the types they were built with.</summary>
+    private static Model Retype(Model model, DType dtype, string path)
+    {
+        if (model.Kind == ModelKind.Onnx)
+        {
+            throw new ModelPackException(ErrorCodes.ExportNotPossible, "--dtype does not apply to ONNX graphs: their operators fix the types", path);
+        }
+
+        return model with
+        {
+            Graph = model.Graph with
+            {
+                Initializers = [.. model.Graph.Initializers.Select(t => t.DType.IsFloat() && t.DType != DType.F64 ? t with { DType = dtype } : t)],
+            },
+        };
+    }
+}

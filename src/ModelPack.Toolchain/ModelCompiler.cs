@@ -1,0 +1,141 @@
+using System.Diagnostics;
+using ModelPack.Compiler;
+using ModelPack.Pack;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>A model in, a packed artifact out: the composition root of the compile side.</summary>
+public static class ModelCompiler
+{
+    /// <summary>Compiles a model. The output appears whole or not at all.</summary>
+    /// <exception cref="ModelPackException">The input, the recipe or the output is bad.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled; nothing was written.</exception>
+    public static CompileResult Compile(CompileRequest request, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        long start = Stopwatch.GetTimestamp();
+        ResolvedRecipe recipe = Pipelines.ResolveRecipe(request.Recipe, request.Sets);
+        progress?.Report(new ToolProgress("import", 0, 0, request.Input));
+        using ImportedModel imported = Containers.Containers.For(request.Input).Import(request.Input, cancellation);
+        OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
+
+        PassContext context = Pipelines.CreateContext(request, cancellation);
+        progress?.Report(new ToolProgress("passes", 0, 0));
+        Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, context);
+        string[] warnings = [.. context.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Warning).Select(Describe)];
+        if (request.DryRun)
+        {
+            return DryRun(request, recipe, imported, model, warnings, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        }
+
+        PackContent content = ArtifactContent.Of(model, recipe, request, imported, cancellation);
+        var options = new PackOptions
+        {
+            Threads = Pipelines.Threads(request.Threads),
+            MaxMemoryBytes = request.MaxMemoryBytes,
+            Progress = progress is null ? null : new PackProgressAdapter(progress, "pack"),
+            Cancellation = cancellation,
+        };
+        PackResult packed = PackWriter.Write(request.Output, content, options);
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        long peak = ProcessMemory.PeakBytes();
+        var result = new CompileResult
+        {
+            Input = request.Input,
+            Output = request.Output,
+            Recipe = recipe.Name,
+            InputBytes = InputBytes(imported),
+            OutputBytes = packed.OutputBytes,
+            Seconds = seconds,
+            PeakMemoryBytes = peak,
+            DryRun = false,
+            Tensors = Tensors(model, packed),
+            Warnings = warnings,
+        };
+        return request.EvalTokens is null ? result : Evaluate(request, result, progress, cancellation);
+    }
+
+    /// <summary>Bytes the model takes on disk: the main file whole, of shared external files the parts that tensors use, carried files.</summary>
+    internal static long InputBytes(ImportedModel imported)
+    {
+        long main = imported.Model.Kind == ModelKind.Onnx ? imported.Files[0].LengthBytes : imported.Files.Sum(f => f.LengthBytes);
+        long carried = imported.Model.Files.Where(f => !imported.Files.Any(o => IsRegionOf(f.Data, o))).Sum(f => f.Data.LengthBytes);
+        if (imported.Model.Kind != ModelKind.Onnx)
+        {
+            return main + carried;
+        }
+
+        long external = ModelTensors.Enumerate(imported.Model)
+            .Where(t => t.Tensor.TryGetRawData(out TensorData data) && data is FileTensorData file && !ReferenceEquals(file.File, imported.Files[0]))
+            .Sum(t => EncodingSizes.SourceBytes(t.Tensor.Encoding));
+        return main + external;
+    }
+
+    private static bool IsRegionOf(TensorData data, MappedFile file) => data is FileTensorData region && ReferenceEquals(region.File, file);
+
+    private static string Describe(Diagnostic d) => d.Tensor is null ? $"{d.Pass}: {d.Message}" : $"{d.Pass}: tensor '{d.Tensor}': {d.Message}";
+
+    private static CompiledTensor[] Tensors(Model model, PackResult packed)
+    {
+        Dictionary<string, string> kinds = TensorKinds.Classify(model);
+        Dictionary<string, Tensor> tensors = model.Graph.Initializers.ToDictionary(t => t.Name, StringComparer.Ordinal);
+        return
+        [
+            .. packed.Tensors.Select(p => new CompiledTensor
+            {
+                Name = p.Name,
+                Shape = p.Shape.Dims,
+                Kind = kinds.GetValueOrDefault(p.Name, "other"),
+                Encoding = p.Encoding,
+                InputBytes = tensors.TryGetValue(p.Name, out Tensor? t) ? EncodingSizes.SourceBytes(t.Encoding) : p.InputBytes,
+                OutputBytes = p.OutputBytes,
+                RelativeError = p.RelativeError ?? 0,
+            }),
+        ];
+    }
+
+    private static CompileResult DryRun(CompileRequest request, ResolvedRecipe recipe, ImportedModel imported, Model model, string[] warnings, double seconds)
+    {
+        Dictionary<string, string> kinds = TensorKinds.Classify(model);
+        CompiledTensor[] tensors =
+        [
+            .. model.Graph.Initializers.Where(ArtifactContent.IsExternal).Select(t => new CompiledTensor
+            {
+                Name = t.Name,
+                Shape = t.Shape.Dims,
+                Kind = kinds.GetValueOrDefault(t.Name, "other"),
+                Encoding = t.Encoding.Describe(),
+                InputBytes = EncodingSizes.SourceBytes(t.Encoding),
+                OutputBytes = EncodingSizes.EncodedBytes(t.Encoding),
+            }),
+        ];
+        long input = InputBytes(imported);
+        long output = input - tensors.Sum(t => t.InputBytes) + tensors.Sum(t => t.OutputBytes);
+        return new CompileResult
+        {
+            Input = request.Input,
+            Output = request.Output,
+            Recipe = recipe.Name,
+            InputBytes = input,
+            OutputBytes = output,
+            Seconds = seconds + WorkEstimate.Seconds(tensors, Pipelines.Threads(request.Threads)),
+            PeakMemoryBytes = Math.Min(request.MaxMemoryBytes, WorkEstimate.PeakBytes(tensors, Pipelines.Threads(request.Threads), ProcessMemory.PeakBytes())),
+            DryRun = true,
+            Tensors = tensors,
+            Warnings = warnings,
+        };
+    }
+
+    private static CompileResult Evaluate(CompileRequest request, CompileResult result, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    {
+        long start = Stopwatch.GetTimestamp();
+        double? Perplexity(string model) => Evaluation.Perplexity(model, request.EvalTokens!, request.EvalWindow, request.Threads, progress, cancellation).Perplexity;
+        double? before = Perplexity(request.Input);
+        double? after = Perplexity(request.Output);
+        return result with
+        {
+            PerplexityBefore = before,
+            PerplexityAfter = after,
+            EvaluationSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
+        };
+    }
+}

@@ -1,0 +1,133 @@
+using System.Diagnostics;
+using ModelPack.Compiler;
+using ModelPack.Pack;
+using ModelPack.Passes;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Checks artifacts: checksums, values against the original, and whether compiling again gives the same bytes.</summary>
+public static class Verification
+{
+    /// <summary>Checks every checksum and, when asked, the values and the derivation.</summary>
+    /// <param name="path">The artifact.</param>
+    /// <param name="against">The original model, to compare decoded tensors with; null to skip.</param>
+    /// <param name="rederive">The original model, to compile again with the recorded recipe; null to skip.</param>
+    /// <param name="threads">Worker threads; 0 means one per processor.</param>
+    /// <param name="progress">Told how far it is.</param>
+    /// <param name="cancellation">Stops; nothing is left behind.</param>
+    /// <exception cref="ModelPackException">The artifact cannot be opened at all, or the original is not what it was made from.</exception>
+    public static VerifyResult Verify(
+        string path, string? against = null, string? rederive = null, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        long start = Stopwatch.GetTimestamp();
+        var errors = new List<string>();
+        IReadOnlyList<ComparedTensor> differences = [];
+        int tensors;
+        long bytes;
+        using (PackReader reader = PackReader.Open(path))
+        {
+            PackProgressAdapter? adapter = progress is null ? null : new PackProgressAdapter(progress, "verify");
+            errors.AddRange(reader.Verify(Pipelines.Threads(threads), adapter, cancellation).Select(p => Describe(path, p)));
+            tensors = reader.Tensors.Count;
+            bytes = reader.File.LengthBytes;
+        }
+
+        if (against is not null && errors.Count == 0)
+        {
+            CompareResult compared = CompareWithOriginal(path, against, progress, cancellation);
+            differences = compared.Tensors;
+            errors.AddRange(compared.Tensors.Where(t => t.Note is not null).Select(t => $"{path}: tensor '{t.Name}': {t.Note}"));
+            errors.AddRange(compared.Missing.Select(name => $"{path}: tensor '{name}' of the original is missing"));
+            errors.AddRange(compared.Extra.Select(name => $"{path}: tensor '{name}' is not in the original"));
+        }
+
+        bool? rederived = rederive is null || errors.Count > 0 ? null : Rederive(path, rederive, threads, progress, cancellation);
+        if (rederived == false)
+        {
+            errors.Add($"{path}: compiling '{rederive}' again with the recorded recipe gives other bytes");
+        }
+
+        return new VerifyResult
+        {
+            Path = path,
+            Errors = errors,
+            TensorsChecked = tensors,
+            BytesChecked = bytes,
+            Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
+            Differences = differences,
+            Rederived = rederived,
+        };
+    }
+
+    private static string Describe(string path, PackProblem problem) =>
+        new ModelPackException(problem.Code, problem.Chunk < 0 ? problem.Message : $"chunk {problem.Chunk}: {problem.Message}", path, problem.Tensor ?? problem.Stream).Line;
+
+    /// <summary>
+    /// Compares with what the recorded recipe makes of the original before quantisation: passes may fold, fuse or rename tensors, and
+    /// that is not an error.
+    /// </summary>
+    private static CompareResult CompareWithOriginal(string path, string original, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    {
+        using TensorFile artifact = TensorFile.Open(path, cancellation);
+        if (artifact.Reader is not PackReader reader || !Artifact.IsCompiled(reader))
+        {
+            using TensorFile file = TensorFile.Open(original, cancellation);
+            return Comparison.Compare(file, artifact, progress, cancellation);
+        }
+
+        Provenance provenance = Artifact.ReadProvenance(reader);
+        var request = new CompileRequest { Input = original, Output = path, Seed = provenance.Seed, Target = provenance.Target };
+        ResolvedRecipe recipe = Recipe.Parse(Artifact.ReadRecipe(reader), path).Resolve(PassCatalog.All);
+        using (ImportedModel imported = Containers.Containers.For(original).Import(original, cancellation))
+        {
+            Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, Pipelines.CreateContext(request, cancellation));
+            return Comparison.Compare(TensorFile.BeforeEncoding(original, imported, model), artifact, progress, cancellation);
+        }
+    }
+
+    private static bool Rederive(string path, string original, int threads, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    {
+        string folder = Directory.CreateTempSubdirectory("modelpack-").FullName;
+        try
+        {
+            string again = Path.Combine(folder, "again.mpack");
+            string recipeFile = Path.Combine(folder, "recipe.json");
+            Provenance provenance;
+            using (PackReader reader = PackReader.Open(path))
+            {
+                provenance = Artifact.ReadProvenance(reader);
+                File.WriteAllText(recipeFile, Artifact.ReadRecipe(reader));
+            }
+
+            CheckIsOriginal(provenance, original, cancellation);
+            var request = new CompileRequest
+            {
+                Input = original,
+                Output = again,
+                Recipe = recipeFile,
+                Seed = provenance.Seed,
+                Target = provenance.Target,
+                Threads = threads,
+            };
+            ModelCompiler.Compile(request, progress, cancellation);
+            using MappedFile a = MappedFile.Open(path);
+            using MappedFile b = MappedFile.Open(again);
+            return Provenance.Describe(a, cancellation).Xxh128 == Provenance.Describe(b, cancellation).Xxh128;
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static void CheckIsOriginal(Provenance provenance, string original, CancellationToken cancellation)
+    {
+        using ImportedModel imported = Containers.Containers.For(original).Import(original, cancellation);
+        string[] recorded = [.. provenance.Inputs.Select(i => i.Xxh128)];
+        string[] found = [.. imported.Files.Select(f => Provenance.Describe(f, cancellation).Xxh128)];
+        if (!recorded.SequenceEqual(found))
+        {
+            throw new ModelPackException(ErrorCodes.NotTheOriginal, "its content is not what the artifact records as its input", original);
+        }
+    }
+}

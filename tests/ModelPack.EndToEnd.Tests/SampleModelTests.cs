@@ -1,0 +1,78 @@
+using ModelPack.Testing;
+using ModelPack.Toolchain;
+
+namespace ModelPack.EndToEnd.Tests;
+
+/// <summary>The sample language model under recipes whose perplexity was computed independently (float32 arithmetic on dequantised weights).</summary>
+public sealed class SampleModelTests
+{
+    /// <summary>Independent code, same conventions: round to nearest, scales amax/(2^(b-1)-1) in f32 along the inputs, only decoder linears.</summary>
+    public static TheoryData<string, string[], double> Baselines => new()
+    {
+        { "int4", ["quantize.block=128", "quantize.scale=f32", "quantize.ends=keep"], 39.068 },
+        { "int4", ["quantize.block=32", "quantize.scale=f32", "quantize.ends=keep"], 38.922 },
+        { "int4", ["quantize.block=128", "quantize.scale=f32", "quantize.ends=keep", "quantize.symmetric=false"], 38.971 },
+        { "int4", ["quantize.block=32", "quantize.scale=f32", "quantize.ends=keep", "quantize.symmetric=false"], 38.896 },
+        { "int8", ["quantize.block=128", "quantize.scale=f32", "quantize.ends=keep"], 38.754 },
+        { "lossless", [], 38.748 },
+    };
+
+    [Theory]
+    [MemberData(nameof(Baselines))]
+    public void Compile_knownQuantisation_hasThePerplexityOfIndependentCode(string recipe, string[] sets, double expected)
+    {
+        using var folder = new TempFolder();
+        string artifact = Path.Combine(folder.Path, "model.mpack");
+        ModelCompiler.Compile(new CompileRequest { Input = SamplePaths.Model, Output = artifact, Recipe = recipe, Sets = sets });
+        EvalResult result = Evaluation.Perplexity(artifact, SamplePaths.EvalTokens);
+        Assert.Equal(85_935, result.Tokens);
+        Assert.InRange(result.Perplexity!.Value, expected * 0.9995, expected * 1.0005);
+    }
+
+    [Fact]
+    public void Compile_defaultInt4_isAThirdOfTheSizeAndCostsHalfAPercent()
+    {
+        using var folder = new TempFolder();
+        string artifact = Path.Combine(folder.Path, "model.mpack");
+        CompileResult result = ModelCompiler.Compile(new CompileRequest
+        {
+            Input = SamplePaths.Model,
+            Output = artifact,
+            Recipe = "int4",
+            EvalTokens = SamplePaths.EvalTokens,
+        });
+        Assert.InRange(result.PerplexityBefore!.Value, 38.747, 38.749);
+        Assert.InRange(result.PerplexityAfter!.Value, result.PerplexityBefore.Value, result.PerplexityBefore.Value * 1.006);
+        Assert.True(result.Ratio > 2.9, $"ratio {result.Ratio}");
+        Assert.Equal(new FileInfo(artifact).Length, result.OutputBytes);
+        Assert.True(Verification.Verify(artifact, against: SamplePaths.Model, rederive: SamplePaths.Model).Ok);
+    }
+
+    [Fact]
+    public void Compile_anyThreadCount_givesTheSameBytes()
+    {
+        using var folder = new TempFolder();
+        byte[][] artifacts = [.. new[] { 1, 2, 3, 8 }.Select(threads =>
+        {
+            string path = Path.Combine(folder.Path, $"t{threads}.mpack");
+            ModelCompiler.Compile(new CompileRequest { Input = SamplePaths.Model, Output = path, Recipe = "int4", Threads = threads });
+            return File.ReadAllBytes(path);
+        })];
+        Assert.All(artifacts, a => Assert.True(a.AsSpan().SequenceEqual(artifacts[0])));
+    }
+
+    [Fact]
+    public void Pack_sampleFiles_comeBackByteForByte()
+    {
+        using var folder = new TempFolder();
+        foreach (string input in new[] { SamplePaths.Weights, SamplePaths.EvalTokens })
+        {
+            string packed = Path.Combine(folder.Path, "x.mpack");
+            string restored = Path.Combine(folder.Path, Path.GetFileName(input));
+            PackFileResult result = FilePacking.Pack(input, packed);
+            FilePacking.Unpack(packed, restored);
+            Assert.True(File.ReadAllBytes(input).AsSpan().SequenceEqual(File.ReadAllBytes(restored)));
+            Assert.True(result.Ratio > 1.2, $"{input}: ratio {result.Ratio}");
+        }
+    }
+}
