@@ -66,6 +66,36 @@ public sealed class OnnxRuntimeTests
     }
 
     [Fact]
+    public void Exported_scan_gives_the_same_outputs() => AssertSameOutputs(OnnxModels.Model(new GraphProto
+    {
+        Name = "scan",
+        Input = { OnnxModels.Value("x", DataType.Float, 5, 400) },
+        Output = { OnnxModels.Value("sum", DataType.Float, 400), OnnxModels.Value("steps", DataType.Float, 5, 400) },
+        Initializer = { OnnxModels.Floats("zero", [400], new float[400]) },
+        Node =
+        {
+            OnnxModels.Node("Scan", ["zero", "x"], ["sum", "steps"], OnnxModels.Attribute("num_scan_inputs", 1), OnnxModels.Attribute("body", new GraphProto
+            {
+                Name = "step",
+                Input = { OnnxModels.Value("a", DataType.Float, 400), OnnxModels.Value("row", DataType.Float, 400) },
+                Output = { OnnxModels.Value("b", DataType.Float, 400), OnnxModels.Value("out", DataType.Float, 400) },
+                Initializer = { OnnxModels.Floats("w", [400], OnnxModels.Random(400, 8)) },
+                Node = { OnnxModels.Node("Mul", ["row", "w"], ["m"]), OnnxModels.Node("Add", ["a", "m"], ["b"]), OnnxModels.Node("Identity", ["b"], ["out"]) },
+            })),
+        },
+    }));
+
+    [Fact]
+    public void Exported_sparse_initializer_with_external_values_gives_the_same_outputs() => AssertSameOutputs(OnnxModels.Model(new GraphProto
+    {
+        Name = "sparse",
+        Input = { OnnxModels.Value("x", DataType.Float, 1, 1000) },
+        Output = { OnnxModels.Value("y", DataType.Float, 1, 1000) },
+        SparseInitializer = { new SparseTensorProto { Values = OnnxModels.Floats("s", [300], OnnxModels.Random(300, 6)), Indices = OnnxModels.Ints("", [300], [.. Enumerable.Range(0, 300).Select(i => (long)i * 3)]), Dims = { 1, 1000 } } },
+        Node = { OnnxModels.Node("Add", ["x", "s"], ["y"]) },
+    }));
+
+    [Fact]
     public void Exported_function_and_sparse_initializer_give_the_same_outputs()
     {
         ModelProto model = OnnxModels.Model(new GraphProto

@@ -58,6 +58,10 @@ public sealed class OnnxWireTests
         Message(5, Name, FloatType, Message(9, new byte[4]), [.. Tag(9, 0), 77], [.. Tag(4, 1), 1, 2, 3, 4, 5, 6, 7, 8])));
 
     [Fact]
+    public void External_entries_of_a_tensor_that_is_not_external_are_kept() =>
+        AssertLikeGoogle(ModelWithTensor(Name, FloatType, Message(9, new byte[4]), Number(14, 0), Message(13, Text(1, "location"), Text(2, "../x"))));
+
+    [Fact]
     public void Deepest_nesting_that_protobuf_reads_is_read()
     {
         // ModelProto is level 0; each If adds three levels.
