@@ -10,7 +10,7 @@ namespace ModelPack.Passes;
 /// <remarks>
 /// IR versions before 4 list every initializer as an input. Runtimes treat those initializers as constants; the pass makes that
 /// explicit: the inputs go, the IR version becomes 4. From version 4 on an initializer that is also an input is a default that
-/// the caller may override: it is never touched. Checkpoints have no graph and pass through.
+/// the caller may override: it is never touched. Training graphs are dropped with a warning. Checkpoints have no graph and pass through.
 /// </remarks>
 /// <param name="liftMinBytes">Size from which constants of subgraphs are lifted.</param>
 internal sealed class CanonicalizePass(long liftMinBytes) : IPass
@@ -29,6 +29,12 @@ internal sealed class CanonicalizePass(long liftMinBytes) : IPass
         }
 
         Model result = UpgradeInitializerInputs(model);
+        if (!result.Training.IsEmpty)
+        {
+            context.Report(DiagnosticSeverity.Warning, "training graphs are dropped: they refer to the weights by name and change them");
+            result = result with { Training = [] };
+        }
+
         var names = GraphNames.All(result.Graph);
         Graph graph = SubgraphSorter.Sort(result.Graph);
         graph = new ConstantLifter(liftMinBytes, names).Run(graph, out int lifted);

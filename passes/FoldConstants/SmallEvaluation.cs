@@ -1,4 +1,5 @@
 using ModelPack.Compiler;
+using ValueType = ModelPack.Compiler.ValueType;
 
 namespace ModelPack.Passes;
 
@@ -37,22 +38,37 @@ internal sealed class SmallEvaluation(Model model, PassContext context, long max
 
     private static Tensor? KnownShape(GraphIndex index, Node node)
     {
-        if (node.OpType is not ("Shape" or "Size") || node.Inputs.Length != 1 || node.Outputs.Length != 1 || index.Constant(node.Inputs[0]) is not Tensor tensor)
+        if (node.OpType is not ("Shape" or "Size") || node.Inputs.Length != 1 || node.Outputs.Length != 1 || CertainShape(index, node.Inputs[0]) is not Shape shape)
         {
             return null;
         }
 
         if (node.OpType == "Size")
         {
-            return SmallConstants.Integers(node.Outputs[0], Shape.Scalar, [tensor.Shape.ElementCount]);
+            return SmallConstants.Integers(node.Outputs[0], Shape.Scalar, [shape.ElementCount]);
         }
 
-        long rank = tensor.Shape.Rank;
+        long rank = shape.Rank;
         long Clamp(long axis) => Math.Clamp(axis < 0 ? axis + rank : axis, 0, rank);
         int start = (int)Clamp(node.Int("start", 0));
         int end = (int)Clamp(node.Int("end", rank));
-        ReadOnlySpan<long> dims = end > start ? tensor.Shape.Dims.AsSpan()[start..end] : [];
+        ReadOnlySpan<long> dims = end > start ? shape.Dims.AsSpan()[start..end] : [];
         return SmallConstants.Integers(node.Outputs[0], new Shape(dims.Length), dims);
+    }
+
+    /// <summary>Shapes of initializers are facts, and so are fully numeric shapes of graph inputs, which a runtime enforces. Other listed shapes are hints.</summary>
+    private static Shape? CertainShape(GraphIndex index, string value)
+    {
+        if (index.Constant(value) is Tensor tensor)
+        {
+            return tensor.Shape;
+        }
+
+        ValueType type = index.TypeOf(value);
+        return index.IsInput(value) && type.IsTensor && !type.Dims.IsDefault && type.Dims.All(d => d.Value is >= 0)
+            && new Shape([.. type.Dims.Select(d => d.Value!.Value)]) is var shape && shape.TryElementCount(out _)
+            ? shape
+            : null;
     }
 
     private bool IsSmall(GraphIndex index, Node node)

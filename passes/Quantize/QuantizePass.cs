@@ -37,12 +37,13 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
             plans[i] = MakePlan(tensors[i], usage, context);
         }
 
-        // Looking at values (scale=auto) is the slow part; each tensor is independent.
+        // Looking at values (scale=auto) is the slow part; each tensor is independent. Tensors that share an encoding go on sharing it.
         var results = new Tensor[tensors.Length];
+        int[] leaders = Leaders(tensors, plans);
         Parallel.For(0, tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, context.Threads), CancellationToken = context.Cancellation }, i =>
         {
             results[i] = tensors[i];
-            if (plans[i].Format is not UnitSpec format)
+            if (plans[i].Format is not UnitSpec format || leaders[i] != i)
             {
                 return;
             }
@@ -56,7 +57,35 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
                 plans[i] = plans[i] with { Format = null, Failure = e };
             }
         });
+        for (int i = 0; i < results.Length; i++)
+        {
+            if (leaders[i] != i)
+            {
+                results[i] = tensors[i] with { Encoding = results[leaders[i]].Encoding };
+                plans[i] = plans[leaders[i]];
+            }
+        }
+
         return Report(model, plans, results, context);
+    }
+
+    /// <summary>For each tensor the first one that has the same encoding object and the same plan: itself for most.</summary>
+    private static int[] Leaders(ImmutableArray<Tensor> tensors, Plan[] plans)
+    {
+        int[] leaders = [.. Enumerable.Range(0, tensors.Length)];
+        var first = new Dictionary<WeightEncoding, int>(ReferenceEqualityComparer.Instance);
+        for (int i = 0; i < leaders.Length; i++)
+        {
+            if (plans[i].Format is not null && !first.TryAdd(tensors[i].Encoding, i))
+            {
+                int candidate = first[tensors[i].Encoding];
+                bool same = plans[candidate].Usage.Layout == plans[i].Usage.Layout && plans[candidate].Format == plans[i].Format
+                    && tensors[candidate].DType == tensors[i].DType;
+                leaders[i] = same ? candidate : i;
+            }
+        }
+
+        return leaders;
     }
 
     private static Model Report(Model model, Plan[] plans, Tensor[] results, PassContext context)

@@ -13,6 +13,8 @@ namespace ModelPack.Passes;
 /// </remarks>
 internal sealed class ShareTensorsPass(long minBytes) : IPass
 {
+    private const long WorthMentioningBytes = 1024;
+
     public string Name => "share-tensors";
 
     public Phase Requires => Phase.Canonical;
@@ -26,8 +28,12 @@ internal sealed class ShareTensorsPass(long minBytes) : IPass
         long saved = 0;
         foreach ((string name, Tensor original) in originals)
         {
-            saved += Content.Of(original.Encoding).Sum(d => d.LengthBytes);
-            context.Report(DiagnosticSeverity.Info, $"has the same content as '{original.Name}'", name);
+            long bytes = Content.Of(original.Encoding).Sum(d => d.LengthBytes);
+            saved += bytes;
+            if (bytes >= WorthMentioningBytes)
+            {
+                context.Report(DiagnosticSeverity.Info, $"has the same content as '{original.Name}'", name);
+            }
         }
 
         context.Measure("tensors_shared", originals.Count);

@@ -162,6 +162,17 @@ public sealed class CanonicalizeTests
     }
 
     [Fact]
+    public void Run_training_graphs_are_dropped_with_a_warning()
+    {
+        PassContext context = Ir.Context();
+        Model model = Ir.Model(Ir.Graph("x", "y", [Ir.Op("Relu", "x", "y")])) with { Training = [new TrainingInfo(null, Ir.Graph("", "z", [Ir.Op("Neg", "x", "z")]))] };
+        Model result = new PassManager([Pass()]).Run(model, context);
+
+        Assert.Empty(result.Training);
+        Assert.Equal(DiagnosticSeverity.Warning, Assert.Single(context.Diagnostics).Severity);
+    }
+
+    [Fact]
     public void Run_unordered_nodes_are_ordered() =>
         Assert.Equal("Neg(x)->a; Relu(a)->y", Run(Ir.Graph("x", "y", [Ir.Op("Relu", "a", "y"), Ir.Op("Neg", "x", "a")])).Text());
 

@@ -109,6 +109,19 @@ public sealed class FoldConstantsTests
     }
 
     [Fact]
+    public void Run_shape_of_an_input_is_a_constant_only_when_every_dimension_is_a_number()
+    {
+        Graph With(params Dimension[] dims) => Ir.Graph("x", "y", [Ir.Op("Shape", "x", "s"), Ir.Op("Add", "x,s", "y")]) with
+        {
+            Inputs = [new ValueInfo("x", new ModelPack.Compiler.ValueType(DType.F32, [.. dims]))],
+        };
+
+        Assert.Equal("Add(x,s)->y", Fold(Ir.Model(With(new Dimension(2), new Dimension(3)))).Graph.Text());
+        Assert.Equal("Shape(x)->s; Add(x,s)->y", Fold(Ir.Model(With(new Dimension(2), new Dimension(null, "batch")))).Graph.Text());
+        Assert.Equal("Shape(x)->s; Add(x,s)->y", Fold(Ir.Model(Ir.Graph("x", "y", [Ir.Op("Shape", "x", "s"), Ir.Op("Add", "x,s", "y")]))).Graph.Text());
+    }
+
+    [Fact]
     public void Run_chains_of_small_nodes_are_evaluated_in_waves()
     {
         var evaluator = new Adder();

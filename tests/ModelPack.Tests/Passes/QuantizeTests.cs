@@ -209,6 +209,15 @@ public sealed class QuantizeTests
     }
 
     [Fact]
+    public void Run_tensors_that_share_their_data_share_the_quantised_encoding()
+    {
+        Model result = Pipeline.Run(Ir.Checkpoint(Ir.RandomOf(1, "a", 64, 64), Ir.RandomOf(2, "b", 64, 64), Ir.RandomOf(1, "c", 64, 64)), Pipeline.Make("share-tensors"), Pipeline.Make("quantize"));
+
+        Assert.Same(result.Initializer("a").Encoding, result.Initializer("c").Encoding);
+        Assert.NotSame(result.Initializer("a").Encoding, result.Initializer("b").Encoding);
+    }
+
+    [Fact]
     public void Run_without_a_chooser_takes_the_safe_scale()
     {
         Model result = new PassManager([Pipeline.Make("canonicalize"), Pipeline.Make("quantize")]).Run(Ir.Model(Ir.Graph("x", "y", [Ir.Op("Gather", "w,x", "y")], Ir.Random("w", 64, 64))), Ir.Context());

@@ -59,9 +59,9 @@ public sealed class ShareTensorsTests
     public void Run_reports_the_bytes_saved()
     {
         PassContext context = Pipeline.Context();
-        Pipeline.Run(Ir.Checkpoint(Ir.RandomOf(1, "a", 8), Ir.RandomOf(1, "b", 8), Ir.RandomOf(1, "c", 8)), context, Pipeline.Make("share-tensors"));
+        Pipeline.Run(Ir.Checkpoint(Ir.RandomOf(1, "a", 256), Ir.RandomOf(1, "b", 256), Ir.RandomOf(1, "c", 256)), context, Pipeline.Make("share-tensors"));
 
-        Assert.Equal(64, context.Measurements.Single(m => m.Quantity == "shared_bytes").Value);
+        Assert.Equal(2048, context.Measurements.Single(m => m.Quantity == "shared_bytes").Value);
         Assert.Contains(context.Diagnostics, d => d.Tensor == "c" && d.Message.Contains("'a'", StringComparison.Ordinal));
     }
 
