@@ -87,6 +87,17 @@ public sealed class OnnxContainerTests
     }
 
     [Fact]
+    public void Import_and_map_stop_when_cancelled()
+    {
+        using var folder = new TempFolder();
+        string path = OnnxModels.KitchenSink().Save(folder);
+        using var cancelled = new CancellationTokenSource();
+        cancelled.Cancel();
+        Assert.Throws<OperationCanceledException>(() => Container.Import(path, cancelled.Token));
+        Assert.Throws<OperationCanceledException>(() => Container.Map(path, cancelled.Token));
+    }
+
+    [Fact]
     public void Export_is_deterministic()
     {
         using var folder = new TempFolder();

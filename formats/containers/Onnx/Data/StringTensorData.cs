@@ -25,7 +25,7 @@ internal sealed class StringTensorData : TensorData
 
     /// <summary>Indexes the strings in <paramref name="ranges"/>, each a tag, a length and bytes.</summary>
     /// <exception cref="ModelPackException">MP1222: a string of 4 GiB or more.</exception>
-    public static StringTensorData Index(TensorData source, ImmutableArray<DataRange> ranges, string? path)
+    public static StringTensorData Index(TensorData source, ImmutableArray<DataRange> ranges, string? path, CancellationToken cancellation)
     {
         var checkpoints = ImmutableArray.CreateBuilder<(long, int, long)>();
         long bytes = 0;
@@ -40,6 +40,7 @@ internal sealed class StringTensorData : TensorData
             {
                 if (bytes >= next)
                 {
+                    cancellation.ThrowIfCancellationRequested();
                     checkpoints.Add((bytes, r, reader.Position));
                     next = bytes + CheckpointBytes;
                 }

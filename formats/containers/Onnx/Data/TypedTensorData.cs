@@ -33,8 +33,9 @@ internal sealed class TypedTensorData : TensorData
     /// <param name="wire">Varint, Fixed32 or Fixed64.</param>
     /// <param name="entryBytes">Low bytes of each entry to keep: 1, 2, 4 or 8.</param>
     /// <param name="path">For messages.</param>
+    /// <param name="cancellation">Stops the indexing, which reads all entries.</param>
     /// <exception cref="ModelPackException">MP1200, MP1201: an entry is cut off or not a varint.</exception>
-    public static TypedTensorData Index(TensorData source, ImmutableArray<DataRange> ranges, WireType wire, int entryBytes, string? path)
+    public static TypedTensorData Index(TensorData source, ImmutableArray<DataRange> ranges, WireType wire, int entryBytes, string? path, CancellationToken cancellation)
     {
         var checkpoints = ImmutableArray.CreateBuilder<(int, long)>();
         long entries = 0;
@@ -47,6 +48,7 @@ internal sealed class TypedTensorData : TensorData
             {
                 if (entries++ % CheckpointEntries == 0)
                 {
+                    cancellation.ThrowIfCancellationRequested();
                     checkpoints.Add((r, reader.Position));
                 }
 

@@ -121,13 +121,13 @@ internal static class TensorReader
             return new Located(context.Region(last.OffsetBytes, last.LengthBytes), context.File, last.OffsetBytes);
         }
 
-        var data = TypedTensorData.Index(context.Source, ranges.ToImmutable(), wire, OnnxDTypes.TypedEntryBytes(dtype), context.Path);
+        var data = TypedTensorData.Index(context.Source, ranges.ToImmutable(), wire, OnnxDTypes.TypedEntryBytes(dtype), context.Path, context.Cancellation);
         return new Located(Eager(data), null, 0);
     }
 
     private static Located Strings(string name, ImmutableArray<DataRange> ranges, long elements, ReadContext context)
     {
-        var strings = StringTensorData.Index(context.Source, ranges, context.Path);
+        var strings = StringTensorData.Index(context.Source, ranges, context.Path, context.Cancellation);
         return strings.Elements == elements
             ? new Located(Eager(strings), null, 0)
             : throw context.Error(ErrorCodes.OnnxTensorSize, $"{elements} strings expected, {strings.Elements} present", name);

@@ -32,9 +32,9 @@ internal static partial class UnixFileType
             return Statx(CurrentFolder, path, 0, TypeMask, buffer) != 0
                 || (BitConverter.ToUInt16(buffer[ModeOffset..]) & FormatMask) == RegularFormat;
         }
-        catch (EntryPointNotFoundException)
+        catch (Exception e) when (e is EntryPointNotFoundException or DllNotFoundException)
         {
-            return true; // a C library older than the call
+            return true; // a C library older than the call, or under another name
         }
     }
 
