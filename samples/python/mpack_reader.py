@@ -1,0 +1,325 @@
+#!/usr/bin/env python3
+"""A reader of ModelPack artifacts (.mpack) in one file: Python 3.8+ and numpy.
+
+Written from formats/pack/SPEC.md and the codec and number format specifications alone; shares no code with ModelPack.
+
+    python3 mpack_reader.py list model.mpack
+    python3 mpack_reader.py read model.mpack TENSOR out.npy      # dense values, dequantised
+    python3 mpack_reader.py blob model.mpack NAME out.bin
+    python3 mpack_reader.py verify model.mpack                   # decodes everything
+
+Chunks coded with Zstandard need the module `compression.zstd` (Python 3.14) or `zstandard`. Checksums are checked when the
+module `xxhash` is there; without it, what can be checked without is.
+"""
+import json
+import re
+import struct
+import sys
+
+import numpy as np
+
+try:
+    import xxhash
+except ImportError:
+    xxhash = None
+
+
+class ArtifactError(Exception):
+    """The file is not an artifact, or damaged, or needs something this reader does not have."""
+
+
+def require(condition, message):
+    if not condition:
+        raise ArtifactError(message)
+
+
+def check_hash(data, expected, what):
+    if xxhash is not None:
+        require(xxhash.xxh3_64_intdigest(bytes(data)) == expected, f"{what}: checksum does not match")
+
+
+# ---- codecs (formats/codecs/*/SPEC.md) ----------------------------------------------------------------------------
+
+def zstd_decode(data, raw_length):
+    try:
+        from compression import zstd
+        raw = zstd.decompress(bytes(data))
+    except ImportError:
+        try:
+            import zstandard
+        except ImportError:
+            raise ArtifactError("this chunk is coded with Zstandard: install the Python module 'zstandard' (or use Python 3.14)") from None
+        raw = zstandard.ZstdDecompressor().decompress(bytes(data), max_output_size=raw_length)
+    require(len(raw) == raw_length, "zstd: wrong length")
+    return raw
+
+
+def lz4_decode(data, raw_length):
+    out = bytearray()
+    at, end = 0, len(data)
+
+    def more(length, at):
+        while True:
+            require(at < end, "lz4: ends inside a length")
+            byte = data[at]
+            at += 1
+            length += byte
+            if byte != 255:
+                return length, at
+
+    while True:
+        require(at < end, "lz4: ends before a token")
+        token = data[at]
+        at += 1
+        literals = token >> 4
+        if literals == 15:
+            literals, at = more(literals, at)
+        require(literals <= end - at and len(out) + literals <= raw_length, "lz4: literals leave the block")
+        out += data[at:at + literals]
+        at += literals
+        if at == end:
+            break
+        require(end - at >= 2, "lz4: ends inside an offset")
+        offset = data[at] | data[at + 1] << 8
+        at += 2
+        length = token & 15
+        if length == 15:
+            length, at = more(length, at)
+        length += 4
+        require(0 < offset <= len(out) and len(out) + length <= raw_length, "lz4: match leaves the block")
+        start = len(out) - offset
+        if offset >= length:
+            out += out[start:start + length]
+        else:
+            pattern = bytes(out[start:])
+            out += (pattern * (length // offset + 1))[:length]
+    require(len(out) == raw_length, "lz4: wrong length")
+    return bytes(out)
+
+
+def constant_decode(data, raw_length):
+    require(len(data) in (1, 2, 4, 8, 16, 32, 64) and len(data) < raw_length, "constant: wrong pattern length")
+    return (bytes(data) * (raw_length // len(data) + 1))[:raw_length]
+
+
+def planes_decode(data, raw_length):
+    require(len(data) >= 1 and data[0] & 0xE0 == 0, "planes-zstd: wrong first byte")
+    width, rotate = data[0] & 0x0F, bool(data[0] & 0x10)
+    require(width in (2, 4, 8), "planes-zstd: wrong width")
+    elements, tail = raw_length // width, raw_length % width
+    at = 1 + 5 * width
+    require(elements > 0 and len(data) >= at + tail, "planes-zstd: too short")
+    unsigned = {2: np.uint16, 4: np.uint32, 8: np.uint64}[width]
+    values = np.zeros(elements, unsigned)
+    for i, plane in enumerate(range(width - 1, -1, -1)):
+        mode, length = struct.unpack_from("<Bi", data, 1 + 5 * i)
+        require(0 < length <= len(data) - tail - at, "planes-zstd: a plane leaves the chunk")
+        stored = data[at:at + length]
+        at += length
+        if mode == 0:
+            require(length == elements, "planes-zstd: wrong plane length")
+            raw = stored
+        elif mode == 1:
+            raw = zstd_decode(stored, elements)
+        elif mode == 2:
+            require(length == 1, "planes-zstd: wrong constant")
+            raw = bytes(stored) * elements
+        else:
+            raise ArtifactError("planes-zstd: unknown mode")
+        values |= np.frombuffer(raw, np.uint8).astype(unsigned) << unsigned(8 * plane)
+    require(at + tail == len(data), "planes-zstd: bytes left over")
+    if rotate:
+        values = values >> unsigned(1) | values << unsigned(8 * width - 1)
+    return values.astype(values.dtype.newbyteorder("<")).tobytes() + bytes(data[at:])
+
+
+def stored_decode(data, raw_length):
+    require(len(data) == raw_length, "stored: wrong length")
+    return bytes(data)
+
+
+CODECS = {0: ("stored", stored_decode), 1: ("constant", constant_decode), 2: ("planes-zstd", planes_decode), 3: ("zstd", zstd_decode), 4: ("lz4", lz4_decode)}
+
+# ---- number formats (formats/numbers/*/SPEC.md) -------------------------------------------------------------------
+
+NUMPY = {"f64": "<f8", "f32": "<f4", "f16": "<f2", "i64": "<i8", "i32": "<i4", "i16": "<i2", "i8": "i1",
+         "u64": "<u8", "u32": "<u4", "u16": "<u2", "u8": "u1", "bool": "?", "c64": "<c8", "c128": "<c16"}
+SUB_BYTE = {"i4": (4, True), "u4": (4, False), "i2": (2, True), "u2": (2, False)}
+
+
+def bf16_to_f32(data):
+    return (np.frombuffer(data, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def unpack_codes(data, bits):
+    """Codes of `bits` bits, lowest bits first, from an array of bytes [..., n]: [..., n * 8 // bits]."""
+    each = np.unpackbits(data, axis=-1, bitorder="little")
+    count = each.shape[-1] // bits
+    each = each[..., :count * bits].reshape(*data.shape[:-1], count, bits)
+    return (each * (1 << np.arange(bits, dtype=np.uint16))).sum(-1, dtype=np.uint16)
+
+
+def decode_raw(dtype, shape, data):
+    if dtype == "bf16":
+        return bf16_to_f32(data).reshape(shape)
+    if dtype in NUMPY:
+        return np.frombuffer(data, NUMPY[dtype]).reshape(shape)
+    if dtype in SUB_BYTE:
+        bits, signed = SUB_BYTE[dtype]
+        codes = unpack_codes(np.frombuffer(data, np.uint8), bits).astype(np.int8)[:int(np.prod(shape, dtype=np.int64))]
+        if signed:
+            codes = (codes ^ (1 << (bits - 1))) - (1 << (bits - 1))
+        return codes.reshape(shape)
+    raise ArtifactError(f"this reader does not decode elements of type {dtype}")
+
+
+def decode_int(bits, arguments, shape, streams):
+    columns = shape[-1] if shape else 1
+    rows = int(np.prod(shape[:-1], dtype=np.int64)) if shape else 1
+    block = arguments.get("block", "32")
+    block = max(columns, 1) if block == "row" else int(block)
+    blocks = -(-columns // block)
+    if rows == 0 or columns == 0:
+        return np.zeros(shape, np.float32)
+    blob = -(-block * bits // 8)
+    codes = unpack_codes(np.frombuffer(streams["codes"], np.uint8).reshape(rows, blocks, blob), bits)[..., :block].astype(np.float32)
+    scale = arguments.get("scale", "f32")
+    scales = decode_raw(scale, (rows, blocks, 1), streams["scales"]).astype(np.float32)
+    if arguments.get("symmetric", "true") == "true":
+        zero = np.float32(1 << (bits - 1))
+    else:
+        packed = np.frombuffer(streams["zero-points"], np.uint8).reshape(rows, -1)
+        zero = unpack_codes(packed, bits)[:, :blocks, None].astype(np.float32)
+    values = (codes - zero) * scales
+    return values.reshape(rows, blocks * block)[:, :columns].reshape(shape)
+
+
+def parse_unit(text):
+    match = re.fullmatch(r"([a-z0-9_.-]+)(?:\((.*)\))?", text)
+    require(match is not None, f"'{text}' is not a unit")
+    return match[1], dict(part.split("=", 1) for part in (match[2] or "").split(",") if part)
+
+
+# ---- the artifact (formats/pack/SPEC.md) --------------------------------------------------------------------------
+
+class Artifact:
+    """An opened artifact: `tensors`, `blobs`, `metadata`; `dense(name)`, `blob(name)`."""
+
+    def __init__(self, path):
+        self.data = np.memmap(path, np.uint8, "r") if self._size(path) else np.zeros(0, np.uint8)
+        size = len(self.data)
+        require(size >= 136 and bytes(self.data[size - 128:size - 120]) == b"MPACKEND", "not a ModelPack artifact, or its end is missing")
+        root = bytes(self.data[size - 128:])
+        check_hash(root[:120], struct.unpack_from("<Q", root, 120)[0], "root record")
+        (version,) = struct.unpack_from("<i", root, 8)
+        require(version == 1, f"format version {version} is not 1")
+        (length, header, header_hash, manifest_at, manifest_stored, manifest_raw, manifest_hash,
+         index_at, index_length, index_hash) = struct.unpack_from("<qqQqqqQqqQ", root, 16)
+        require(length == size, f"has {size} bytes but was written with {length}")
+        require(8 <= header <= manifest_at and 0 <= manifest_stored <= index_at - manifest_at
+                and 0 <= index_length <= size - 128 - index_at and index_length % 40 == 0, "root record names ranges outside the file")
+        head = bytes(self.data[:header])
+        check_hash(head, header_hash, "header")
+        require(struct.unpack_from("<Q", head)[0] == header - 8, "header: wrong length")
+        self.entries = json.loads(head[8:])
+        stored = bytes(self.data[manifest_at:manifest_at + manifest_stored])
+        check_hash(stored, manifest_hash, "manifest")
+        manifest = json.loads(stored if manifest_stored == manifest_raw else lz4_decode(stored, manifest_raw))
+        index = bytes(self.data[index_at:index_at + index_length])
+        check_hash(index, index_hash, "chunk index")
+        records = list(struct.iter_unpack("<qiiB7xQQ", index))
+
+        self.metadata = manifest["metadata"]
+        self.streams = manifest["streams"]
+        self.tensors = {t["name"]: t for t in manifest["tensors"]}
+        self.blobs = {b["name"]: b["stream"] for b in manifest["blobs"]}
+        first = 0
+        for stream in self.streams:
+            count = -(-stream["bytes"] // stream["chunk"]) if stream["bytes"] else 0
+            stream["records"] = records[first:first + count]
+            require(len(stream["records"]) == count, "the chunk index is too short")
+            first += count
+            at = header + self.entries[stream["name"]]["data_offsets"][0]
+            for i, (offset, stored_length, raw_length, _, _, _) in enumerate(stream["records"]):
+                want = min(stream["chunk"], stream["bytes"] - i * stream["chunk"])
+                require(offset == at and raw_length == want and 0 < stored_length <= raw_length and at + stored_length <= size,
+                        f"chunk {i} of '{stream['name']}' is not where it must be")
+                at += stored_length
+        require(first == len(records), "the chunk index is too long")
+
+    @staticmethod
+    def _size(path):
+        with open(path, "rb") as file:
+            return file.seek(0, 2)
+
+    def stream(self, number):
+        """The decoded bytes of a stream."""
+        stream = self.streams[number]
+        parts = []
+        for i, (offset, stored_length, raw_length, codec, stored_hash, raw_hash) in enumerate(stream["records"]):
+            what = f"chunk {i} of '{stream['name']}'"
+            stored = bytes(self.data[offset:offset + stored_length])
+            check_hash(stored, stored_hash, what)
+            require(codec in CODECS, f"{what} uses codec {codec}, which this reader does not have")
+            raw = CODECS[codec][1](stored, raw_length)
+            check_hash(raw, raw_hash, what)
+            parts.append(raw)
+        return b"".join(parts)
+
+    def blob(self, name):
+        return self.stream(self.blobs[name])
+
+    def dense(self, name):
+        """The values of a tensor, dequantised; bf16 comes as float32."""
+        return self._node(self.tensors[name]["encoding"])
+
+    def _node(self, node):
+        shape = tuple(node["shape"])
+        if "structure" in node:
+            kind, arguments = parse_unit(node["structure"])
+            require(kind == "permuted", f"this reader does not know the structure '{kind}'")
+            component = self._node(node["components"][0])
+            perm = [int(a) for a in arguments["perm"].split("x")] if arguments else []
+            values = component.transpose(perm) if perm else component
+            require(values.shape == shape, "permuted: wrong shape")
+            return values
+        kind, arguments = parse_unit(node["format"])
+        streams = {role: self.stream(number) for role, number in node["streams"].items()}
+        match = re.fullmatch(r"int([2-8])", kind)
+        return decode_int(int(match[1]), arguments, shape, streams) if match else decode_raw(kind, shape, streams["values"])
+
+
+def describe(node):
+    if "format" in node:
+        return node["format"]
+    return f"{node['structure']} > " + "; ".join(describe(c) for c in node["components"])
+
+
+def main(arguments):
+    if len(arguments) < 2 or arguments[0] not in ("list", "read", "blob", "verify"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        artifact = Artifact(arguments[1])
+        if arguments[0] == "list":
+            for name, tensor in artifact.tensors.items():
+                print(f"{name}\t{tensor['dtype']}\t{tensor['encoding']['shape']}\t{describe(tensor['encoding'])}")
+            for name in artifact.blobs:
+                print(f"[{name}]\t{artifact.streams[artifact.blobs[name]]['bytes']} bytes")
+        elif arguments[0] == "read":
+            np.save(arguments[3], np.ascontiguousarray(artifact.dense(arguments[2])))
+        elif arguments[0] == "blob":
+            with open(arguments[3], "wb") as file:
+                file.write(artifact.blob(arguments[2]))
+        else:
+            for number in range(len(artifact.streams)):
+                artifact.stream(number)
+            print("sound" if xxhash is not None else "decodes; checksums not checked: install 'xxhash'")
+    except (ArtifactError, KeyError, IndexError, OSError, ValueError) as e:
+        print(f"{arguments[1]}: error: {e}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

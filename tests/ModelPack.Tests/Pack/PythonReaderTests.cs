@@ -1,0 +1,133 @@
+using System.Diagnostics;
+using ModelPack.Pack;
+using ModelPack.Structures;
+using ModelPack.Testing;
+using Xunit;
+
+namespace ModelPack.Tests.Pack;
+
+/// <summary>The second reader, written from the specification alone, gives the same values.</summary>
+public sealed class PythonReaderTests : IDisposable
+{
+    private static readonly Lazy<string?> Python = new(FindPython);
+    private readonly TempFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [SkippableFact]
+    public void Read_everyTensor_givesTheSameValues()
+    {
+        Skip.If(Python.Value is null, "no python3 with numpy on this machine");
+        WeightEncoding source = DenseEncoding.Raw(DType.F32, new Shape(45, 70), TensorData.FromBytes(PackSamples.F32(1, 45 * 70)));
+        string[] formats = ["int4(block=32)", "int4(block=16,scale=f16,symmetric=false)", "int8(block=64,scale=bf16)", "int8(block=row)", "int3(block=32)", "f16", "bf16"];
+        PackTensorContent[] tensors =
+        [
+            .. formats.Select((f, i) => new PackTensorContent($"q{i}", DType.F32, source.Shape, DenseEncoding.Pending(UnitSpec.Parse(f), source))),
+            new("transposed", DType.F32, new Shape(70, 45), Permuted.Transpose(DenseEncoding.Pending(UnitSpec.Parse("int4"), source))),
+            PackSamples.Raw("zeros", DType.F32, new Shape(3, 1000), new byte[12_000]),
+            PackSamples.Raw("ramp", DType.I32, new Shape(5000), [.. Enumerable.Range(0, 20_000).Select(i => (byte)(i % 50 == 0 ? i / 50 : 0))]),
+            PackSamples.Raw("i4", DType.I4, new Shape(3, 5), PackSamples.Random(5, 8)),
+            PackSamples.Raw("long", DType.BF16, new Shape(600_000), PackSamples.Bf16(3, 600_000)),
+        ];
+        PackContent content = PackContent.Empty with { Tensors = [.. tensors], Blobs = [KeyValuePair.Create("recipe", TensorData.FromBytes(new byte[77]))] };
+        PackWriter.Write(_folder["a.mpack"], content, new PackOptions());
+        using PackReader reader = PackReader.Open(_folder["a.mpack"]);
+        var needsZstd = new List<string>();
+        foreach (PackTensor tensor in reader.Tensors)
+        {
+            (int exit, string output) = Run("read", _folder["a.mpack"], tensor.Name, _folder["t.npy"]);
+            if (exit != 0 && output.Contains("zstandard", StringComparison.Ordinal))
+            {
+                needsZstd.Add(tensor.Name);
+                continue;
+            }
+
+            Assert.True(exit == 0, $"{tensor.Name}: {output}");
+            Assert.Equal(Values(tensor.Encoding), ReadNpy(_folder["t.npy"]));
+        }
+
+        // Without a Zstandard module the reader says so; everything else must have been compared.
+        Assert.True(needsZstd.Count < 6, string.Join(", ", needsZstd));
+        Assert.DoesNotContain("q0", needsZstd);
+        Assert.DoesNotContain("zeros", needsZstd);
+        (int listed, string list) = Run("list", _folder["a.mpack"]);
+        Assert.Equal(0, listed);
+        Assert.Contains("transposed\tf32\t[70, 45]\tpermuted(perm=1x0) > int4(", list, StringComparison.Ordinal);
+        Assert.Contains("[recipe]\t77 bytes", list, StringComparison.Ordinal);
+        Assert.Equal(0, Run("blob", _folder["a.mpack"], "recipe", _folder["b"]).Exit);
+        Assert.Equal(new byte[77], File.ReadAllBytes(_folder["b"]));
+    }
+
+    [SkippableFact]
+    public void Read_noArtifact_saysSo()
+    {
+        Skip.If(Python.Value is null, "no python3 with numpy on this machine");
+        (int exit, string output) = Run("list", _folder.Write("x.mpack", new byte[1000]));
+        Assert.Equal(1, exit);
+        Assert.Contains("not a ModelPack artifact", output, StringComparison.Ordinal);
+    }
+
+    private static string? FindPython()
+    {
+        foreach (string python in new[] { "python3", "/usr/bin/python3" })
+        {
+            try
+            {
+                if (Start(python, "-c", "import numpy").Exit == 0)
+                {
+                    return python;
+                }
+            }
+            catch (System.ComponentModel.Win32Exception)
+            {
+                // Not there: try the next one.
+            }
+        }
+
+        return null;
+    }
+
+    private static (int Exit, string Output) Run(params string[] arguments) =>
+        Start(Python.Value!, [RepositoryTree.PathTo("samples", "python", "mpack_reader.py"), .. arguments]);
+
+    private static (int Exit, string Output) Start(string python, params string[] arguments)
+    {
+        var info = new ProcessStartInfo(python, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        info.Environment["PYTHONDONTWRITEBYTECODE"] = "1";
+        using Process process = Process.Start(info)!;
+        Task<string> errors = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output + errors.Result);
+    }
+
+    private static float[] Values(WeightEncoding encoding)
+    {
+        float[] values = new float[encoding.Shape.ElementCount];
+        EncodingValues.Open(encoding).ReadRows(0, (int)encoding.Shape.Rows, values);
+        return values;
+    }
+
+    /// <summary>The values of a little-endian, row-major .npy file of the few types the reader writes.</summary>
+    private static float[] ReadNpy(string path)
+    {
+        byte[] bytes = File.ReadAllBytes(path);
+        int start = 10 + BitConverter.ToUInt16(bytes, 8);
+        string header = System.Text.Encoding.Latin1.GetString(bytes, 10, start - 10);
+        Assert.Contains("'fortran_order': False", header, StringComparison.Ordinal);
+        ReadOnlySpan<byte> data = bytes.AsSpan(start);
+        int width = header.Contains("'<f4'", StringComparison.Ordinal) || header.Contains("'<i4'", StringComparison.Ordinal) ? 4
+            : header.Contains("'<f2'", StringComparison.Ordinal) ? 2 : 1;
+        float[] values = new float[data.Length / width];
+        for (int i = 0; i < values.Length; i++)
+        {
+            ReadOnlySpan<byte> at = data[(i * width)..];
+            values[i] = header.Contains("'<f4'", StringComparison.Ordinal) ? BitConverter.ToSingle(at)
+                : header.Contains("'<i4'", StringComparison.Ordinal) ? BitConverter.ToInt32(at)
+                : width == 2 ? (float)BitConverter.ToHalf(at)
+                : (sbyte)at[0];
+        }
+
+        return values;
+    }
+}
