@@ -1,12 +1,8 @@
-using ModelPack.Numbers;
-
 namespace ModelPack.Pack;
 
 /// <content>Reading many bytes at once, on several threads, straight to where they are wanted.</content>
 public sealed unsafe partial class PackReader
 {
-    private const int ValuesPerTile = 256 << 10;
-
     /// <summary>Decodes a whole stream into <paramref name="destination"/>, chunks in parallel.</summary>
     /// <param name="stream">A stream of this reader.</param>
     /// <param name="destination">Room for exactly <see cref="PackStream.LengthBytes"/> bytes.</param>
@@ -53,14 +49,30 @@ public sealed unsafe partial class PackReader
         {
             ReadStream(tensor.Streams[0].Stream, destination, destinationBytes, threads, cancellation);
         }
-        else if (destinationBytes > 0 && TransposedDecoder.TryCreate(tensor, target, out TransposedDecoder? decoder))
+        else if (destinationBytes > 0 && TransposedDecoder.TryCreate(tensor, target, out TransposedDecoder? transposed))
         {
-            decoder.Run((byte*)destination, threads, cancellation);
+            transposed.Run((byte*)destination, threads, cancellation);
+        }
+        else if (destinationBytes > 0 && tensor.Encoding is DenseEncoding encoding && encoding.Shape.Columns * (Int128)target.BitsPerElement() % 8 == 0)
+        {
+            var tiles = new TileDecoder(encoding, tensor.Streams[0].Stream.ChunkBytes, target);
+            long rowBytes = target.StorageBytes(encoding.Shape.Columns);
+            long rows = encoding.Shape.Rows;
+            ParallelTiles.Run(
+                ((rows - 1) / tiles.TileRows) + 1,
+                threads,
+                t =>
+                {
+                    long first = t * tiles.TileRows;
+                    int count = (int)Math.Min(tiles.TileRows, rows - first);
+                    tiles.Decode(first, count, new Span<byte>((byte*)destination + (first * rowBytes), checked((int)(count * rowBytes))));
+                },
+                cancellation);
         }
         else if (destinationBytes > 0)
         {
             TensorData dense = DenseTensorData.Of(target, tensor.Encoding);
-            long tile = TileBytes(tensor, target);
+            const long tile = 1 << 20;
             long count = ((destinationBytes - 1) / tile) + 1;
             ParallelTiles.Run(
                 count,
@@ -76,23 +88,5 @@ public sealed unsafe partial class PackReader
         {
             throw new ArgumentException($"{need} bytes are needed, not {given}");
         }
-    }
-
-    /// <summary>Dense bytes of one tile: whole rows, the rows of one chunk where there are chunks of rows.</summary>
-    private static long TileBytes(PackTensor tensor, DType target)
-    {
-        long columns = Math.Max(1, tensor.Shape.Columns);
-        long rows = Math.Max(1, ValuesPerTile / columns);
-        if (tensor.Encoding is DenseEncoding dense && !DTypes.TryParse(dense.Format.Id, out _))
-        {
-            IBoundNumberFormat format = NumberFormats.Bind(dense.Format, dense.Shape);
-            if (format.Streams[0].BytesPerRow > 0)
-            {
-                rows = Math.Max(1, tensor.Streams[0].Stream.ChunkBytes / format.Streams[0].BytesPerRow);
-            }
-        }
-
-        Int128 bits = (Int128)rows * columns * target.BitsPerElement();
-        return bits % 8 == 0 && bits / 8 <= 1 << 30 ? (long)(bits / 8) : ValuesPerTile;
     }
 }

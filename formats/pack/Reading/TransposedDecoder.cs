@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
-using ModelPack.Numbers;
 using ModelPack.Structures;
 
 namespace ModelPack.Pack;
@@ -12,21 +11,18 @@ namespace ModelPack.Pack;
 internal sealed unsafe class TransposedDecoder
 {
     private const int BlockRows = 32;
-    private const int ValuesPerTile = 256 << 10;
 
-    private readonly TensorData _dense;
+    private readonly TileDecoder _component;
     private readonly long _rows;
     private readonly int _columns;
     private readonly int _width;
-    private readonly long _tileRows;
-
-    private TransposedDecoder(TensorData dense, Shape component, int width, long tileRows)
+    
+    private TransposedDecoder(TileDecoder component, Shape shape, int width)
     {
-        _dense = dense;
-        _rows = component[0];
-        _columns = (int)component[1];
+        _component = component;
+        _rows = shape[0];
+        _columns = (int)shape[1];
         _width = width;
-        _tileRows = tileRows;
     }
 
     /// <summary>False for trees of another kind and for element types without whole bytes.</summary>
@@ -41,31 +37,23 @@ internal sealed unsafe class TransposedDecoder
             return false;
         }
 
-        long tileRows = Math.Clamp(ValuesPerTile / Math.Max(1, component.Shape.Columns), 1, Math.Max(1, component.Shape.Rows));
-        if (!DTypes.TryParse(component.Format.Id, out _))
-        {
-            // The rows of a chunk, so that whole chunks are decoded straight.
-            long perRow = NumberFormats.Bind(component.Format, component.Shape).Streams[0].BytesPerRow;
-            tileRows = perRow > 0 ? Math.Max(1, tensor.Streams[0].Stream.ChunkBytes / perRow) : tileRows;
-        }
-
-        decoder = new TransposedDecoder(DenseTensorData.Of(target, component), component.Shape, target.BitsPerElement() / 8, tileRows);
+        decoder = new TransposedDecoder(new TileDecoder(component, tensor.Streams[0].Stream.ChunkBytes, target), component.Shape, target.BitsPerElement() / 8);
         return true;
     }
 
     public void Run(byte* destination, int threads, CancellationToken cancellation) =>
-        ParallelTiles.Run(((_rows - 1) / _tileRows) + 1, threads, tile => RunTile(destination, tile), cancellation);
+        ParallelTiles.Run(((_rows - 1) / _component.TileRows) + 1, threads, tile => RunTile(destination, tile), cancellation);
 
     private void RunTile(byte* destination, long tile)
     {
-        long first = tile * _tileRows;
-        int rows = (int)Math.Min(_tileRows, _rows - first);
+        long first = tile * _component.TileRows;
+        int rows = (int)Math.Min(_component.TileRows, _rows - first);
         int length = checked(rows * _columns * _width);
         byte[] bytes = ArrayPool<byte>.Shared.Rent(length);
         try
         {
             Span<byte> source = bytes.AsSpan(0, length);
-            _dense.Read(first * _columns * _width, source);
+            _component.Decode(first, rows, source);
             switch (_width)
             {
                 case 1:
