@@ -12,7 +12,8 @@ namespace ModelPack.Numbers;
 internal static class IntBlockKernel<TLanes>
     where TLanes : struct, ILanes16<TLanes>
 {
-    private const float RoundingMagic = 12582912f;
+    /// <summary>1.5 x 2^23.</summary>
+    public const float RoundingMagic = 12582912f;
 
     /// <summary>Encodes one row; returns an index in the first block that holds a NaN or infinity, or -1.</summary>
     [SkipLocalsInit]
@@ -20,12 +21,16 @@ internal static class IntBlockKernel<TLanes>
     {
         zeroPoints.Clear();
         int b = 0;
-        if (layout is { Symmetric: true, Search: false, Bits: 4 or 8 } && layout.Block % 16 == 0)
+        if (layout is { Search: false, Bits: 4 or 8 } && layout.Block % 16 == 0)
         {
             b = row.Length / layout.Block;
-            int bad = layout.Bits == 4
-                ? EncodeSymmetric<Bits4>(row, layout, b, codes, scales)
-                : EncodeSymmetric<Bits8>(row, layout, b, codes, scales);
+            int bad = layout switch
+            {
+                { Symmetric: true, Bits: 4 } => IntBlockFastKernel<TLanes>.EncodeSymmetric<Bits4>(row, layout, b, codes, scales),
+                { Symmetric: true } => IntBlockFastKernel<TLanes>.EncodeSymmetric<Bits8>(row, layout, b, codes, scales),
+                { Bits: 4 } => IntBlockFastKernel<TLanes>.EncodeAsymmetric<Bits4>(row, layout, b, codes, scales, zeroPoints),
+                _ => IntBlockFastKernel<TLanes>.EncodeAsymmetric<Bits8>(row, layout, b, codes, scales, zeroPoints),
+            };
             if (bad > 0)
             {
                 return (bad - 1) * layout.Block;
@@ -56,59 +61,6 @@ internal static class IntBlockKernel<TLanes>
         }
 
         return -1;
-    }
-
-    /// <summary>
-    /// The common case on its own, for speed: symmetric, no search, whole blocks, 4 or 8 bits. The blocks are independent, so the processor overlaps
-    /// the maximum and the scalar division of one with the divisions of those before. Returns 0, or one more than the number of a block with a NaN or infinity.
-    /// </summary>
-    private static int EncodeSymmetric<TBits>(ReadOnlySpan<float> row, in IntBlockLayout layout, int blocks, Span<byte> codes, Span<byte> scales)
-        where TBits : struct, IBits
-    {
-        int block = layout.Block;
-        DType scaleType = layout.Scale;
-        int groupBytes = 2 * TBits.Count;
-        int blobBytes = layout.BlobBytes;
-        row = row[..(blocks * block)];
-        codes = codes[..(blocks * blobBytes)];
-        TLanes magnitudeMask = TLanes.CreateInt(0x7FFFFFFF);
-        TLanes lowest = TLanes.Create(-(1 << (TBits.Count - 1)));
-        TLanes highest = TLanes.Create((1 << (TBits.Count - 1)) - 1);
-        TLanes magic = TLanes.Create(RoundingMagic);
-        TLanes zero = TLanes.CreateInt(1 << (TBits.Count - 1));
-        ref float x = ref MemoryMarshal.GetReference(row);
-        ref byte blob = ref MemoryMarshal.GetReference(codes);
-        for (int b = 0; b < blocks; b++)
-        {
-            TLanes magnitudes = TLanes.And(TLanes.Load(ref x), magnitudeMask);
-            for (int i = 16; i < block; i += 16)
-            {
-                magnitudes = TLanes.MaxInt(magnitudes, TLanes.And(TLanes.Load(ref Unsafe.Add(ref x, i)), magnitudeMask));
-            }
-
-            int bits = TLanes.MaxIntAcross(magnitudes);
-            if (bits >= 0x7F800000)
-            {
-                return b + 1;
-            }
-
-            float scale = BlockScale.Symmetric(BitConverter.Int32BitsToSingle(bits), 1, layout).Scale;
-            ScaleType.Write(scale, scaleType, scales, b);
-            TLanes scaleLanes = TLanes.Create(scale);
-            ref byte to = ref blob;
-            for (int i = 0; i < block; i += 16)
-            {
-                TLanes quotient = TLanes.Divide(TLanes.Load(ref Unsafe.Add(ref x, i)), scaleLanes);
-                TLanes shifted = TLanes.Add(TLanes.Min(TLanes.Max(quotient, lowest), highest), magic);
-                CodePacking.Store16<TBits>(TLanes.LowBytes(TLanes.AddInt(shifted, zero)), ref to);
-                to = ref Unsafe.Add(ref to, groupBytes);
-            }
-
-            x = ref Unsafe.Add(ref x, block);
-            blob = ref Unsafe.Add(ref blob, blobBytes);
-        }
-
-        return 0;
     }
 
     [SkipLocalsInit]
@@ -281,13 +233,16 @@ internal static class IntBlockKernel<TLanes>
 
     private static double SquaredError(Groups block, BlockScale mapping, float unit, in IntBlockLayout layout)
     {
-        var map = new LaneMapping(mapping, layout);
+        TLanes scale = TLanes.Create(mapping.Scale);
+        TLanes lowest = TLanes.Create(-mapping.ZeroPoint);
+        TLanes highest = TLanes.Create(layout.MaxCode - mapping.ZeroPoint);
+        TLanes magic = TLanes.Create(RoundingMagic);
         TLanes units = TLanes.Create(unit);
         ref float x = ref MemoryMarshal.GetReference(block.Whole);
+        int length = block.Whole.Length;
         double total = 0;
         TLanes sums = default;
-        int i = 0;
-        for (; i < block.Whole.Length; i += 16)
+        for (int i = 0; i < length; i += 16)
         {
             if ((i & 255) == 0 && i > 0)
             {
@@ -295,23 +250,30 @@ internal static class IntBlockKernel<TLanes>
                 sums = default;
             }
 
-            TLanes error = TLanes.Multiply(map.Error(TLanes.Load(ref Unsafe.Add(ref x, i))), units);
-            sums = TLanes.Add(sums, TLanes.Multiply(error, error));
+            sums = AddSquare(sums, TLanes.Load(ref Unsafe.Add(ref x, i)), scale, lowest, highest, magic, units);
         }
 
         if (block.HasTail)
         {
-            if ((i & 255) == 0 && i > 0)
+            if ((length & 255) == 0)
             {
                 total += TLanes.Sum(sums);
                 sums = default;
             }
 
-            TLanes error = TLanes.Multiply(map.Error(TLanes.Load(ref MemoryMarshal.GetReference(block.Tail))), units);
-            sums = TLanes.Add(sums, TLanes.Multiply(error, error));
+            sums = AddSquare(sums, TLanes.Load(ref MemoryMarshal.GetReference(block.Tail)), scale, lowest, highest, magic, units);
         }
 
         return total + TLanes.Sum(sums);
+    }
+
+    /// <summary>sums + ((x - decoded(encoded(x))) x unit)^2, every operation rounded on its own.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TLanes AddSquare(TLanes sums, TLanes values, TLanes scale, TLanes lowest, TLanes highest, TLanes magic, TLanes units)
+    {
+        TLanes shifted = TLanes.Add(TLanes.Min(TLanes.Max(TLanes.Divide(values, scale), lowest), highest), magic);
+        TLanes error = TLanes.Multiply(TLanes.Subtract(values, TLanes.Multiply(TLanes.Subtract(shifted, magic), scale)), units);
+        return TLanes.Add(sums, TLanes.Multiply(error, error));
     }
 
     /// <summary>A block: whole groups in place, and perhaps one group padded with zeros.</summary>
@@ -338,10 +300,5 @@ internal static class IntBlockKernel<TLanes>
             TLanes quotient = TLanes.Divide(values, _scale);
             return TLanes.Add(TLanes.Min(TLanes.Max(quotient, _lowest), _highest), _magic);
         }
-
-        /// <summary>value - decoded(encoded(value)).</summary>
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public TLanes Error(TLanes values) =>
-            TLanes.Subtract(values, TLanes.Multiply(TLanes.Subtract(Shifted(values), _magic), _scale));
     }
 }
