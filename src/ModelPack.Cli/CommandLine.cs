@@ -105,6 +105,18 @@ internal static class CommandLine
     /// <summary>All commands in the order help lists them.</summary>
     private static IEnumerable<Command> Commands(CliHost host) =>
     [
+        CompileCommand.Create(host),
+        PackCommand.Create(host),
+        UnpackCommand.Create(host),
+        InspectCommand.Create(host),
+        ExplainCommand.Create(host),
+        VerifyCommand.Create(host),
+        RunCommand.Create(host),
+        EvalCommand.Create(host),
+        CompareCommand.Create(host),
+        ExportCommand.Create(host),
+        FormatsCommand.Create(host),
+        BenchCommand.Create(host),
         CompletionCommand.Create(host),
     ];
 

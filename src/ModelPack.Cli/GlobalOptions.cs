@@ -29,20 +29,8 @@ internal static class GlobalOptions
 
     private static Option<int> MakeThreads()
     {
-        var option = new Option<int>("--threads")
-        {
-            Description = "Worker threads; 0 means one per processor. Never changes the output",
-            HelpName = "n",
-            Recursive = true,
-            DefaultValueFactory = _ => 0,
-        };
-        option.Validators.Add(r =>
-        {
-            if (r.Tokens.Count == 1 && int.TryParse(r.Tokens[0].Value, out int n) && n is < 0 or > 1024)
-            {
-                r.AddError($"--threads {r.Tokens[0].Value} is not from 0 to 1024");
-            }
-        });
+        Option<int> option = IntOption.Create("--threads", "Worker threads; 0 means one per processor. Never changes the output", 0, 0, 1024);
+        option.Recursive = true;
         return option;
     }
 }

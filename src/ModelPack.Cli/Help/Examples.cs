@@ -13,6 +13,55 @@ internal static class Examples
             "modelpack inspect model.mpack",
             "modelpack run model.mpack --input input_ids=ids.npy --output results",
         ],
+        ["modelpack compile"] =
+        [
+            "modelpack compile model.onnx -o model.mpack",
+            "modelpack compile model.onnx -o model.mpack --recipe int4 --eval-tokens dev.tokens.bin",
+            "modelpack compile llama/ -o llama.mpack --recipe int8 --max-memory 4GB",
+            "modelpack compile model.onnx --recipe mine.json --set quantize.block=64 --dry-run",
+        ],
+        ["modelpack pack"] =
+        [
+            "modelpack pack model.safetensors -o model.mpack",
+            "cat model.onnx | modelpack pack - -o - > model.mpack",
+        ],
+        ["modelpack unpack"] =
+        [
+            "modelpack unpack model.mpack -o model.safetensors",
+            "modelpack unpack int4.mpack -o dense.safetensors --dtype bf16",
+        ],
+        ["modelpack inspect"] =
+        [
+            "modelpack inspect model.onnx",
+            "modelpack inspect model.mpack --tensors",
+            "modelpack inspect model.mpack --tensor lm_head.weight --json",
+        ],
+        ["modelpack explain"] = ["modelpack explain model.mpack"],
+        ["modelpack verify"] =
+        [
+            "modelpack verify model.mpack",
+            "modelpack verify model.mpack --against model.onnx",
+            "modelpack verify model.mpack --rederive model.onnx",
+        ],
+        ["modelpack run"] =
+        [
+            "modelpack run model.mpack --input input_ids=ids.npy --output results",
+            "modelpack run model.onnx --input x=random --seed 7",
+        ],
+        ["modelpack eval"] =
+        [
+            "modelpack eval model.mpack --tokens dev.tokens.bin --window 256",
+            "modelpack eval model.mpack --reference model.onnx --data samples",
+        ],
+        ["modelpack compare"] = ["modelpack compare model.safetensors model.mpack"],
+        ["modelpack export"] = ["modelpack export model.mpack --to onnx -o model.int4.onnx"],
+        ["modelpack formats"] = ["modelpack formats", "modelpack formats --json"],
+        ["modelpack bench"] = ["modelpack bench model model.mpack --against model.onnx"],
+        ["modelpack bench model"] =
+        [
+            "modelpack bench model model.mpack",
+            "modelpack bench model model.mpack --against model.onnx --threads 4",
+        ],
         ["modelpack completion"] =
         [
             "source <(modelpack completion bash)",

@@ -9,6 +9,9 @@ namespace ModelPack.Cli;
 /// </summary>
 internal sealed class ProgressLine : IProgress<ToolProgress>, IDisposable
 {
+    /// <summary>Activities whose units are bytes, so that a rate means something.</summary>
+    private static readonly HashSet<string> CountsBytes = new(["import", "pack", "unpack", "verify", "export"], StringComparer.Ordinal);
+
     private static readonly TimeSpan Delay = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
     private readonly TextWriter _terminal;
@@ -86,7 +89,8 @@ internal sealed class ProgressLine : IProgress<ToolProgress>, IDisposable
             if (seconds > 0.5 && progress.Done > 0)
             {
                 double rate = progress.Done / seconds;
-                line += $"  {ByteSize.Format(rate)}/s  {Words.Seconds((progress.Total - progress.Done) / rate)} left";
+                string speed = CountsBytes.Contains(progress.Activity) ? $"  {ByteSize.Format(rate)}/s" : "";
+                line += $"{speed}  {Words.Seconds((progress.Total - progress.Done) / rate)} left";
             }
         }
 

@@ -70,7 +70,8 @@ internal static class UsageErrors
     /// <summary>The parser's sentence as the rest of a line: lower case first letter, no full stop.</summary>
     private static string Sentence(string message)
     {
-        string line = message.ReplaceLineEndings(" ").TrimEnd('.', ' ');
+        string line = message.ReplaceLineEndings(" ").TrimEnd('.', ' ')
+            .Replace("as expected type 'System.UInt64'", "as a whole number", StringComparison.Ordinal);
         return line.Length > 1 && char.IsUpper(line[0]) && !char.IsUpper(line[1]) ? char.ToLowerInvariant(line[0]) + line[1..] : line;
     }
 }

@@ -15,6 +15,10 @@ public sealed class ProgressLineTests
     }
 
     [Fact]
+    public void Line_shows_no_byte_rate_for_what_is_not_counted_in_bytes() =>
+        Assert.Equal("evaluate [##########..........]  50 %  2.0 s left", ProgressLine.Line(new ToolProgress("evaluate", 10, 20), seconds: 2, width: 200));
+
+    [Fact]
     public void Line_without_a_total_shows_only_what_is_known() =>
         Assert.Equal("import  a.onnx", ProgressLine.Line(new ToolProgress("import", 5, 0, "a.onnx"), seconds: 3, width: 200));
 

@@ -1,0 +1,34 @@
+using System.CommandLine;
+using ModelPack.Toolchain;
+using Spectre.Console;
+
+namespace ModelPack.Cli;
+
+/// <summary><c>modelpack bench model</c>.</summary>
+internal static class BenchModelCommand
+{
+    public static Command Create(CliHost host)
+    {
+        var model = new Argument<string>("model") { Description = "An .mpack or .onnx file" };
+        var against = new Option<string?>("--against") { Description = "Another model, measured in turn with the first", HelpName = "model" };
+        var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against };
+        command.SetAction(parsed => Session.Run(host, parsed, session =>
+        {
+            BenchModelResult result = Benchmarking.Model(session.Get(model), session.Get(against), session.Threads, session.Progress, session.Cancellation);
+            session.Show(BenchModelDocument.Of(result), JsonOutput.Types.BenchModelDocument, console =>
+            {
+                var table = new TextTable("model", ">load", ">first run", ">median", ">p90", ">runs/s", ">memory");
+                foreach (BenchedModel row in new[] { result.Model, result.Against }.OfType<BenchedModel>())
+                {
+                    table.Add(row.Path, Words.Seconds(row.LoadSeconds), Words.Seconds(row.FirstRunSeconds), Words.Milliseconds(row.MedianMs), Words.Milliseconds(row.P90Ms), Words.Number(row.RunsPerSecond), ByteSize.Format(row.RssBytes));
+                }
+
+                table.WriteTo(console);
+                string speed = result.Ratio is double ratio ? $"{Words.Ratio(ratio)} as fast; " : "";
+                console.WriteLine($"{speed}{result.Cpu}, {Words.Count(result.Threads, "thread")}");
+            });
+            return ExitCodes.Done;
+        }));
+        return command;
+    }
+}

@@ -1,0 +1,115 @@
+using System.CommandLine;
+using ModelPack.Toolchain;
+using Spectre.Console;
+
+namespace ModelPack.Cli;
+
+/// <summary><c>modelpack compile</c>.</summary>
+internal static class CompileCommand
+{
+    public static Command Create(CliHost host)
+    {
+        var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file or a checkpoint folder" };
+        var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };
+        var recipe = new Option<string?>("--recipe", "-r") { Description = "A built-in recipe or a recipe file. Without it: the default recipe", HelpName = "name|file.json" };
+        var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize-int4.block=64. Repeatable", HelpName = "pass.option=value" };
+        var target = new Option<string>("--target") { Description = "Hardware profile to plan for", HelpName = "profile", DefaultValueFactory = _ => "generic" };
+        Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
+        var seed = new Option<ulong>("--seed") { Description = "Seed for random choices, recorded in the artifact", HelpName = "n", DefaultValueFactory = _ => 0 };
+        var dryRun = new Option<bool>("--dry-run") { Description = "Only show sizes, memory and time that are to be expected; writes nothing" };
+        var evalTokens = new Option<string?>("--eval-tokens") { Description = "A token file (uint16, little-endian): measure perplexity before and after", HelpName = "file" };
+        Option<int> window = IntOption.Create("--window", "Tokens per evaluation window", 256, 2, 1 << 20);
+        var tensors = new Option<bool>("--tensors") { Description = "List every tensor, not only a summary by kind" };
+        recipe.CompletionSources.Add("lossless", "int8", "int4");
+        var command = new Command("compile", "Compile a model into a packed artifact")
+        {
+            input, output, recipe, sets, target, maxMemory, seed, dryRun, evalTokens, window, tensors,
+        };
+        command.SetAction(parsed => Session.Run(host, parsed, session =>
+        {
+            string model = session.Get(input);
+            string artifact = session.Get(output) ?? (session.Get(dryRun)
+                ? Path.ChangeExtension(Path.TrimEndingDirectorySeparator(model), ".mpack")
+                : throw new UsageException("say where to write the artifact: -o <out.mpack>"));
+            CompileResult result = ModelCompiler.Compile(
+                new CompileRequest
+                {
+                    Input = model,
+                    Output = artifact,
+                    Recipe = session.Get(recipe),
+                    Sets = session.Get(sets) ?? [],
+                    Target = session.Get(target) ?? "generic",
+                    MaxMemoryBytes = session.Get(maxMemory).Bytes,
+                    Threads = session.Threads,
+                    Seed = session.Get(seed),
+                    DryRun = session.Get(dryRun),
+                    EvalTokens = session.Get(evalTokens),
+                    EvalWindow = session.Get(window),
+                },
+                session.Progress,
+                session.Cancellation);
+            session.Show(result, JsonOutput.Types.CompileResult, console => Write(console, result, session.Get(tensors) || session.Verbose));
+            return ExitCodes.Done;
+        }));
+        return command;
+    }
+
+    private static void Write(IAnsiConsole console, CompileResult result, bool everyTensor)
+    {
+        string about = result.DryRun ? " (dry run: estimates, nothing written)" : "";
+        console.WriteLine($"{Words.Printable(result.Output)}  {result.Recipe}  {ByteSize.Format(result.InputBytes)} -> {ByteSize.Format(result.OutputBytes)}  ({Words.Ratio(result.Ratio)} smaller){about}");
+        console.WriteLine();
+        if (everyTensor)
+        {
+            WriteTensors(console, result.Tensors);
+            console.WriteLine();
+        }
+
+        WriteKinds(console, KindSummary.Of(result.Tensors));
+        console.WriteLine();
+        if (result.PerplexityAfter is double after)
+        {
+            string change = result.PerplexityBefore is double before and > 0
+                ? $"{Words.Fixed(before, 3)} -> {Words.Fixed(after, 3)}  ({((after / before) - 1) * 100:+0.00;-0.00;0.00} %)"
+                : Words.Fixed(after, 3);
+            console.WriteLine($"perplexity   {change}");
+        }
+
+        string evaluation = result.EvaluationSeconds is double seconds ? $" (+ {Words.Seconds(seconds)} evaluation)" : "";
+        console.WriteLine($"time         {Words.Seconds(result.Seconds)}{evaluation}");
+        console.WriteLine($"peak memory  {ByteSize.Format(result.PeakMemoryBytes)}");
+        foreach (string warning in result.Warnings)
+        {
+            console.WriteLine($"warning: {Words.Printable(warning)}");
+        }
+    }
+
+    private static void WriteKinds(IAnsiConsole console, IReadOnlyList<KindSummary> kinds)
+    {
+        var table = new TextTable("kind", ">tensors", ">before", ">after", ">ratio", ">rel. error", ">worst");
+        foreach (KindSummary kind in kinds)
+        {
+            table.Add(
+                kind.Kind,
+                Words.Number(kind.Tensors),
+                ByteSize.Format(kind.InputBytes),
+                ByteSize.Format(kind.OutputBytes),
+                kind.OutputBytes == 0 ? "-" : Words.Ratio((double)kind.InputBytes / kind.OutputBytes),
+                Words.Percent(kind.RelativeError),
+                Words.Percent(kind.WorstError));
+        }
+
+        table.WriteTo(console);
+    }
+
+    private static void WriteTensors(IAnsiConsole console, IReadOnlyList<CompiledTensor> tensors)
+    {
+        var table = new TextTable("tensor", "shape", "encoding", ">before", ">after", ">rel. error");
+        foreach (CompiledTensor tensor in tensors)
+        {
+            table.Add(tensor.Name, Words.Dims(tensor.Shape), tensor.Encoding, ByteSize.Format(tensor.InputBytes), ByteSize.Format(tensor.OutputBytes), Words.Percent(tensor.RelativeError));
+        }
+
+        table.WriteTo(console);
+    }
+}

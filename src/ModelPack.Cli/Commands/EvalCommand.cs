@@ -1,0 +1,50 @@
+using System.CommandLine;
+using ModelPack.Toolchain;
+using Spectre.Console;
+
+namespace ModelPack.Cli;
+
+/// <summary><c>modelpack eval</c>.</summary>
+internal static class EvalCommand
+{
+    public static Command Create(CliHost host)
+    {
+        var model = new Argument<string>("model") { Description = "An .mpack or .onnx file" };
+        var tokens = new Option<string?>("--tokens") { Description = "A token file (uint16, little-endian): measures perplexity", HelpName = "file" };
+        Option<int> window = IntOption.Create("--window", "Tokens per window; windows do not overlap", 256, 2, 1 << 20);
+        var reference = new Option<string?>("--reference") { Description = "A model to agree with: measures error, SQNR, cosine and top-1 agreement", HelpName = "model" };
+        var data = new Option<string?>("--data") { Description = "A folder of .npy inputs named after the model's inputs, for --reference; without it: random inputs", HelpName = "folder" };
+        var command = new Command("eval", "Measure a model's quality: perplexity on tokens, or agreement with a reference") { model, tokens, window, reference, data };
+        command.SetAction(parsed => Session.Run(host, parsed, session =>
+        {
+            EvalResult result = (session.Get(tokens), session.Get(reference)) switch
+            {
+                (string file, null) when session.Get(data) is null => Evaluation.Perplexity(session.Get(model), file, session.Get(window), session.Threads, session.Progress, session.Cancellation),
+                (null, string other) => Evaluation.Agreement(session.Get(model), other, session.Get(data), session.Threads, session.Progress, session.Cancellation),
+                (null, null) => throw new UsageException("say what to measure: --tokens <file> for perplexity or --reference <model> for agreement"),
+                _ => throw new UsageException("--tokens measures perplexity, --reference and --data measure agreement: give one of them"),
+            };
+            session.Show(result, JsonOutput.Types.EvalResult, console => Write(console, result));
+            return ExitCodes.Done;
+        }));
+        return command;
+    }
+
+    private static void Write(IAnsiConsole console, EvalResult result)
+    {
+        if (result.Perplexity is double perplexity)
+        {
+            console.WriteLine($"perplexity {Words.Fixed(perplexity, 3)}  nll {Words.Fixed(result.Nll, 5)}  over {Words.Count(result.Tokens ?? 0, "token")} in {Words.Seconds(result.Seconds)}");
+            return;
+        }
+
+        var table = new TextTable("output", ">max abs error", ">SQNR dB", ">cosine", ">top-1");
+        foreach (OutputAgreement output in result.Outputs)
+        {
+            table.Add(output.Name, Words.Number(output.MaxAbsError), Words.Fixed(output.SqnrDb, 1), Words.Fixed(output.Cosine, 6), Words.Percent(output.Top1Agreement));
+        }
+
+        table.WriteTo(console);
+        console.WriteLine($"{result.Data ?? ""}  {Words.Seconds(result.Seconds)}".Trim());
+    }
+}

@@ -1,0 +1,43 @@
+using System.CommandLine;
+using ModelPack.Toolchain;
+using Spectre.Console;
+
+namespace ModelPack.Cli;
+
+/// <summary><c>modelpack run</c>.</summary>
+internal static class RunCommand
+{
+    public static Command Create(CliHost host)
+    {
+        var model = new Argument<string>("model") { Description = "An .mpack or .onnx file" };
+        var inputs = new Option<string[]>("--input", "-i") { Description = "A .npy file for an input, or name=random. Repeatable; inputs not given are random", HelpName = "name=file.npy" };
+        var output = new Option<string?>("--output", "-o") { Description = "A folder for the outputs, one .npy file each", HelpName = "folder" };
+        var seed = new Option<ulong>("--seed") { Description = "Seed of random inputs", HelpName = "n", DefaultValueFactory = _ => 0 };
+        var command = new Command("run", "Run a model once") { model, inputs, output, seed };
+        command.SetAction(parsed => Session.Run(host, parsed, session =>
+        {
+            string[] given = session.Get(inputs) ?? [];
+            if (Array.Find(given, i => i.IndexOf('=', StringComparison.Ordinal) <= 0) is string wrong)
+            {
+                throw new UsageException($"--input '{wrong}' is not of the form name=file.npy");
+            }
+
+            RunResult result = Execution.Run(session.Get(model), given, session.Get(output), session.Get(seed), session.Threads, session.Cancellation);
+            session.Show(result, JsonOutput.Types.RunResult, console => Write(console, result));
+            return ExitCodes.Done;
+        }));
+        return command;
+    }
+
+    private static void Write(IAnsiConsole console, RunResult result)
+    {
+        var table = new TextTable("output", "dtype", "shape", "first values", "file");
+        foreach (RunOutput output in result.Outputs)
+        {
+            table.Add(output.Name, output.DType, Words.Dims(output.Shape), string.Join(' ', output.FirstValues.Select(v => Words.Number(v))), output.File ?? "");
+        }
+
+        table.WriteTo(console);
+        console.WriteLine($"load {Words.Seconds(result.LoadSeconds)}, run {Words.Seconds(result.Seconds)}");
+    }
+}

@@ -1,0 +1,46 @@
+using System.CommandLine;
+using ModelPack.Toolchain;
+using Spectre.Console;
+
+namespace ModelPack.Cli;
+
+/// <summary><c>modelpack verify</c>.</summary>
+internal static class VerifyCommand
+{
+    public static Command Create(CliHost host)
+    {
+        var file = new Argument<string>("artifact") { Description = "An .mpack file; - reads stdin" };
+        var against = new Option<string?>("--against") { Description = "Also compare every decoded tensor with this original", HelpName = "original" };
+        var rederive = new Option<string?>("--rederive") { Description = "Also compile this original again from the recorded recipe and compare bytes", HelpName = "original" };
+        var command = new Command("verify", "Check every checksum of an artifact; exit code 1 when anything is wrong") { file, against, rederive };
+        command.SetAction(parsed => Session.Run(host, parsed, session =>
+        {
+            using var source = StandardStreams.Source(session, session.Get(file));
+            VerifyResult result = Verification.Verify(source.Path, session.Get(against), session.Get(rederive), session.Threads, session.Progress, session.Cancellation) with { Path = source.Shown };
+            session.Show(result, JsonOutput.Types.VerifyResult, console => Write(console, result));
+            foreach (string error in result.Errors)
+            {
+                session.ErrorLine(error);
+            }
+
+            return result.Ok ? ExitCodes.Done : ExitCodes.BadInput;
+        }));
+        return command;
+    }
+
+    private static void Write(IAnsiConsole console, VerifyResult result)
+    {
+        string verdict = result.Ok ? "ok" : Words.Count(result.Errors.Count, "error");
+        console.WriteLine($"{Words.Printable(result.Path)}: {verdict}  {Words.Count(result.TensorsChecked, "tensor")}, {ByteSize.Format(result.BytesChecked)} checked in {Words.Seconds(result.Seconds)}");
+        if (result.Rederived is bool same)
+        {
+            console.WriteLine(same ? "compiled again: the same bytes" : "compiled again: different bytes");
+        }
+
+        if (result.Differences.Count > 0)
+        {
+            console.WriteLine();
+            CompareCommand.WriteTensors(console, result.Differences);
+        }
+    }
+}

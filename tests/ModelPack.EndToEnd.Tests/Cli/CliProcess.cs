@@ -1,0 +1,77 @@
+using System.Diagnostics;
+using System.Text;
+
+namespace ModelPack.EndToEnd.Tests.Cli;
+
+/// <summary>The command line as users run it: a process of its own.</summary>
+internal static class CliProcess
+{
+    /// <summary>The built tool, copied beside the tests by the project reference.</summary>
+    public static string Assembly { get; } = Path.Combine(AppContext.BaseDirectory, "modelpack.dll");
+
+    /// <summary>The <c>dotnet</c> that runs the tests.</summary>
+    public static string Host { get; } = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet";
+
+    /// <summary>Runs to the end. Output is text; a run longer than two minutes fails.</summary>
+    public static CliRun Run(params string[] args) => Run(Environment.CurrentDirectory, args);
+
+    public static CliRun Run(string folder, params string[] args)
+    {
+        using Process process = Start(folder, args);
+        return Finish(process);
+    }
+
+    public static Process Start(string folder, params string[] args)
+    {
+        var start = new ProcessStartInfo(Host)
+        {
+            WorkingDirectory = folder,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+            StandardOutputEncoding = Encoding.UTF8,
+            StandardErrorEncoding = Encoding.UTF8,
+        };
+        start.ArgumentList.Add("exec");
+        start.ArgumentList.Add(Assembly);
+        foreach (string arg in args)
+        {
+            start.ArgumentList.Add(arg);
+        }
+
+        return Process.Start(start)!;
+    }
+
+    public static CliRun Finish(Process process)
+    {
+        process.StandardInput.Close();
+        Task<string> output = process.StandardOutput.ReadToEndAsync();
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        if (!process.WaitForExit(TimeSpan.FromMinutes(2)))
+        {
+            process.Kill(entireProcessTree: true);
+            throw new TimeoutException("modelpack did not end within two minutes");
+        }
+
+        return new CliRun(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
+    }
+
+    /// <summary>A line of bash with <c>modelpack</c> defined as a function; for pipes and redirections.</summary>
+    public static CliRun Bash(string folder, string script)
+    {
+        var start = new ProcessStartInfo("bash")
+        {
+            WorkingDirectory = folder,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+        };
+        start.ArgumentList.Add("-c");
+        start.ArgumentList.Add($"modelpack() {{ '{Host}' exec '{Assembly}' \"$@\"; }}\n{script}");
+        using Process process = Process.Start(start)!;
+        return Finish(process);
+    }
+}
+
+/// <summary>What a process left behind.</summary>
+internal sealed record CliRun(int ExitCode, string Out, string Error);

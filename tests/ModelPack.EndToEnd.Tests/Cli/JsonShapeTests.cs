@@ -1,0 +1,190 @@
+using System.Text.Json;
+using ModelPack.Testing;
+using Xunit;
+
+namespace ModelPack.EndToEnd.Tests.Cli;
+
+/// <summary>The keys that scripts rely on, per command.</summary>
+public sealed class JsonShapeTests(SampleModel sample) : IClassFixture<SampleModel>
+{
+    [Fact]
+    public void Compile_reports_sizes_errors_and_memory()
+    {
+        using var folder = new TempFolder();
+
+        JsonElement json = Run("compile", SampleModel.Graph, "-o", folder["a.mpack"], "--recipe", "int4");
+
+        AssertKeys(json, "input_bytes", "output_bytes", "ratio", "seconds", "peak_memory_bytes", "tensors", "warnings");
+        AssertItems(json.GetProperty("tensors"), "name", "shape", "encoding", "input_bytes", "output_bytes", "relative_error");
+        Assert.Equal(new FileInfo(folder["a.mpack"]).Length, json.GetProperty("output_bytes").GetInt64());
+        Assert.InRange(json.GetProperty("ratio").GetDouble(), 2, 5);
+        Assert.Contains(json.GetProperty("tensors").EnumerateArray(), t => t.GetProperty("relative_error").GetDouble() is > 0.05 and < 0.2);
+    }
+
+    [Fact]
+    public void Compile_dry_run_has_the_same_keys_and_writes_nothing()
+    {
+        using var folder = new TempFolder();
+
+        JsonElement json = Run("compile", SampleModel.Graph, "-o", folder["a.mpack"], "--recipe", "int4", "--dry-run");
+
+        AssertKeys(json, "input_bytes", "output_bytes", "ratio", "seconds", "peak_memory_bytes", "tensors", "warnings", "dry_run");
+        Assert.True(json.GetProperty("dry_run").GetBoolean());
+        Assert.Empty(Directory.EnumerateFileSystemEntries(folder.Path));
+    }
+
+    [Fact]
+    public void Pack_and_unpack_report_sizes_and_speed()
+    {
+        using var folder = new TempFolder();
+
+        JsonElement packed = Run("pack", SampleModel.Weights, "-o", folder["a.mpack"]);
+        JsonElement unpacked = Run("unpack", folder["a.mpack"], "-o", folder["back.safetensors"]);
+
+        AssertKeys(packed, "input_bytes", "output_bytes", "ratio", "seconds", "gbps");
+        AssertKeys(unpacked, "input_bytes", "output_bytes", "ratio", "seconds", "gbps");
+        Assert.Equal(packed.GetProperty("input_bytes").GetInt64(), unpacked.GetProperty("output_bytes").GetInt64());
+    }
+
+    [Theory]
+    [InlineData("onnx")]
+    [InlineData("safetensors")]
+    [InlineData("checkpoint")]
+    [InlineData("mpack")]
+    [InlineData("mpack-files")]
+    public void Inspect_describes_every_kind_of_file(string format)
+    {
+        string path = format switch
+        {
+            "onnx" => SampleModel.Graph,
+            "safetensors" => SampleModel.Weights,
+            "checkpoint" => SampleModel.Folder,
+            "mpack" => sample.Artifact,
+            _ => sample.Packed,
+        };
+
+        JsonElement json = Run("inspect", path);
+
+        AssertKeys(json, "format", "tensors", "metadata");
+        AssertItems(json.GetProperty("tensors"), "name", "shape", "dtype", "encoding", "bytes", "stored_bytes");
+        Assert.Equal(format, json.GetProperty("format").GetString());
+    }
+
+    [Fact]
+    public void Explain_gives_the_plan()
+    {
+        JsonElement json = Run("explain", sample.Artifact);
+
+        AssertKeys(json, "target", "nodes", "totals");
+        AssertItems(json.GetProperty("nodes"), "name", "op", "kernel", "alternatives");
+        AssertItems(json.GetProperty("nodes")[0].GetProperty("alternatives"), "kernel", "reason");
+    }
+
+    [Fact]
+    public void Verify_counts_what_it_checked()
+    {
+        JsonElement json = Run("verify", sample.Artifact);
+
+        AssertKeys(json, "ok", "errors", "tensors_checked");
+        Assert.True(json.GetProperty("ok").GetBoolean());
+        Assert.InRange(json.GetProperty("tensors_checked").GetInt32(), 56, 1000);
+    }
+
+    [Fact]
+    public void Run_lists_its_outputs()
+    {
+        using var folder = new TempFolder();
+
+        JsonElement json = Run("run", sample.Artifact, "--input", $"input_ids={sample.TokenIds}", "--output", folder["results"]);
+
+        AssertKeys(json, "outputs", "seconds");
+        AssertItems(json.GetProperty("outputs"), "name", "shape", "dtype");
+        Assert.Equal([1L, 8, 4096], json.GetProperty("outputs")[0].GetProperty("shape").EnumerateArray().Select(d => d.GetInt64()));
+        Assert.True(File.Exists(folder["results/logits.npy"]));
+    }
+
+    [Fact]
+    public void Eval_with_tokens_gives_perplexity()
+    {
+        using var folder = new TempFolder();
+        byte[] tokens = File.ReadAllBytes(SampleModel.Tokens);
+        string few = folder.Write("few.tokens.bin", tokens.AsSpan(0, 2 * 64 * 4));
+
+        JsonElement json = Run("eval", sample.Artifact, "--tokens", few, "--window", "64");
+
+        AssertKeys(json, "perplexity", "nll", "tokens");
+        Assert.Equal(4 * 63, json.GetProperty("tokens").GetInt32());
+        Assert.Equal(json.GetProperty("perplexity").GetDouble(), Math.Exp(json.GetProperty("nll").GetDouble()), 6);
+    }
+
+    [Fact]
+    public void Eval_with_a_reference_gives_agreement()
+    {
+        using var folder = new TempFolder();
+        folder.Write("data/input_ids.npy", File.ReadAllBytes(sample.TokenIds));
+
+        JsonElement json = Run("eval", sample.Artifact, "--reference", SampleModel.Graph, "--data", folder["data"]);
+
+        AssertKeys(json, "max_abs_error", "sqnr_db", "cosine", "top1_agreement");
+        Assert.InRange(json.GetProperty("cosine").GetDouble(), 0.99, 1.0000001);
+    }
+
+    [Fact]
+    public void Compare_measures_each_tensor()
+    {
+        JsonElement json = Run("compare", SampleModel.Weights, SampleModel.Weights);
+
+        AssertKeys(json, "tensors", "missing", "extra");
+        AssertItems(json.GetProperty("tensors"), "name", "max_abs_error", "relative_error", "sqnr_db");
+        Assert.All(json.GetProperty("tensors").EnumerateArray(), t => Assert.True(t.GetProperty("identical").GetBoolean()));
+    }
+
+    [Fact]
+    public void Export_names_its_files()
+    {
+        using var folder = new TempFolder();
+
+        JsonElement json = Run("export", sample.Artifact, "--to", "onnx", "-o", folder["out.onnx"]);
+
+        AssertKeys(json, "files", "loadable_by");
+        Assert.All(json.GetProperty("files").EnumerateArray(), f => Assert.True(File.Exists(f.GetString())));
+    }
+
+    [Fact]
+    public void Formats_lists_units_with_their_error()
+    {
+        JsonElement json = Run("formats");
+
+        AssertItems(json.GetProperty("formats"), "name", "kind", "bits_per_weight", "gaussian_mse", "capacity");
+    }
+
+    [Fact]
+    public void Bench_model_gives_times_and_memory()
+    {
+        JsonElement json = Run("bench", "model", sample.Artifact, "--against", SampleModel.Graph);
+
+        AssertKeys(json, "load_seconds", "median_ms", "p90_ms", "rss_bytes", "ratio");
+        Assert.True(json.GetProperty("median_ms").GetDouble() > 0);
+        Assert.True(json.GetProperty("ratio").GetDouble() > 0);
+    }
+
+    private static JsonElement Run(params string[] args)
+    {
+        CliRun run = CliProcess.Run([.. args, "--json"]);
+        Assert.Equal("", run.Error);
+        Assert.Equal(0, run.ExitCode);
+        return JsonDocument.Parse(run.Out).RootElement;
+    }
+
+    private static void AssertKeys(JsonElement json, params string[] keys) =>
+        Assert.Empty(keys.Except(json.EnumerateObject().Select(p => p.Name)));
+
+    private static void AssertItems(JsonElement array, params string[] keys)
+    {
+        Assert.NotEqual(0, array.GetArrayLength());
+        foreach (JsonElement item in array.EnumerateArray())
+        {
+            AssertKeys(item, keys);
+        }
+    }
+}
