@@ -1,4 +1,5 @@
 using System.CommandLine;
+using ModelPack.Passes;
 using ModelPack.Toolchain;
 using Spectre.Console;
 
@@ -11,7 +12,7 @@ internal static class CompileCommand
     {
         var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file or a checkpoint folder" };
         var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };
-        var recipe = new Option<string?>("--recipe", "-r") { Description = "A built-in recipe or a recipe file. Without it: the default recipe", HelpName = "name|file.json" };
+        var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}) or a recipe file", HelpName = "name|file.json" };
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize-int4.block=64. Repeatable", HelpName = "pass.option=value" };
         var target = new Option<string>("--target") { Description = "Hardware profile to plan for", HelpName = "profile", DefaultValueFactory = _ => "generic" };
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
@@ -20,7 +21,7 @@ internal static class CompileCommand
         var evalTokens = new Option<string?>("--eval-tokens") { Description = "A token file (uint16, little-endian): measure perplexity before and after", HelpName = "file" };
         Option<int> window = IntOption.Create("--window", "Tokens per evaluation window", 256, 2, 1 << 20);
         var tensors = new Option<bool>("--tensors") { Description = "List every tensor, not only a summary by kind" };
-        recipe.CompletionSources.Add("lossless", "int8", "int4");
+        recipe.CompletionSources.Add([.. RecipeCatalog.Names]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
             input, output, recipe, sets, target, maxMemory, seed, dryRun, evalTokens, window, tensors,

@@ -28,6 +28,8 @@ internal static class Words
     /// <summary>Four significant digits; <c>-</c> for absent.</summary>
     public static string Number(double? value) => value is double v ? v.ToString("G4", CultureInfo.InvariantCulture) : "-";
 
+    public static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
+
     public static string Fixed(double? value, int decimals) =>
         value is double v ? v.ToString("F" + decimals.ToString(CultureInfo.InvariantCulture), CultureInfo.InvariantCulture) : "-";
 

@@ -24,9 +24,8 @@ internal static class StandardStreams
             using FileStream file = File.Create(spooled);
             byte[] buffer = new byte[1 << 20];
             int n;
-            while ((n = input.Read(buffer)) > 0)
+            while ((n = Read(input, buffer, session.Cancellation)) > 0)
             {
-                session.Cancellation.ThrowIfCancellationRequested();
                 file.Write(buffer, 0, n);
             }
 
@@ -50,5 +49,13 @@ internal static class StandardStreams
         session.KeepStdoutForData();
         string folder = Directory.CreateTempSubdirectory("modelpack-").FullName;
         return new SpooledSink(Path.Combine(folder, "stdout"), folder);
+    }
+
+    /// <summary>Waits for input without missing Ctrl-C: a terminal or pipe may give nothing for a long time.</summary>
+    private static int Read(Stream input, byte[] buffer, CancellationToken cancellation)
+    {
+        Task<int> read = Task.Run(() => input.Read(buffer), cancellation);
+        read.Wait(cancellation);
+        return read.Result;
     }
 }

@@ -13,9 +13,9 @@ internal static class CliProcess
     public static string Host { get; } = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet";
 
     /// <summary>Runs to the end. Output is text; a run longer than two minutes fails.</summary>
-    public static CliRun Run(params string[] args) => Run(Environment.CurrentDirectory, args);
+    public static CliRun Run(params string[] args) => RunIn(Environment.CurrentDirectory, args);
 
-    public static CliRun Run(string folder, params string[] args)
+    public static CliRun RunIn(string folder, params string[] args)
     {
         using Process process = Start(folder, args);
         return Finish(process);

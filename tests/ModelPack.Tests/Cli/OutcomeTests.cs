@@ -97,7 +97,7 @@ public sealed class OutcomeTests
         return (code, output.ToString(), error.ToString());
     }
 
-    private static Exception Thrown()
+    private static InvalidOperationException Thrown()
     {
         try
         {

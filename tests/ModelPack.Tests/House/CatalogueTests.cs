@@ -41,11 +41,11 @@ public sealed partial class CatalogueTests
 
     [Fact]
     public void Encodings_names_mean_one_thing_across_number_formats_and_structures() =>
-        Assert.Empty(ModelPack.Numbers.NumberFormats.All.Select(u => u.Id).Intersect(ModelPack.Structures.Structures.All.Select(u => u.Id)));
+        Findings.None(ModelPack.Numbers.NumberFormats.All.Select(u => u.Id).Intersect(ModelPack.Structures.Structures.All.Select(u => u.Id)));
 
     [Fact]
     public void Codec_wire_ids_are_unique() =>
-        Assert.Empty(ModelPack.Codecs.Codecs.All.GroupBy(c => c.WireId).Where(g => g.Count() > 1).Select(g => g.Key));
+        Findings.None(ModelPack.Codecs.Codecs.All.GroupBy(c => c.WireId).Where(g => g.Count() > 1).Select(g => g.Key));
 
     [Fact]
     public void Summaries_are_one_line()
@@ -59,7 +59,7 @@ public sealed partial class CatalogueTests
             .. ModelPack.Passes.PassCatalog.All.Select(u => (u.Name, u.Summary)),
         ];
 
-        Assert.Empty(all.Where(u => string.IsNullOrWhiteSpace(u.Summary) || u.Summary.Length > 160 || u.Summary.Contains('\n', StringComparison.Ordinal)).Select(u => u.Name));
+        Findings.None(all.Where(u => string.IsNullOrWhiteSpace(u.Summary) || u.Summary.Length > 160 || u.Summary.Contains('\n', StringComparison.Ordinal)).Select(u => u.Name));
     }
 
     [Fact]
@@ -85,12 +85,12 @@ public sealed partial class CatalogueTests
             }
         }
 
-        Assert.Empty(missing);
+        Findings.None(missing);
     }
 
     [Fact]
     public void Specifications_state_their_version() =>
-        Assert.Empty(RepositoryTree.Files("SPEC.md", "formats").Where(f => !VersionLine().IsMatch(File.ReadAllText(f))).Select(RepositoryTree.Relative));
+        Findings.None(RepositoryTree.Files("SPEC.md", "formats").Where(f => !VersionLine().IsMatch(File.ReadAllText(f))).Select(RepositoryTree.Relative));
 
     private static void AssertRegistered<T>(Assembly assembly, IReadOnlyList<T> registered)
         where T : class
@@ -98,14 +98,14 @@ public sealed partial class CatalogueTests
         HashSet<Type> known = [.. registered.Select(u => u.GetType())];
         IEnumerable<Type> existing = assembly.GetTypes().Where(t => t is { IsAbstract: false, IsInterface: false } && typeof(T).IsAssignableFrom(t));
 
-        Assert.Empty(existing.Where(t => !known.Contains(t)).Select(t => $"{t.Name} exists and is not in its catalogue"));
+        Findings.None(existing.Where(t => !known.Contains(t)).Select(t => $"{t.Name} exists and is not in its catalogue"));
     }
 
     private static void AssertNames(string kind, IEnumerable<string> names)
     {
         string[] all = [.. names];
-        Assert.Empty(all.GroupBy(n => n, StringComparer.Ordinal).Where(g => g.Count() > 1).Select(g => $"{kind} '{g.Key}' is registered twice"));
-        Assert.Empty(all.Where(n => !Name().IsMatch(n)).Select(n => $"{kind} '{n}'"));
+        Findings.None(all.GroupBy(n => n, StringComparer.Ordinal).Where(g => g.Count() > 1).Select(g => $"{kind} '{g.Key}' is registered twice"));
+        Findings.None(all.Where(n => !Name().IsMatch(n)).Select(n => $"{kind} '{n}'"));
     }
 
     [GeneratedRegex("^[a-z0-9][a-z0-9_.-]{0,63}$")]
