@@ -26,7 +26,7 @@ internal static class ExportCommand
                 throw new UsageException($"--to '{kind}' is not one of {string.Join(", ", Kinds)}" + (near is null ? "" : $"; did you mean '{near}'?"));
             }
 
-            ExportResult result = Exporting.Export(session.Get(input), kind, session.Get(output)!, session.Progress, session.Cancellation, session.Get(dense));
+            ExportResult result = Exporting.Export(session.Get(input), kind, session.Get(output)!, session.Get(dense), session.Progress, session.Cancellation);
             session.Show(result, JsonOutput.Types.ExportResult, console =>
             {
                 foreach (string file in result.Files)

@@ -18,12 +18,24 @@ internal static class Words
     public static string Ratio(double ratio) => string.Create(CultureInfo.InvariantCulture, $"{ratio:0.00}x");
 
     /// <summary>A relative error as a percentage with three significant digits; <c>0</c> when exact, <c>-</c> when not measured.</summary>
-    public static string Percent(double? fraction) => fraction switch
+    public static string Percent(double? fraction)
     {
-        null => "-",
-        0 => "0",
-        double f => string.Create(CultureInfo.InvariantCulture, $"{f * 100:G3} %"),
-    };
+        if (fraction is not double f)
+        {
+            return "-";
+        }
+
+        double percent = f * 100;
+        string format = Math.Abs(percent) switch
+        {
+            0 => "0",
+            >= 99.95 => "0",
+            >= 9.995 => "0.0",
+            >= 0.995 => "0.00",
+            _ => "G3",
+        };
+        return percent.ToString(format, CultureInfo.InvariantCulture) + (percent == 0 ? "" : " %");
+    }
 
     /// <summary>Four significant digits; <c>-</c> for absent.</summary>
     public static string Number(double? value) => value is double v ? v.ToString("G4", CultureInfo.InvariantCulture) : "-";
