@@ -1,5 +1,4 @@
 using ModelPack.Testing;
-using Xunit;
 
 namespace ModelPack.EndToEnd.Tests.Cli;
 

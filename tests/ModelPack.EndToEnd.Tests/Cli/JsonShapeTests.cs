@@ -1,6 +1,5 @@
 using System.Text.Json;
 using ModelPack.Testing;
-using Xunit;
 
 namespace ModelPack.EndToEnd.Tests.Cli;
 

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
 using ModelPack.Testing;
-using Xunit;
 
 namespace ModelPack.EndToEnd.Tests.Cli;
 

@@ -1,7 +1,6 @@
 using System.CommandLine.Parsing;
 using ModelPack.EndToEnd.Tests.Cli;
 using ModelPack.Testing;
-using Xunit;
 
 namespace ModelPack.EndToEnd.Tests.Readme;
 
