@@ -28,7 +28,8 @@ internal static class QuickTables
         {
             Directory.CreateDirectory(folder);
             string name = string.Concat(cpu.ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-');
-            File.WriteAllText(Path.Combine(folder, $"{name}.md"), text + "\n");
+            string suffix = Widest() == "512" ? "" : $"-{Widest().Replace(" (forced)", "", StringComparison.Ordinal)}-bit";
+            File.WriteAllText(Path.Combine(folder, $"{name}{suffix}.md"), text + "\n");
         }
 
         return 0;

@@ -27,7 +27,7 @@ internal sealed class BoundRawFormat : IBoundNumberFormat
     public void EncodeRows(ReadOnlySpan<float> values, int rows, ReadOnlySpan<Memory<byte>> streams)
     {
         CheckReal();
-        Check(values.Length, rows, streams.Length, streams[0].Length);
+        Check(values.Length, rows, streams.Length, streams.IsEmpty ? 0 : streams[0].Length);
         int bad = RawEncoder.FirstUnrepresentable(DType, values);
         if (bad >= 0)
         {
@@ -42,7 +42,7 @@ internal sealed class BoundRawFormat : IBoundNumberFormat
     public void DecodeRows(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, Span<float> values)
     {
         CheckReal();
-        Check(values.Length, rows, streams.Length, streams[0].Length);
+        Check(values.Length, rows, streams.Length, streams.IsEmpty ? 0 : streams[0].Length);
         RawDecoder.Decode(DType, streams[0].Span, 0, values);
     }
 
@@ -56,9 +56,9 @@ internal sealed class BoundRawFormat : IBoundNumberFormat
 
     private void Check(int valueCount, int rows, int streamCount, int streamLength)
     {
-        if (streamCount != 1 || valueCount != rows * Shape.Columns || streamLength != rows * _bytesPerRow)
+        if (streamCount != 1 || valueCount != (long)rows * Shape.Columns || streamLength != rows * _bytesPerRow)
         {
-            throw new ArgumentException($"{Spec}: {rows} rows of {Shape} need {rows * Shape.Columns} values and {rows * _bytesPerRow} bytes, not {valueCount} and {streamLength}");
+            throw new ArgumentException($"{Spec}: {rows} rows of {Shape} need {(long)rows * Shape.Columns} values and {rows * _bytesPerRow} bytes, not {valueCount} and {streamLength}");
         }
     }
 }
