@@ -8,6 +8,14 @@ namespace ModelPack.Codecs;
 /// </summary>
 internal sealed unsafe class ZstdContext : CriticalFinalizerObject
 {
+    /// <summary>
+    /// A level that hardly looks for matches and entropy-codes what is left: for exponents, where matches are accidents. The fast strategy's search takes steps of
+    /// <see cref="EntropyOnlyStep"/>, and Huffman coding of literals, which such a step would switch off, is switched on.
+    /// </summary>
+    public const int EntropyOnly = 0;
+
+    private const int EntropyOnlyStep = 4096;
+
     [ThreadStatic]
     private static ZstdContext? s_current;
 
@@ -39,8 +47,7 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
 
         if (_level != level)
         {
-            Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_compressionLevel, level);
-            _level = level;
+            SetLevel(level);
         }
 
         fixed (byte* source = raw)
@@ -55,6 +62,15 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
             written = (int)n;
             return true;
         }
+    }
+
+    private void SetLevel(int level)
+    {
+        bool entropyOnly = level == EntropyOnly;
+        Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_compressionLevel, entropyOnly ? 1 : level);
+        Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_targetLength, entropyOnly ? EntropyOnlyStep : 0);
+        Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_experimentalParam5, entropyOnly ? (int)ZSTD_paramSwitch_e.ZSTD_ps_enable : (int)ZSTD_paramSwitch_e.ZSTD_ps_auto);
+        _level = level;
     }
 
     /// <summary>Reads one or more frames that together give exactly <paramref name="raw"/>.</summary>
