@@ -14,6 +14,7 @@ public static class ModelCompiler
     {
         long start = Stopwatch.GetTimestamp();
         ResolvedRecipe recipe = Pipelines.ResolveRecipe(request.Recipe, request.Sets);
+        CheckTokens(request);
         progress?.Report(new ToolProgress("import", 0, 0, request.Input));
         using ImportedModel imported = Containers.Containers.For(request.Input).Import(request.Input, cancellation);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
@@ -35,7 +36,8 @@ public static class ModelCompiler
             Progress = progress is null ? null : new PackProgressAdapter(progress, "pack"),
             Cancellation = cancellation,
         };
-        PackResult packed = PackWriter.Write(request.Output, content, options);
+        string written = request.EvalTokens is null ? request.Output : OutputChecks.TemporaryName(request.Output);
+        PackResult packed = PackWriter.Write(written, content, options);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         long peak = ProcessMemory.PeakBytes();
         var result = new CompileResult
@@ -51,7 +53,7 @@ public static class ModelCompiler
             Tensors = Tensors(model, packed),
             Warnings = warnings,
         };
-        return request.EvalTokens is null ? result : Evaluate(request, result, progress, cancellation);
+        return request.EvalTokens is null ? result : EvaluateAndPublish(request, result, written, progress, cancellation);
     }
 
     /// <summary>Bytes the model takes on disk: the main file whole, of shared external files the parts that tensors use, carried files.</summary>
@@ -125,12 +127,36 @@ public static class ModelCompiler
         };
     }
 
-    private static CompileResult Evaluate(CompileRequest request, CompileResult result, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    /// <summary>A missing token file is an error before the work, not after it.</summary>
+    private static void CheckTokens(CompileRequest request)
+    {
+        if (request.EvalTokens is string tokens)
+        {
+            TokenFile.Open(tokens).Dispose();
+        }
+    }
+
+    /// <summary>Measures under a temporary name and renames at the end: a failed or cancelled command leaves nothing behind.</summary>
+    private static CompileResult EvaluateAndPublish(CompileRequest request, CompileResult result, string written, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    {
+        try
+        {
+            CompileResult evaluated = Evaluate(request, result, written, progress, cancellation);
+            File.Move(written, request.Output, overwrite: true);
+            return evaluated;
+        }
+        finally
+        {
+            File.Delete(written);
+        }
+    }
+
+    private static CompileResult Evaluate(CompileRequest request, CompileResult result, string written, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
         double? Perplexity(string model) => Evaluation.Perplexity(model, request.EvalTokens!, request.EvalWindow, request.Threads, progress, cancellation).Perplexity;
         double? before = Perplexity(request.Input);
-        double? after = Perplexity(request.Output);
+        double? after = Perplexity(written);
         return result with
         {
             PerplexityBefore = before,

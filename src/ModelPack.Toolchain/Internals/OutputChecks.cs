@@ -31,4 +31,7 @@ internal static class OutputChecks
             throw new ModelPackException(ErrorCodes.OutputNotWritable, "the output's folder does not exist", output);
         }
     }
+
+    /// <summary>A name beside the output, for a file that is renamed when everything has succeeded.</summary>
+    public static string TemporaryName(string output) => $"{output}.tmp-{Environment.ProcessId}-eval";
 }
