@@ -11,8 +11,9 @@ internal sealed class CanonicalizeFactory : IPassFactory
 
     public IReadOnlyList<PassOption> Options { get; } =
     [
-        new("lift_min_bytes", "integer", "1024", "Constants inside If, Loop and Scan of at least this size move to the main graph, where they can be compressed"),
+        new("lift", "boolean", "true", "Large constants inside If, Loop and Scan move to the main graph, where they can be compressed; a runtime may then pick other kernels that differ in the last bits"),
+        new("lift_min_bytes", "integer", "1024", "Smaller constants are not lifted"),
     ];
 
-    public IPass Create(PassOptions options, TensorRules rules) => new CanonicalizePass(options.Integer("lift_min_bytes"));
+    public IPass Create(PassOptions options, TensorRules rules) => new CanonicalizePass(options.Flag("lift") ? options.Integer("lift_min_bytes") : long.MaxValue);
 }

@@ -129,6 +129,18 @@ public sealed class CanonicalizeTests
         Assert.Empty(branches[0].Initializers);
     }
 
+    [Theory]
+    [InlineData("""{"lift":false}""", 0)]
+    [InlineData("""{"lift_min_bytes":1025}""", 0)]
+    [InlineData("""{"lift_min_bytes":1024}""", 1)]
+    public void Run_lifts_only_what_options_allow(string options, int lifted)
+    {
+        Graph branch = Ir.Graph("", "r", [Ir.Op("MatMul", "x,w", "r")], Ir.Random("w", 16, 16));
+        Model model = Ir.Model(Ir.Graph("x,cond", "y", [Ir.Op("If", "cond", "y", Ir.Sub("then_branch", branch))]));
+
+        Assert.Equal(lifted, Pipeline.Make("canonicalize", options).Run(model, Ir.Context()).Graph.Initializers.Length);
+    }
+
     [Fact]
     public void Run_leaves_subgraph_outputs_inputs_and_foreign_operators_alone()
     {
