@@ -7,6 +7,9 @@ namespace ModelPack.Cli;
 /// <summary><c>modelpack compare</c>.</summary>
 internal static class CompareCommand
 {
+    /// <summary>Names of unmatched tensors that are listed without <c>--verbose</c>.</summary>
+    private const int NamesShown = 8;
+
     public static Command Create(CliHost host)
     {
         var a = new Argument<string>("a") { Description = "A model file of any supported kind" };
@@ -15,7 +18,7 @@ internal static class CompareCommand
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             CompareResult result = Comparison.Compare(session.Get(a), session.Get(b), session.Progress, session.Cancellation);
-            session.Show(result, JsonOutput.Types.CompareResult, console => Write(console, result));
+            session.Show(result, JsonOutput.Types.CompareResult, console => Write(console, result, session.Verbose));
             return ExitCodes.Done;
         }));
         return command;
@@ -41,18 +44,20 @@ internal static class CompareCommand
         table.WriteTo(console);
     }
 
-    private static void Write(IAnsiConsole console, CompareResult result)
+    private static void Write(IAnsiConsole console, CompareResult result, bool everyName)
     {
         WriteTensors(console, result.Tensors);
-        WriteNames(console, "missing in b", result.Missing);
-        WriteNames(console, "only in b", result.Extra);
+        WriteNames(console, "only in a", result.Missing, everyName);
+        WriteNames(console, "only in b", result.Extra, everyName);
     }
 
-    private static void WriteNames(IAnsiConsole console, string title, IReadOnlyList<string> names)
+    private static void WriteNames(IAnsiConsole console, string title, IReadOnlyList<string> names, bool every)
     {
         if (names.Count > 0)
         {
-            console.WriteLine($"{title}: {Words.Printable(string.Join(", ", names))}");
+            int shown = every ? names.Count : Math.Min(names.Count, NamesShown);
+            string rest = shown < names.Count ? $", and {names.Count - shown} more (--verbose lists all)" : "";
+            console.WriteLine($"{title}: {Words.Printable(string.Join(", ", names.Take(shown)))}{rest}");
         }
     }
 }

@@ -72,11 +72,11 @@ public sealed class BadInputTests
     }
 
     [Theory]
-    [InlineData("folder", "the output is a folder")]
-    [InlineData("no/such/folder/a.mpack", "folder")]
-    [InlineData("model.safetensors", "input")]
-    [InlineData("./folder/../model.safetensors", "input")]
-    public void Bad_output_is_refused_before_any_work(string output, string reason)
+    [InlineData("folder", "MP4104", "the output is a folder")]
+    [InlineData("no/such/folder/a.mpack", "MP4104", "folder")]
+    [InlineData("model.safetensors", "MP4105", "input")]
+    [InlineData("./folder/../model.safetensors", "MP4105", "input")]
+    public void Bad_output_is_refused_before_any_work(string output, string errorCode, string reason)
     {
         using var folder = new TempFolder();
         Directory.CreateDirectory(folder["folder"]);
@@ -88,7 +88,7 @@ public sealed class BadInputTests
             (int code, _, string error) = InProcess.Run(folder.Path, command, "model.safetensors", "-o", output);
 
             Assert.Equal(1, code);
-            Assert.Matches(@"^\S+: error MP41\d\d: [^\n]+\n$", error);
+            Assert.Matches($@"^\S+: error {errorCode}: [^\n]+\n$", error);
             Assert.Contains(reason, error, StringComparison.Ordinal);
             Assert.Equal(before, File.GetLastWriteTimeUtc(folder["model.safetensors"]));
         }
