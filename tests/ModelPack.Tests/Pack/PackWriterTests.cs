@@ -69,6 +69,20 @@ public sealed class PackWriterTests : IDisposable
         }
     }
 
+    /// <summary>
+    /// The same bytes on every machine and instruction set (the suite runs on several). Changes only with a deliberate change of the writer, a codec or a number format.
+    /// </summary>
+    [Fact]
+    public void Write_fixedContent_fixedBytes()
+    {
+        PackContent content = Of(
+            ("w", DType.BF16, Raw(new Shape(300, 500), 1)),
+            ("q", DType.BF16, DenseEncoding.Pending(UnitSpec.Parse("int4(block=32)"), Raw(new Shape(300, 500), 1))),
+            ("p", DType.BF16, DenseEncoding.Pending(UnitSpec.Parse("int8(block=64,symmetric=false)"), Raw(new Shape(64, 640), 2))));
+        PackWriter.Write(_folder["a.mpack"], content, new PackOptions { Threads = 2 });
+        Assert.Equal("dcba57ed351cf17f", System.IO.Hashing.XxHash3.HashToUInt64(File.ReadAllBytes(_folder["a.mpack"])).ToString("x16", System.Globalization.CultureInfo.InvariantCulture));
+    }
+
     [Fact]
     public void Write_alreadyEncodedStreams_areKept()
     {
