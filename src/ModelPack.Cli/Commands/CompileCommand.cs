@@ -13,7 +13,7 @@ internal static class CompileCommand
         var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file or a checkpoint folder" };
         var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };
         var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}) or a recipe file", HelpName = "name|file.json" };
-        var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize-int4.block=64. Repeatable", HelpName = "pass.option=value" };
+        var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.block=64. Repeatable", HelpName = "pass.option=value" };
         var target = new Option<string>("--target") { Description = "Hardware profile to plan for", HelpName = "profile", DefaultValueFactory = _ => "generic" };
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
         var seed = new Option<ulong>("--seed") { Description = "Seed for random choices, recorded in the artifact", HelpName = "n", DefaultValueFactory = _ => 0 };

@@ -70,13 +70,17 @@ public sealed class ReadmeTests
         : command.StartsWith(Installed, StringComparison.Ordinal) ? command[Installed.Length..]
         : null;
 
-    /// <summary>A line of .ci/run without the shell function that counts and reports.</summary>
+    /// <summary>A line of .ci/run without the shell functions that count and report around the command.</summary>
     private static string WithoutWrapper(string line)
     {
-        string trimmed = line.Trim();
-        return trimmed.StartsWith("must ", StringComparison.Ordinal) ? trimmed["must ".Length..]
-            : trimmed.StartsWith("tests ", StringComparison.Ordinal) ? trimmed["tests ".Length..]
-            : trimmed;
+        string command = line.Trim();
+        foreach (string function in new[] { "must ", "check ", "tests " })
+        {
+            command = command.StartsWith(function, StringComparison.Ordinal) ? command[function.Length..] : command;
+        }
+
+        const string keepGoing = " || true";
+        return command.EndsWith(keepGoing, StringComparison.Ordinal) ? command[..^keepGoing.Length] : command;
     }
 
     private static string Normalised(string code) => string.Join('\n', code.Split('\n').Select(l => l.Trim()).Where(l => l.Length > 0));
