@@ -16,7 +16,7 @@ internal sealed unsafe class TransposedDecoder
     private readonly long _rows;
     private readonly int _columns;
     private readonly int _width;
-    
+
     private TransposedDecoder(TileDecoder component, Shape shape, int width)
     {
         _component = component;

@@ -3,9 +3,9 @@ using System.Globalization;
 using System.Text;
 using Google.Protobuf;
 using ModelPack.Containers.Onnx.Schema;
+using Xunit;
 using DataType = ModelPack.Containers.Onnx.Schema.TensorProto.Types.DataType;
 using Kind = ModelPack.Containers.Onnx.Schema.AttributeProto.Types.AttributeType;
-using Xunit;
 
 namespace ModelPack.Tests.Onnx;
 
