@@ -73,11 +73,16 @@ public sealed partial class PackReader : IDisposable
         }
     }
 
-    /// <summary>True when the file ends like an artifact; says nothing about damage.</summary>
+    /// <summary>True when the file ends like an artifact or is named <c>.mpack</c> (a truncated one is then reported as such); says nothing about damage.</summary>
     /// <exception cref="ModelPackException">MP1001, MP1002.</exception>
     public static bool IsArtifact(string path)
     {
         using MappedFile file = MappedFile.Open(path);
+        if (path.EndsWith(".mpack", StringComparison.OrdinalIgnoreCase))
+        {
+            return true;
+        }
+
         if (file.LengthBytes < PackLayout.RootBytes)
         {
             return false;

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Collections.Immutable;
 using Microsoft.ML.OnnxRuntime;
+using ModelPack.Pack;
 
 namespace ModelPack.Runtime;
 
@@ -38,9 +39,10 @@ public abstract class ModelSession : IDisposable
     /// <summary>What the model gives, in the order of its graph.</summary>
     public ImmutableArray<ModelValue> Outputs { get; }
 
-    /// <summary>Opens an artifact or an .onnx file, told apart by the first bytes.</summary>
+    /// <summary>Opens an artifact or an .onnx file, told apart by content.</summary>
     /// <exception cref="ModelPackException">MP1xxx: the file cannot be read; MP5001 to MP5003: it cannot be executed.</exception>
-    public static ModelSession Open(string path, ModelSessionOptions? options = null) => OnnxModel.Load(path, options ?? new ModelSessionOptions());
+    public static ModelSession Open(string path, ModelSessionOptions? options = null) =>
+        PackReader.IsArtifact(path) ? PackedModel.Open(path, options) : OnnxModel.Load(path, options ?? new ModelSessionOptions());
 
     /// <summary>Runs the model.</summary>
     /// <param name="inputs">A tensor for every input. They stay the caller's.</param>
@@ -63,10 +65,10 @@ public abstract class ModelSession : IDisposable
         return RunCore(names, values, outputs);
     }
 
-    /// <summary>Runs the model on tensors in managed memory; outputs are copied to managed memory, so nothing needs disposing.</summary>
-    /// <exception cref="ModelPackException">As the other overload; MP5006 also for an output that is not a dense tensor of a fixed-width type.</exception>
+    /// <summary>As the overload for OrtValue, with inputs in managed memory.</summary>
+    /// <exception cref="ModelPackException">As there.</exception>
     /// <exception cref="ObjectDisposedException">The model was disposed.</exception>
-    public IReadOnlyList<NamedTensor> Run(params IReadOnlyList<NamedTensor> inputs)
+    public ModelOutputs Run(IReadOnlyList<NamedTensor> inputs, IReadOnlyList<string>? outputs)
     {
         ArgumentNullException.ThrowIfNull(inputs);
         var pins = new MemoryHandle[inputs.Count];
@@ -80,14 +82,7 @@ public abstract class ModelSession : IDisposable
                 values[i] = Wrap(inputs[i], ref pins[i]);
             }
 
-            using ModelOutputs outputs = RunCore(names, values, null);
-            var results = new NamedTensor[outputs.Count];
-            for (int i = 0; i < results.Length; i++)
-            {
-                results[i] = Copy(outputs.Names[i], outputs[i]);
-            }
-
-            return results;
+            return RunCore(names, values, outputs);
         }
         finally
         {
@@ -97,6 +92,21 @@ public abstract class ModelSession : IDisposable
                 pins[i].Dispose();
             }
         }
+    }
+
+    /// <summary>Runs the model on tensors in managed memory; outputs are copied to managed memory, so nothing needs disposing.</summary>
+    /// <exception cref="ModelPackException">As the other overload; MP5006 also for an output that is not a dense tensor of a fixed-width type.</exception>
+    /// <exception cref="ObjectDisposedException">The model was disposed.</exception>
+    public IReadOnlyList<NamedTensor> Run(params IReadOnlyList<NamedTensor> inputs)
+    {
+        using ModelOutputs outputs = Run(inputs, null);
+        var results = new NamedTensor[outputs.Count];
+        for (int i = 0; i < results.Length; i++)
+        {
+            results[i] = Copy(outputs.Names[i], outputs[i]);
+        }
+
+        return results;
     }
 
     /// <summary>Releases the session once the last run in progress has ended.</summary>

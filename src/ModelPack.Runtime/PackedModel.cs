@@ -1,6 +1,6 @@
-using System.Buffers.Binary;
 using System.Collections.Immutable;
 using Microsoft.ML.OnnxRuntime;
+using ModelPack.Pack;
 using ModelPack.Runtime.Graphs;
 using ModelPack.Runtime.Loading;
 using ModelPack.Runtime.Native;
@@ -24,19 +24,12 @@ public sealed class PackedModel : ModelSession
     /// <summary>How the model is executed; for a model opened with <see cref="ModelSessionOptions.ExpandAll"/>, a plan without choices.</summary>
     public ExecutionPlan Plan { get; }
 
-    /// <summary>True when the file begins like a safetensors file, which every artifact is: a header length, then a JSON object.</summary>
-    /// <exception cref="ModelPackException">MP1001 or MP1002: the file cannot be opened.</exception>
-    internal static bool IsArtifact(string path)
+    /// <summary>Opens an artifact: decodes its weights, verifying every checksum on the way, and makes it ready to run.</summary>
+    /// <exception cref="ModelPackException">MP13xx: the artifact is damaged; MP5001 to MP5003: it cannot be executed.</exception>
+    public static new PackedModel Open(string path, ModelSessionOptions? options = null)
     {
-        using MappedFile file = MappedFile.Open(path);
-        Span<byte> start = stackalloc byte[9];
-        if (file.LengthBytes < start.Length)
-        {
-            return false;
-        }
-
-        file.Read(0, start);
-        return start[8] == (byte)'{' && BinaryPrimitives.ReadUInt64LittleEndian(start) <= (ulong)file.LengthBytes;
+        using PackReader reader = PackReader.Open(path);
+        return Open(path, new PackSource(reader), options ?? new ModelSessionOptions());
     }
 
     internal static PackedModel Open(string path, IWeightSource source, ModelSessionOptions options)

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using ModelPack.Runtime;
 using ModelPack.Testing;
 
@@ -17,7 +18,7 @@ internal static class RealInputs
         switch (input.DType)
         {
             case DType.I64:
-                return NamedTensor.Of(input.Name, new long[count].Select(_ => 16_000L).ToArray(), dims);
+                return Tensor(input, Enumerable.Repeat(16_000L, (int)count).ToArray(), dims); // the sample rate
             case DType.F32:
                 float[] values = new float[count];
                 for (int i = 0; i < values.Length; i++)
@@ -25,11 +26,14 @@ internal static class RealInputs
                     values[i] = (float)((random.Next() >> 11) * (2.0 / (1UL << 53))) - 1;
                 }
 
-                return NamedTensor.Of(input.Name, values, dims);
+                return Tensor(input, values, dims);
             default:
                 throw new NotSupportedException($"{input.Name}: {input.DType}");
         }
     }
+
+    private static NamedTensor Tensor<T>(ModelValue input, T[] values, long[] dims)
+        where T : unmanaged => NamedTensor.OfBytes(input.Name, input.DType, new Shape(dims), MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
 
     /// <summary>Images: batch 1, height and width multiples of 32; audio: 512 samples; recurrent state: batch 1.</summary>
     private static long Free(ModelValue input, int axis) => (input.Dims.Length, axis) switch

@@ -6,19 +6,33 @@ internal interface IWeightSource
     /// <summary>A named blob, or null when the artifact has none of that name.</summary>
     TensorData? Blob(string name);
 
-    /// <summary>True when the artifact stores a tensor of that name.</summary>
-    bool HasTensor(string tensor);
-
-    /// <summary>The dense bytes of a stored tensor in <paramref name="dtype"/>, row-major, decoded when read.</summary>
-    /// <exception cref="ModelPackException">MP5003: the tensor has no values of that type.</exception>
-    WeightBytes Dense(string tensor, DType dtype);
-
-    /// <summary>One stream of a stored tensor as it is.</summary>
-    /// <exception cref="ModelPackException">MP5003: the tensor has no stream of that role, or several.</exception>
-    WeightBytes Stream(string tensor, string role);
+    /// <summary>A stored tensor, or null when the artifact has none of that name.</summary>
+    IStoredWeight? Find(string tensor);
 }
 
-/// <summary>Bytes with their element type.</summary>
-/// <param name="DType">What the bytes are.</param>
-/// <param name="Data">The bytes.</param>
-internal readonly record struct WeightBytes(DType DType, TensorData Data);
+/// <summary>A tensor of an artifact.</summary>
+internal interface IStoredWeight
+{
+    /// <summary>Element type its users see.</summary>
+    DType DType { get; }
+
+    /// <summary>Shape its users see.</summary>
+    Shape Shape { get; }
+
+    /// <summary>Decodes the values.</summary>
+    /// <param name="target">Element type wanted.</param>
+    /// <param name="destination">Start of as many bytes as a dense tensor of <paramref name="target"/> has.</param>
+    /// <param name="lengthBytes">Their number.</param>
+    /// <param name="threads">Threads to use.</param>
+    void ReadDense(DType target, nint destination, long lengthBytes, int threads);
+
+    /// <summary>Element type and length of the stream of that role; null when there is none, or more than one.</summary>
+    (DType DType, long LengthBytes)? Stream(string role);
+
+    /// <summary>Decodes a stream as it is.</summary>
+    /// <param name="role">Its role.</param>
+    /// <param name="destination">Start of exactly its length in bytes.</param>
+    /// <param name="lengthBytes">The length.</param>
+    /// <param name="threads">Threads to use.</param>
+    void ReadStream(string role, nint destination, long lengthBytes, int threads);
+}

@@ -1,4 +1,7 @@
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using System.Globalization;
+using System.Runtime.ExceptionServices;
 using ModelPack.Runtime.Graphs;
 using ModelPack.Runtime.Native;
 
@@ -9,8 +12,8 @@ namespace ModelPack.Runtime.Loading;
 /// </summary>
 internal static class WeightLoader
 {
-    /// <summary>Work is handed out in parts of this size, so that one large tensor keeps all threads busy.</summary>
-    private const int PartBytes = 8 << 20;
+    /// <summary>From this size on a weight is decoded by all threads together.</summary>
+    private const long LargeBytes = 16 << 20;
 
     /// <summary>Checks that bindings and graph agree: every external initializer is bound once, with the declared type and shape.</summary>
     /// <exception cref="ModelPackException">MP5003: they do not.</exception>
@@ -59,26 +62,24 @@ internal static class WeightLoader
         try
         {
             var byContent = new Dictionary<(string Tensor, string? Role, DType DType), LoadedWeight>();
-            var parts = new List<Part>();
+            var jobs = new List<LoadJob>();
             foreach (InitializerBinding binding in bindings)
             {
-                WeightBytes bytes = Open(binding, source);
                 var key = (binding.Tensor, binding.Role, binding.DType);
                 if (byContent.TryGetValue(key, out LoadedWeight? shared))
                 {
+                    CheckLength(binding, shared.Buffer.LengthBytes, binding.DType);
                     shared.Initializers.Add(binding.Initializer);
                     continue;
                 }
 
-                var weight = new LoadedWeight($"w{weights.Count}", new WeightBuffer(binding.DType.StorageBytes(binding.Shape.ElementCount)), [binding.Initializer]);
-                weights.Add(weight);
-                byContent.Add(key, weight);
-                Split(binding, bytes, weight.Buffer, parts);
+                LoadJob job = Open(binding, source);
+                jobs.Add(job);
+                weights.Add(new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer]));
+                byContent.Add(key, weights[^1]);
             }
 
-            // Large parts first, so that no thread is left with a large one at the end; the order has no influence on the bytes.
-            parts.Sort(static (a, b) => b.LengthBytes.CompareTo(a.LengthBytes));
-            Parallel.ForEach(parts, new ParallelOptions { MaxDegreeOfParallelism = threads > 0 ? threads : Environment.ProcessorCount }, static part => part.Decode());
+            Run(jobs, threads > 0 ? threads : Environment.ProcessorCount);
             return weights.ToImmutable();
         }
         catch (Exception e)
@@ -90,60 +91,61 @@ internal static class WeightLoader
 
             if (e is AggregateException { InnerExceptions: [var first, ..] })
             {
-                System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(first);
+                ExceptionDispatchInfo.Throw(first);
             }
 
             throw;
         }
     }
 
-    private static WeightBytes Open(InitializerBinding binding, IWeightSource source)
+    /// <summary>Large weights one after the other on all threads, then the small ones beside each other.</summary>
+    private static void Run(List<LoadJob> jobs, int threads)
     {
-        if (!source.HasTensor(binding.Tensor))
+        foreach (LoadJob job in jobs)
         {
-            throw Bad($"bound to '{binding.Tensor}', which the artifact does not store", binding.Initializer);
+            if (job.Buffer.LengthBytes >= LargeBytes)
+            {
+                job.Run(threads);
+            }
         }
 
-        WeightBytes bytes = binding.Role is null ? source.Dense(binding.Tensor, binding.DType) : source.Stream(binding.Tensor, binding.Role);
-        bool widened = bytes.DType != binding.DType && binding.DType == DType.F32 && bytes.DType is DType.F16 or DType.BF16;
-        DType stored = widened ? bytes.DType : binding.DType;
-        if (!binding.Shape.TryElementCount(out long elements) || !stored.TryStorageBytes(elements, out long expected) || expected != bytes.Data.LengthBytes)
-        {
-            throw Bad($"bound as {binding.DType.Name()}{binding.Shape}, but '{binding.Tensor}' has {bytes.Data.LengthBytes} bytes of {bytes.DType.Name()}", binding.Initializer);
-        }
-
-        return bytes with { DType = stored };
+        LoadJob[] small = [.. jobs.Where(j => j.Buffer.LengthBytes < LargeBytes).OrderByDescending(j => j.Buffer.LengthBytes)];
+        Parallel.ForEach(Partitioner.Create(small, EnumerablePartitionerOptions.NoBuffering), new ParallelOptions { MaxDegreeOfParallelism = threads }, static job => job.Run(1));
     }
 
-    private static void Split(InitializerBinding binding, WeightBytes bytes, WeightBuffer buffer, List<Part> parts)
+    private static LoadJob Open(InitializerBinding binding, IWeightSource source)
     {
-        int widening = bytes.DType == binding.DType ? 1 : 2;
-        long length = bytes.Data.LengthBytes;
-        for (long offset = 0; offset < length; offset += PartBytes)
+        IStoredWeight weight = source.Find(binding.Tensor)
+            ?? throw Bad($"bound to '{binding.Tensor}', which the artifact does not store", binding.Initializer);
+        DType stored = binding.DType;
+        if (binding.Role is null)
         {
-            parts.Add(new Part(bytes, buffer, offset, (int)Math.Min(PartBytes, length - offset), widening));
+            if (weight.Shape != binding.Shape)
+            {
+                throw Bad($"bound as {binding.DType.Name()}{binding.Shape}, but '{binding.Tensor}' is {weight.DType.Name()}{weight.Shape}", binding.Initializer);
+            }
+
+            CheckLength(binding, null, stored);
+        }
+        else
+        {
+            (DType streamType, long lengthBytes) = weight.Stream(binding.Role)
+                ?? throw Bad($"'{binding.Tensor}' has no single stream '{binding.Role}'", binding.Initializer);
+            stored = binding.DType == DType.F32 && streamType is DType.F16 or DType.BF16 ? streamType : binding.DType;
+            CheckLength(binding, lengthBytes, stored);
+        }
+
+        return new LoadJob(weight, binding.Role, binding.DType, stored, new WeightBuffer(binding.DType.StorageBytes(binding.Shape.ElementCount)));
+    }
+
+    private static void CheckLength(InitializerBinding binding, long? lengthBytes, DType stored)
+    {
+        if (!binding.Shape.TryElementCount(out long elements) || !binding.DType.TryStorageBytes(elements, out _) ||
+            !stored.TryStorageBytes(elements, out long expected) || (lengthBytes is long given && given != expected))
+        {
+            throw Bad($"bound as {binding.DType.Name()}{binding.Shape}, which '{binding.Tensor}' does not fill", binding.Initializer);
         }
     }
 
     private static ModelPackException Bad(string detail, string initializer) => new(ErrorCodes.BadPlan, detail, tensor: initializer);
-
-    /// <summary>A range of source bytes and where it goes; widened types take twice the room.</summary>
-    private sealed record Part(WeightBytes Source, WeightBuffer Buffer, long OffsetBytes, int LengthBytes, int Widening)
-    {
-        internal void Decode()
-        {
-            Span<byte> destination = Buffer.Slice(OffsetBytes * Widening, LengthBytes * Widening);
-            if (Widening == 1)
-            {
-                Source.Data.Read(OffsetBytes, destination);
-                return;
-            }
-
-            // The narrow values go to the upper half of their own destination and are widened from the front: value i is read at
-            // byte n + 2i and written at 4i, which never overtakes the read position.
-            Span<byte> narrow = destination[LengthBytes..];
-            Source.Data.Read(OffsetBytes, narrow);
-            Widen.ToSingle(Source.DType, narrow, destination);
-        }
-    }
 }

@@ -1,46 +1,66 @@
 using System.Runtime.InteropServices;
 using ModelPack.Runtime.Loading;
+using Xunit;
 
 namespace ModelPack.Tests.Runtime;
 
 /// <summary>An artifact in memory: what the runtime sees of one, without the file.</summary>
 internal sealed class FakeArtifact : IWeightSource
 {
-    public Dictionary<string, TensorData> Blobs { get; } = [];
+    private readonly Dictionary<string, FakeWeight> _weights = [];
 
-    public Dictionary<(string Tensor, string Role), WeightBytes> Streams { get; } = [];
-
-    public Dictionary<string, WeightBytes> Tensors { get; } = [];
-
+    public Dictionary<string, byte[]> Blobs { get; } = [];
 
     public FakeArtifact Graph(byte[] model, params InitializerBinding[] bindings)
     {
-        Blobs["execution-graph"] = TensorData.FromBytes(model);
-        Blobs["plan"] = TensorData.FromBytes(ExecutionPlanJson.Write(new ExecutionPlan("generic", [.. bindings], [])));
+        Blobs["execution-graph"] = model;
+        Blobs["plan"] = ExecutionPlanJson.Write(new ExecutionPlan("generic", [.. bindings], []));
         return this;
     }
 
-    public FakeArtifact Tensor<T>(string name, DType dtype, T[] values)
+    public FakeArtifact Tensor<T>(string name, DType dtype, T[] values, params long[] shape)
         where T : unmanaged
     {
-        Tensors[name] = new WeightBytes(dtype, TensorData.FromBytes(MemoryMarshal.AsBytes(values.AsSpan()).ToArray()));
+        _weights[name] = new FakeWeight(dtype, new Shape(shape), MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
         return this;
     }
 
+    /// <summary>Adds a stream to a tensor, made when it is new.</summary>
     public FakeArtifact Stream<T>(string name, string role, DType dtype, T[] values)
         where T : unmanaged
     {
-        Streams[(name, role)] = new WeightBytes(dtype, TensorData.FromBytes(MemoryMarshal.AsBytes(values.AsSpan()).ToArray()));
+        if (!_weights.TryGetValue(name, out FakeWeight? weight))
+        {
+            _weights[name] = weight = new FakeWeight(DType.F32, Shape.Scalar, new byte[4]);
+        }
+
+        weight.Streams[role] = (dtype, MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
         return this;
     }
 
-    public TensorData? Blob(string name) => Blobs.GetValueOrDefault(name);
+    public TensorData? Blob(string name) => Blobs.TryGetValue(name, out byte[]? bytes) ? TensorData.FromBytes(bytes) : null;
 
-    public bool HasTensor(string tensor) => Tensors.ContainsKey(tensor) || Streams.Keys.Any(k => k.Tensor == tensor);
+    public IStoredWeight? Find(string tensor) => _weights.GetValueOrDefault(tensor);
 
-    public WeightBytes Dense(string tensor, DType dtype) => Tensors[tensor];
+    private sealed class FakeWeight(DType dtype, Shape shape, byte[] values) : IStoredWeight
+    {
+        public Dictionary<string, (DType DType, byte[] Bytes)> Streams { get; } = [];
 
-    public WeightBytes Stream(string tensor, string role) =>
-        Streams.TryGetValue((tensor, role), out WeightBytes bytes) ? bytes : throw new ModelPackException(ErrorCodes.BadPlan, $"no stream '{role}'", tensor: tensor);
+        public DType DType => dtype;
 
+        public Shape Shape => shape;
+
+        public void ReadDense(DType target, nint destination, long lengthBytes, int threads) => Copy(values, destination, lengthBytes);
+
+        public (DType DType, long LengthBytes)? Stream(string role) =>
+            Streams.TryGetValue(role, out (DType DType, byte[] Bytes) s) ? (s.DType, s.Bytes.Length) : null;
+
+        public void ReadStream(string role, nint destination, long lengthBytes, int threads) => Copy(Streams[role].Bytes, destination, lengthBytes);
+
+        private static void Copy(byte[] bytes, nint destination, long lengthBytes)
+        {
+            Assert.Equal(bytes.Length, lengthBytes);
+            Marshal.Copy(bytes, 0, destination, bytes.Length);
+        }
+    }
 }

@@ -46,5 +46,5 @@ internal static class SmallModels
         [new("w", "w", null, DType.F32, new Shape(K, N)), new("b", "b", null, DType.F32, new Shape(N))];
 
     public static FakeArtifact MlpArtifact(float[] w, float[] b) =>
-        new FakeArtifact().Graph(Mlp(w, b, external: true), MlpBindings()).Tensor("w", DType.F32, w).Tensor("b", DType.F32, b);
+        new FakeArtifact().Graph(Mlp(w, b, external: true), MlpBindings()).Tensor("w", DType.F32, w, K, N).Tensor("b", DType.F32, b, N);
 }

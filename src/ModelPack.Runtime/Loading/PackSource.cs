@@ -1,0 +1,47 @@
+using ModelPack.Pack;
+
+namespace ModelPack.Runtime.Loading;
+
+/// <summary>An artifact on disk as a source of weights.</summary>
+internal sealed class PackSource(PackReader reader) : IWeightSource
+{
+    public TensorData? Blob(string name) => reader.Blobs.GetValueOrDefault(name);
+
+    public IStoredWeight? Find(string tensor) => reader.Find(tensor) is PackTensor found ? new StoredWeight(reader, found) : null;
+
+    private sealed class StoredWeight(PackReader reader, PackTensor tensor) : IStoredWeight
+    {
+        public DType DType => tensor.DType;
+
+        public Shape Shape => tensor.Shape;
+
+        public void ReadDense(DType target, nint destination, long lengthBytes, int threads) =>
+            reader.DecodeDense(tensor, target, destination, lengthBytes, threads);
+
+        public (DType DType, long LengthBytes)? Stream(string role) =>
+            Single(role) is PackStream stream ? (stream.ElementType, stream.LengthBytes) : null;
+
+        public void ReadStream(string role, nint destination, long lengthBytes, int threads) =>
+            reader.ReadStream(Single(role)!, destination, lengthBytes, threads);
+
+        /// <summary>The stream of that role when there is exactly one: components of a structure may each have one of the same role.</summary>
+        private PackStream? Single(string role)
+        {
+            PackStream? found = null;
+            foreach (PackTensorStream stream in tensor.Streams)
+            {
+                if (stream.Role == role)
+                {
+                    if (found is not null)
+                    {
+                        return null;
+                    }
+
+                    found = stream.Stream;
+                }
+            }
+
+            return found;
+        }
+    }
+}
