@@ -23,6 +23,16 @@ public sealed class WrongKindTests(SampleModel sample) : IClassFixture<SampleMod
     }
 
     [Fact]
+    public void What_holds_no_graph_cannot_be_run()
+    {
+        using var folder = new TempFolder();
+
+        AssertError("MP5001", "run", folder.Write("zeros.onnx", new byte[1000]));
+        AssertError("MP5002", "run", sample.Packed);
+        AssertError("MP5002", "eval", SampleModel.Graph, "--reference", sample.Packed);
+    }
+
+    [Fact]
     public void Rederive_with_another_model_is_refused() =>
         AssertError("MP4106", "verify", sample.Artifact, "--rederive", SampleModel.Weights);
 
