@@ -73,16 +73,15 @@ public sealed partial class PackReader : IDisposable
         }
     }
 
-    /// <summary>True when the file ends like an artifact or is named <c>.mpack</c> (a truncated one is then reported as such); says nothing about damage.</summary>
+    /// <summary>True when the file is named <c>.mpack</c>, so that a truncated artifact is reported as such, or ends like an artifact under any name.</summary>
+    /// <exception cref="ModelPackException">MP1001, MP1002.</exception>
+    public static bool IsNamedOrIsArtifact(string path) => path.EndsWith(".mpack", StringComparison.OrdinalIgnoreCase) || IsArtifact(path);
+
+    /// <summary>True when the file ends like an artifact; says nothing about damage.</summary>
     /// <exception cref="ModelPackException">MP1001, MP1002.</exception>
     public static bool IsArtifact(string path)
     {
         using MappedFile file = MappedFile.Open(path);
-        if (path.EndsWith(".mpack", StringComparison.OrdinalIgnoreCase))
-        {
-            return true;
-        }
-
         if (file.LengthBytes < PackLayout.RootBytes)
         {
             return false;

@@ -42,7 +42,7 @@ public abstract class ModelSession : IDisposable
     /// <summary>Opens an artifact or an .onnx file, told apart by content.</summary>
     /// <exception cref="ModelPackException">MP1xxx: the file cannot be read; MP5001 to MP5003: it cannot be executed.</exception>
     public static ModelSession Open(string path, ModelSessionOptions? options = null) =>
-        PackReader.IsArtifact(path) ? PackedModel.Open(path, options) : OnnxModel.Load(path, options ?? new ModelSessionOptions());
+        PackReader.IsNamedOrIsArtifact(path) ? PackedModel.Open(path, options) : OnnxModel.Load(path, options ?? new ModelSessionOptions());
 
     /// <summary>Runs the model.</summary>
     /// <param name="inputs">A tensor for every input. They stay the caller's.</param>

@@ -36,7 +36,7 @@ internal sealed class TensorFile : IDisposable
     /// <exception cref="ModelPackException">The file is missing, of no known kind, or damaged.</exception>
     public static TensorFile Open(string path, CancellationToken cancellation)
     {
-        if (File.Exists(path) && PackReader.IsArtifact(path))
+        if (File.Exists(path) && PackReader.IsNamedOrIsArtifact(path))
         {
             PackReader reader = PackReader.Open(path);
             string format = Artifact.IsCompiled(reader) ? "mpack" : "mpack-files";
