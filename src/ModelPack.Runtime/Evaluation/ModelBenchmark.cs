@@ -21,32 +21,44 @@ public sealed record ModelTimes(string Path, double LoadSeconds, double FirstRun
 /// <summary>Measures models, two of them turn by turn in the same process so that noise of the machine meets both alike.</summary>
 public static class ModelBenchmark
 {
+    private const int Loads = 5;
     private const int MinRuns = 20;
     private const int MaxRuns = 500;
     private static readonly TimeSpan TimePerModel = TimeSpan.FromSeconds(3);
 
+    /// <summary>Times loading, the first run and the runs after it.</summary>
     /// <param name="paths">One or two models with the same inputs.</param>
     /// <param name="options">How to open them.</param>
     /// <param name="inputs">Inputs of a run, made for the first model; null for seeded noise with free dimensions of 1.</param>
-    /// <param name="cancellation">Checked before every run.</param>
+    /// <param name="cancellation">Checked before every load and run.</param>
+    /// <remarks>
+    /// Every model is loaded several times, turn by turn, after one load of each that is not counted: it pays for starting ONNX Runtime and for the
+    /// just-in-time compiler. The fastest load is reported.
+    /// </remarks>
     public static IReadOnlyList<ModelTimes> Measure(
         IReadOnlyList<string> paths, ModelSessionOptions options, Func<ModelSession, IReadOnlyList<NamedTensor>>? inputs = null, CancellationToken cancellation = default)
     {
+        IReadOnlyList<NamedTensor>? sample = null;
+        Start[] best = [.. paths.Select(_ => new Start(double.MaxValue, double.MaxValue, 0))];
         var sessions = new List<ModelSession>();
         try
         {
-            var starts = new List<(double Load, double First, long Rss)>();
-            IReadOnlyList<NamedTensor>? sample = null;
-            foreach (string path in paths)
+            for (int round = 0; round <= Loads; round++)
             {
-                cancellation.ThrowIfCancellationRequested();
-                long rss = Environment.WorkingSet;
-                long start = Stopwatch.GetTimestamp();
-                ModelSession session = ModelSession.Open(path, options);
-                double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
-                sessions.Add(session);
-                sample ??= inputs?.Invoke(session) ?? [.. session.Inputs.Select((input, i) => SampleInputs.Random(input, (ulong)i))];
-                starts.Add((load, Time(session, sample), Environment.WorkingSet - rss));
+                for (int i = 0; i < paths.Count; i++)
+                {
+                    cancellation.ThrowIfCancellationRequested();
+                    (ModelSession session, Start start) = Open(paths[i], options, inputs, ref sample);
+                    best[i] = round > 0 && start.Total < best[i].Total ? start : best[i];
+                    if (round == Loads)
+                    {
+                        sessions.Add(session);
+                    }
+                    else
+                    {
+                        session.Dispose();
+                    }
+                }
             }
 
             List<double>[] times = [.. sessions.Select(_ => new List<double>())];
@@ -59,12 +71,37 @@ public static class ModelBenchmark
                 }
             }
 
-            return [.. starts.Select((s, i) => new ModelTimes(paths[i], s.Load, s.First, times[i], s.Rss))];
+            return [.. best.Select((s, i) => new ModelTimes(paths[i], s.LoadSeconds, s.FirstRunSeconds, times[i], s.RssBytes))];
         }
         finally
         {
             sessions.ForEach(s => s.Dispose());
         }
+    }
+
+    private static (ModelSession Session, Start Start) Open(
+        string path, ModelSessionOptions options, Func<ModelSession, IReadOnlyList<NamedTensor>>? inputs, ref IReadOnlyList<NamedTensor>? sample)
+    {
+        long rss = Environment.WorkingSet;
+        long start = Stopwatch.GetTimestamp();
+        ModelSession session = ModelSession.Open(path, options);
+        double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        try
+        {
+            sample ??= inputs?.Invoke(session) ?? [.. session.Inputs.Select((input, i) => SampleInputs.Random(input, (ulong)i))];
+            double first = Time(session, sample);
+            return (session, new Start(load, first, Math.Max(0, Environment.WorkingSet - rss)));
+        }
+        catch
+        {
+            session.Dispose();
+            throw;
+        }
+    }
+
+    private readonly record struct Start(double LoadSeconds, double FirstRunSeconds, long RssBytes)
+    {
+        public double Total => LoadSeconds + FirstRunSeconds;
     }
 
     private static double Time(ModelSession session, IReadOnlyList<NamedTensor> inputs)
