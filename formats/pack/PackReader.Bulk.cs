@@ -45,6 +45,13 @@ public sealed unsafe partial class PackReader
     public void DecodeDense(PackTensor tensor, DType target, nint destination, long destinationBytes, int threads = 1, CancellationToken cancellation = default)
     {
         RawEncodings.CheckLength(target, tensor.Shape, target.HasFixedWidth() ? destinationBytes : 0);
+
+        // The same elements in the same order: the component can be decoded in their place.
+        while (tensor.Encoding is StructuredEncoding { Structure.Id: "reshaped", Components: [WeightEncoding component] })
+        {
+            tensor = tensor with { Encoding = component, Shape = component.Shape };
+        }
+
         if (RawEncodings.TryGet(tensor.Encoding, out DType stored, out _) && stored == target)
         {
             ReadStream(tensor.Streams[0].Stream, destination, destinationBytes, threads, cancellation);
