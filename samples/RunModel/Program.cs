@@ -1,9 +1,12 @@
 // Continues a text with the packed sample model: greedy decoding, one token at a time.
 //
 //   dotnet run --project samples/RunModel -c Release -- tinyllama.mpack samples/models/tinyllama
-using System.Text;
 using System.Text.Json;
 using ModelPack.Runtime;
+
+const int PromptStart = 4000;
+const int PromptTokens = 32;
+const int NewTokens = 24;
 
 if (args.Length != 2)
 {
@@ -11,26 +14,23 @@ if (args.Length != 2)
     return 2;
 }
 
-using ModelSession model = ModelSession.Open(args[0]);
-foreach (ModelValue input in model.Inputs)
+string artifact = args[0];
+using PackedModel model = PackedModel.Open(artifact);
+foreach (ModelValue value in model.Inputs.Concat(model.Outputs))
 {
-    Console.WriteLine($"input  {input}");
-}
-
-foreach (ModelValue output in model.Outputs)
-{
-    Console.WriteLine($"output {output}");
+    Console.WriteLine(value);
 }
 
 string[] words = Vocabulary(Path.Combine(args[1], "vocab.json"));
-List<long> ids = [.. FirstTokens(Path.Combine(args[1], "eval_dev.tokens.bin"), 24)];
+List<long> ids = [.. Prompt(Path.Combine(args[1], "eval_dev.tokens.bin"))];
 Console.Write(Text(ids));
 Console.Write(" ...");
-for (int i = 0; i < 24; i++)
+for (int i = 0; i < NewTokens; i++)
 {
-    NamedTensor logits = model.Run(NamedTensor.Of("input_ids", ids.ToArray(), 1, ids.Count))[0];
-    ReadOnlySpan<float> last = logits.Values<float>()[^words.Length..];
-    ids.Add(IndexOfMax(last));
+    NamedTensor tokens = NamedTensor.Of("input_ids", ids.ToArray(), 1, ids.Count);
+    IReadOnlyList<NamedTensor> outputs = model.Run(tokens);
+    ReadOnlySpan<float> logits = outputs[0].Values<float>();
+    ids.Add(IndexOfMax(logits[^words.Length..]));
     Console.Write(Text([ids[^1]]));
 }
 
@@ -48,10 +48,10 @@ static int IndexOfMax(ReadOnlySpan<float> values)
     return best;
 }
 
-static IEnumerable<long> FirstTokens(string path, int count)
+static IEnumerable<long> Prompt(string path)
 {
     byte[] bytes = File.ReadAllBytes(path);
-    return Enumerable.Range(0, count).Select(i => (long)BitConverter.ToUInt16(bytes, 2 * i));
+    return Enumerable.Range(0, PromptTokens).Select(i => (long)BitConverter.ToUInt16(bytes, 2 * (PromptStart + i)));
 }
 
 static string[] Vocabulary(string path)
@@ -61,13 +61,4 @@ static string[] Vocabulary(string path)
 }
 
 // Byte-level BPE writes a space as U+0120 and a line feed as U+010A.
-string Text(IEnumerable<long> tokens)
-{
-    var text = new StringBuilder();
-    foreach (long id in tokens)
-    {
-        text.Append(words[id]);
-    }
-
-    return text.Replace('\u0120', ' ').Replace('\u010A', '\n').ToString();
-}
+string Text(IEnumerable<long> tokens) => string.Concat(tokens.Select(id => words[id])).Replace('\u0120', ' ').Replace('\u010A', '\n');
