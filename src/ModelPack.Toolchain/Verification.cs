@@ -107,6 +107,7 @@ public static class Verification
                 Recipe = recipeFile,
                 Seed = provenance.Seed,
                 Target = provenance.Target,
+                Accuracy = provenance.Accuracy,
                 Threads = threads,
             };
             ModelCompiler.Compile(request, progress, cancellation);

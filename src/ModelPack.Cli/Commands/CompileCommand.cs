@@ -15,6 +15,14 @@ internal static class CompileCommand
         var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}) or a recipe file", HelpName = "name|file.json" };
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.block=64. Repeatable", HelpName = "pass.option=value" };
         var target = new Option<string>("--target") { Description = "Hardware profile to plan for", HelpName = "profile", DefaultValueFactory = _ => "generic" };
+        var accuracy = new Option<string>("--accuracy")
+        {
+            Description = "exact: f32 arithmetic on the stored weights; fast: kernels may round activations to 8 bits, quicker with about 0.5 % error per product",
+            HelpName = "exact|fast",
+            DefaultValueFactory = _ => "exact",
+        };
+        accuracy.AcceptOnlyFromAmong("exact", "fast");
+        target.AcceptOnlyFromAmong("generic");
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
         var seed = new Option<ulong>("--seed") { Description = "Seed for random choices, recorded in the artifact", HelpName = "n", DefaultValueFactory = _ => 0 };
         var dryRun = new Option<bool>("--dry-run") { Description = "Only show sizes, memory and time that are to be expected; writes nothing" };
@@ -24,7 +32,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, target, maxMemory, seed, dryRun, evalTokens, window, tensors,
+            input, output, recipe, sets, target, accuracy, maxMemory, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -40,6 +48,7 @@ internal static class CompileCommand
                     Recipe = session.Get(recipe),
                     Sets = session.Get(sets) ?? [],
                     Target = session.Get(target) ?? "generic",
+                    Accuracy = session.Get(accuracy) ?? "exact",
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,
                     Threads = session.Threads,
                     Seed = session.Get(seed),

@@ -7,7 +7,7 @@ namespace ModelPack.Compiler.Planning;
 /// MatMul and Gemm on a block-integer weight as ONNX Runtime's <c>com.microsoft.MatMulNBits</c>, which reads the stored codes.
 /// </summary>
 /// <remarks>
-/// <para>Why what is chosen: ONNX Runtime 1.31.1, one thread of a Zen 5 core with AVX-512 (2026-11-22, other work on the machine, best of many runs), milliseconds
+/// <para>Why what is chosen: ONNX Runtime 1.31.1, one thread of an AMD EPYC (Zen 4) with AVX-512 (2026-11-22, other work on the machine, best of many runs), milliseconds
 /// at M = 1 / M = 256, and error of the product relative to f64 on the decoded weights (N(0,1) activations):</para>
 /// <code>
 ///                         K=768 N=256     K=1024 N=1024    K=4096 N=4096   error

@@ -30,7 +30,7 @@ internal static class ArtifactContent
         ImmutableArray<Tensor> stored = hasGraph ? [.. model.Graph.Initializers.Where(IsExternal)] : model.Graph.Initializers;
         if (hasGraph)
         {
-            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, IsExternal = IsExternal });
+            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(request.Accuracy), IsExternal = IsExternal });
             var bound = planned.Plan.Bindings.Select(b => b.Initializer).ToHashSet(StringComparer.Ordinal);
             Add(Artifact.GraphBlob, OnnxModelWriter.WriteWeightless(model, IsExternal, Dense));
             Add(Artifact.ExecutionGraphBlob, OnnxModelWriter.WriteWeightless(planned.ExecutionModel, t => bound.Contains(t.Name), Dense));
@@ -47,6 +47,14 @@ internal static class ArtifactContent
         };
     }
 
+    /// <exception cref="ArgumentException">Neither <c>exact</c> nor <c>fast</c>.</exception>
+    private static PlanAccuracy ParseAccuracy(string text) => text switch
+    {
+        "exact" => PlanAccuracy.Exact,
+        "fast" => PlanAccuracy.Fast,
+        _ => throw new ArgumentException($"accuracy '{text}' is neither exact nor fast"),
+    };
+
     /// <summary>Bytes of a tensor in its own dtype, decoded when read.</summary>
     public static TensorData Dense(Tensor tensor) => DenseTensorData.Of(tensor.DType, tensor.Encoding);
 
@@ -60,6 +68,7 @@ internal static class ArtifactContent
         },
         Tool = ToolVersion,
         Target = request.Target,
+        Accuracy = request.Accuracy,
         Seed = request.Seed,
         RecipeHash = recipe.Hash,
         Inputs = [.. imported.Files.Select(f => Provenance.Describe(f, cancellation))],

@@ -18,6 +18,9 @@ internal sealed record Provenance
 
     public required string Target { get; init; }
 
+    /// <summary><see cref="CompileRequest.Accuracy"/>.</summary>
+    public required string Accuracy { get; init; }
+
     public required ulong Seed { get; init; }
 
     public required string RecipeHash { get; init; }
@@ -53,6 +56,7 @@ internal sealed record Provenance
             ["kind"] = Kind,
             ["tool"] = Tool,
             ["target"] = Target,
+            ["accuracy"] = Accuracy,
             ["seed"] = Seed.ToString(CultureInfo.InvariantCulture),
             ["recipe_hash"] = RecipeHash,
             ["inputs"] = new JsonArray([.. Inputs.Select(i => new JsonObject { ["name"] = i.Name, ["bytes"] = i.Bytes, ["xxh128"] = i.Xxh128 })]),
@@ -78,6 +82,7 @@ internal sealed record Provenance
                 Kind = Field(json, "kind").GetValue<string>(),
                 Tool = Field(json, "tool").GetValue<string>(),
                 Target = Field(json, "target").GetValue<string>(),
+                Accuracy = Field(json, "accuracy").GetValue<string>(),
                 Seed = ulong.Parse(Field(json, "seed").GetValue<string>(), CultureInfo.InvariantCulture),
                 RecipeHash = Field(json, "recipe_hash").GetValue<string>(),
                 Inputs = [.. Field(json, "inputs").AsArray().Select(i => new InputFile(
