@@ -9,5 +9,4 @@ public static partial class ErrorCodes
     public static readonly ErrorCode BadInput = new(5004, "an input has a wrong name, element type or shape");
     public static readonly ErrorCode RunFailed = new(5005, "ONNX Runtime failed while running the model");
     public static readonly ErrorCode BadOutput = new(5006, "an output was asked for that the model does not have, or in a type it does not have");
-    public static readonly ErrorCode BadEvaluationData = new(5010, "evaluation data does not fit the model");
 }

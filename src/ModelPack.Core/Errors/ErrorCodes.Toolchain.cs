@@ -5,7 +5,6 @@ public static partial class ErrorCodes
     // MP4100-4149: whole operations on artifacts.
     public static readonly ErrorCode BadProvenance = new(4101, "an artifact's provenance record cannot be read");
     public static readonly ErrorCode NotACompiledArtifact = new(4102, "the operation needs an artifact made by compile");
-    public static readonly ErrorCode NotAPackedFile = new(4103, "the operation needs an artifact made by pack");
     public static readonly ErrorCode OutputNotWritable = new(4104, "the output cannot be written");
     public static readonly ErrorCode OutputIsInput = new(4105, "the output would overwrite an input");
     public static readonly ErrorCode NotTheOriginal = new(4106, "the file given as the original is not what the artifact was made from");

@@ -10,10 +10,10 @@ namespace ModelPack.Tests.House;
 public sealed partial class ErrorCodeCoverageTests
 {
     /// <summary>Codes whose test is still owed. The list only shrinks: a code that has got its test must leave it.</summary>
-    private static readonly HashSet<int> Owed = [3001, 3002, 5003, 5005, 5006, 5020, 5023];
+    private static readonly HashSet<int> Owed = [];
 
     /// <summary>Codes that nothing reports yet. As above.</summary>
-    private static readonly HashSet<int> Unused = [4103, 5010];
+    private static readonly HashSet<int> Unused = [];
 
     private static readonly (string Name, ErrorCode Code)[] Codes =
     [

@@ -7,7 +7,7 @@ namespace ModelPack.Tests.Toolchain;
 public sealed class ProvenanceTests
 {
     private const string Sound = """
-        {"kind":"onnx","tool":"modelpack 0.1.0","target":"generic","seed":"7","recipe_hash":"ab","inputs":[{"name":"m.onnx","bytes":10,"xxh128":"cd"}],"metadata":[{"key":"k","value":"v"}]}
+        {"kind":"onnx","tool":"modelpack 0.1.0","target":"generic","accuracy":"exact","seed":"7","recipe_hash":"ab","inputs":[{"name":"m.onnx","bytes":10,"xxh128":"cd"}],"metadata":[{"key":"k","value":"v"}]}
         """;
 
     [Fact]
