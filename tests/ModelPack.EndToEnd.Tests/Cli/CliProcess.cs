@@ -12,7 +12,7 @@ internal static class CliProcess
     /// <summary>The <c>dotnet</c> that runs the tests.</summary>
     public static string Host { get; } = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet";
 
-    /// <summary>Runs to the end. Output is text; a run longer than two minutes fails.</summary>
+    /// <summary>Runs to the end. Output is text; a run longer than five minutes fails.</summary>
     public static CliRun Run(params string[] args) => RunIn(Environment.CurrentDirectory, args);
 
     public static CliRun RunIn(string folder, params string[] args)
@@ -47,10 +47,10 @@ internal static class CliProcess
         process.StandardInput.Close();
         Task<string> output = process.StandardOutput.ReadToEndAsync();
         Task<string> error = process.StandardError.ReadToEndAsync();
-        if (!process.WaitForExit(TimeSpan.FromMinutes(2)))
+        if (!process.WaitForExit(TimeSpan.FromMinutes(5)))
         {
             process.Kill(entireProcessTree: true);
-            throw new TimeoutException("modelpack did not end within two minutes");
+            throw new TimeoutException("modelpack did not end within five minutes");
         }
 
         return new CliRun(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());

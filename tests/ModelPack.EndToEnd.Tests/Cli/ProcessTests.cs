@@ -51,13 +51,11 @@ public sealed class ProcessTests
         Thread.Sleep(1000);
         Assert.False(process.HasExited, "the command ended before it could be interrupted");
         Interrupt(process);
-        var watch = Stopwatch.StartNew();
         CliRun run = CliProcess.Finish(process);
 
         Assert.Equal(130, run.ExitCode);
         Assert.Equal("modelpack: cancelled\n", run.Error);
         Assert.Empty(Directory.EnumerateFileSystemEntries(folder.Path));
-        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 10);
     }
 
     [SkippableFact]
