@@ -18,7 +18,16 @@ public static class Evaluation
         using TokenFile file = TokenFile.Open(tokens);
         using ModelSession session = ModelSession.Open(model, new ModelSessionOptions { Threads = threads });
         var adapter = progress is null ? null : new WindowProgress(progress, model);
-        PerplexityResult result = PerplexityMeter.Measure(session, file, window, adapter, cancellation);
+        PerplexityResult result;
+        try
+        {
+            result = PerplexityMeter.Measure(session, file, window, adapter, cancellation);
+        }
+        catch (ModelPackException e)
+        {
+            throw e.WithPath(tokens);
+        }
+
         return new EvalResult
         {
             Model = model,
