@@ -16,6 +16,11 @@ public static class NumberFormats
         new IntBlockFormat(4),
         new IntBlockFormat(3),
         new IntBlockFormat(2),
+
+        // Tables of values with a scale per block.
+        new CodebookFormat("nf4", "4-bit NormalFloat of QLoRA", Codebook.Nf4),
+        new CodebookFormat("fp4", "4-bit float of bitsandbytes", Codebook.Fp4),
+        new CodebookFormat("dyn8", "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such format.</exception>

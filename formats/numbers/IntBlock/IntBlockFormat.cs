@@ -6,7 +6,7 @@ namespace ModelPack.Numbers;
 /// Integers of 2 to 8 bits with a scale (and, if asymmetric, a zero point) per block along the last axis; streams are laid out as ONNX Runtime's
 /// MatMulNBits wants them. See SPEC.md.
 /// </summary>
-internal sealed class IntBlockFormat(int bits) : INumberFormat
+internal sealed class IntBlockFormat(int bits) : ITieredFormat
 {
     /// <summary>Longest row in values: a row is coded in memory.</summary>
     public const int MaxColumns = 1 << 28;
@@ -19,7 +19,7 @@ internal sealed class IntBlockFormat(int bits) : INumberFormat
 
     public IBoundNumberFormat Bind(UnitSpec spec, Shape shape) => Bind(spec, shape, SimdTiers.Current);
 
-    internal BoundIntBlockFormat Bind(UnitSpec spec, Shape shape, SimdTier tier)
+    public IBoundNumberFormat Bind(UnitSpec spec, Shape shape, SimdTier tier)
     {
         IntBlockLayout layout = Layout(spec, Bits, shape.Columns);
         if (!shape.TryElementCount(out long count) || (count > 0 && (Int128)shape.Rows * Math.Max(layout.CodeBytesPerRow, layout.ScaleBytesPerRow) > long.MaxValue))

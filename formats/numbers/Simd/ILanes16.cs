@@ -8,7 +8,7 @@ namespace ModelPack.Numbers;
 /// no fused multiply-add among the operations on purpose.
 /// </summary>
 /// <remarks>Lane i holds element i of a group of 16. Horizontal sums add lanes i and i+8, then i+4, i+2, i+1.</remarks>
-internal interface ILanes16<TSelf>
+internal partial interface ILanes16<TSelf>
     where TSelf : struct, ILanes16<TSelf>
 {
     /// <summary>Sixteen consecutive f32 (or 32-bit integers).</summary>

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics;
 namespace ModelPack.Numbers;
 
 /// <summary>Sixteen lanes in four 128-bit registers.</summary>
-internal readonly struct Lanes128(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d) : ILanes16<Lanes128>
+internal readonly partial struct Lanes128(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d) : ILanes16<Lanes128>
 {
     private readonly Vector128<float> _a = a;
 

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics;
 namespace ModelPack.Numbers;
 
 /// <summary>Sixteen lanes in two 256-bit registers.</summary>
-internal readonly struct Lanes256(Vector256<float> a, Vector256<float> b) : ILanes16<Lanes256>
+internal readonly partial struct Lanes256(Vector256<float> a, Vector256<float> b) : ILanes16<Lanes256>
 {
     private readonly Vector256<float> _a = a;
 

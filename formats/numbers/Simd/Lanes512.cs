@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 namespace ModelPack.Numbers;
 
 /// <summary>Sixteen lanes in one 512-bit register.</summary>
-internal readonly struct Lanes512(Vector512<float> v) : ILanes16<Lanes512>
+internal readonly partial struct Lanes512(Vector512<float> v) : ILanes16<Lanes512>
 {
     private readonly Vector512<float> _v = v;
 

@@ -19,6 +19,11 @@ public sealed class NumberFormatContractTests
         foreach (INumberFormat format in NumberFormats.All)
         {
             data.Add(format.Id);
+            if (format.Id is "nf4" or "dyn8")
+            {
+                data.Add($"{format.Id}(block=128,nested=true)");
+            }
+
             if (format is IntBlockFormat)
             {
                 data.Add($"{format.Id}(block=16,scale=f16,symmetric=false)");

@@ -1,0 +1,115 @@
+namespace ModelPack.Numbers;
+
+/// <summary>
+/// A fixed set of at most 256 values within [-1, 1]. Encoding counts the midpoints between neighbouring values that lie strictly below x: a value on a midpoint takes the lower neighbour.
+/// </summary>
+internal sealed class Codebook
+{
+    /// <summary>Count of thresholds below the least f32 with the given upper 16 bits (sign-magnitude order as stored): where a search starts.</summary>
+    private readonly byte[] _starts = [];
+
+    private readonly float[] _thresholds;
+
+    private readonly byte[] _codes;
+
+    /// <param name="bits">4 or 8.</param>
+    /// <param name="values">f32 bit patterns by code.</param>
+    /// <param name="zeroCode">Of several codes of the value zero, the one that encoders write.</param>
+    public Codebook(int bits, ReadOnlySpan<uint> values, int zeroCode)
+    {
+        Bits = bits;
+        Values = new float[1 << bits];
+        for (int code = 0; code < Values.Length; code++)
+        {
+            Values[code] = BitConverter.UInt32BitsToSingle(values[code]);
+        }
+
+        int[] order = [.. Enumerable.Range(0, Values.Length).Where(c => Values[c] != 0 || c == zeroCode).OrderBy(c => Values[c])];
+        _codes = [.. order.Select(c => (byte)c)];
+        _thresholds = new float[Values.Length];
+        _thresholds.AsSpan().Fill(float.PositiveInfinity);
+        for (int rank = 0; rank + 1 < order.Length; rank++)
+        {
+            _thresholds[rank] = (Values[order[rank]] + Values[order[rank + 1]]) / 2;
+        }
+
+        if (bits == 8)
+        {
+            _starts = Starts(_thresholds);
+            Table = new ByteTable(Values);
+        }
+    }
+
+    /// <summary>QLoRA's NormalFloat.</summary>
+    public static Codebook Nf4 { get; } = new(4, CodebookTables.Nf4, 7);
+
+    /// <summary>The 4-bit float of bitsandbytes.</summary>
+    public static Codebook Fp4 { get; } = new(4, CodebookTables.Fp4, 0);
+
+    /// <summary>The signed dynamic-tree map of bitsandbytes.</summary>
+    public static Codebook Dynamic8 { get; } = new(8, CodebookTables.Dynamic8, 127);
+
+    /// <summary>Width of a code.</summary>
+    public int Bits { get; }
+
+    /// <summary>Values by code.</summary>
+    public float[] Values { get; }
+
+    /// <summary>The decoder of 8-bit codebooks.</summary>
+    public ByteTable? Table { get; }
+
+    /// <summary>Upper ends of the ranks, ascending, padded with infinity to 2^bits.</summary>
+    public ReadOnlySpan<float> Thresholds => _thresholds;
+
+    /// <summary>Codes by rank.</summary>
+    public ReadOnlySpan<byte> Codes => _codes;
+
+    /// <summary>The code of one value, by counting: the definition.</summary>
+    public byte Encode(float value)
+    {
+        int rank = 0;
+        while (_thresholds[rank] < value)
+        {
+            rank++;
+        }
+
+        return _codes[rank];
+    }
+
+    /// <summary>Codes of values within [-1, 1] for an 8-bit codebook: a table entry per upper half of an f32, then the few thresholds inside.</summary>
+    public void Encode8(ReadOnlySpan<float> values, Span<byte> codes)
+    {
+        codes = codes[..values.Length];
+        for (int i = 0; i < values.Length; i++)
+        {
+            float value = values[i];
+            int rank = _starts[BitConverter.SingleToUInt32Bits(value) >> 16];
+            while (_thresholds[rank] < value)
+            {
+                rank++;
+            }
+
+            codes[i] = _codes[rank];
+        }
+    }
+
+    private static byte[] Starts(float[] thresholds)
+    {
+        byte[] starts = new byte[65536];
+        for (int top = 0; top < starts.Length; top++)
+        {
+            // The least value of the bucket: its low half all zeros for positive numbers, all ones for negative ones.
+            uint bits = (uint)top << 16;
+            float least = BitConverter.UInt32BitsToSingle(top >= 0x8000 ? bits | 0xFFFF : bits);
+            int rank = 0;
+            while (!float.IsNaN(least) && thresholds[rank] < least)
+            {
+                rank++;
+            }
+
+            starts[top] = (byte)rank;
+        }
+
+        return starts;
+    }
+}

@@ -1,0 +1,159 @@
+using ModelPack.Numbers;
+using ModelPack.Testing;
+using Xunit;
+
+namespace ModelPack.Tests.Numbers;
+
+/// <summary>Every vector tier of every format against its scalar reference, for all row lengths around the tiles, on buffers that end at an unmapped page.</summary>
+[Trait("Category", "Simd")]
+public sealed class TierEqualityTests
+{
+    public static TheoryData<string> Specs() =>
+    [
+        "nf4", "nf4(block=128)", "nf4(nested=true)", "fp4", "fp4(block=256)", "dyn8", "dyn8(block=64,nested=true)",
+    ];
+
+    [Theory]
+    [MemberData(nameof(Specs))]
+    public void Tiers_equal_the_reference_for_every_length(string text)
+    {
+        UnitSpec spec = UnitSpec.Parse(text);
+        var format = (ITieredFormat)NumberFormats.Get(spec.Id);
+        foreach (int length in Enumerable.Range(0, 201).Concat([255, 256, 257, 511, 513, 1100]))
+        {
+            var shape = new Shape(1, length);
+            IBoundNumberFormat reference = format.Bind(spec, shape, SimdTier.Scalar);
+            float[] values = Values.Weights((ulong)length + 3, length);
+            byte[][] expected = Encode(reference, values);
+            float[] decoded = Decode(reference, expected);
+            byte[][] random = RandomStreams(reference, (ulong)length);
+            float[]? randomDecoded = TryDecode(reference, random);
+            foreach (SimdTier tier in SimdTiers.Supported)
+            {
+                IBoundNumberFormat bound = format.Bind(spec, shape, tier);
+                byte[][] actual = Encode(bound, values);
+                for (int s = 0; s < expected.Length; s++)
+                {
+                    Assert.True(expected[s].AsSpan().SequenceEqual(actual[s]), $"{text}, {length} values, {tier}: stream '{bound.Streams[s].Role}' differs from the reference");
+                }
+
+                AssertSame(decoded, Decode(bound, expected), $"{text}, {length} values, {tier}");
+                if (randomDecoded is not null)
+                {
+                    AssertSame(randomDecoded, Decode(bound, random), $"{text}, {length} random codes, {tier}");
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Specs))]
+    public void Tiers_equal_the_reference_for_extreme_values(string text)
+    {
+        float[][] rows =
+        [
+            [.. Enumerable.Repeat(0f, 150)],
+            [.. Enumerable.Repeat(-0f, 150)],
+            [.. Enumerable.Repeat(float.MaxValue, 33), -float.MaxValue, .. Enumerable.Repeat(1f, 100)],
+            [.. Enumerable.Repeat(float.Epsilon, 33), -float.Epsilon, 3 * float.Epsilon],
+            [.. Enumerable.Range(0, 150).Select(i => (i - 75) * float.Epsilon)],
+            [.. Enumerable.Range(0, 150).Select(i => (i - 75) * 1e-39f)],
+            [.. Enumerable.Range(0, 150).Select(i => (i - 75) * 1e36f)],
+            [.. Enumerable.Range(0, 256).Select(i => (i - 128) * 0.5f)],
+            [.. Enumerable.Range(0, 150).Select(i => 1f + i)],
+            [.. Enumerable.Range(0, 150).Select(i => MathF.ScaleB(i % 3 == 0 ? -1.5f : 1.25f, (i % 60) - 30))],
+        ];
+        UnitSpec spec = UnitSpec.Parse(text);
+        var format = (ITieredFormat)NumberFormats.Get(spec.Id);
+        foreach (float[] row in rows)
+        {
+            var shape = new Shape(1, row.Length);
+            IBoundNumberFormat reference = format.Bind(spec, shape, SimdTier.Scalar);
+            byte[][] expected = Encode(reference, row);
+            float[] decoded = Decode(reference, expected);
+            foreach (SimdTier tier in SimdTiers.Supported)
+            {
+                IBoundNumberFormat bound = format.Bind(spec, shape, tier);
+                Assert.Equal(expected, Encode(bound, row));
+                AssertSame(decoded, Decode(bound, expected), $"{text}, row starting {row[0]}, {tier}");
+            }
+        }
+    }
+
+    private static byte[][] Encode(IBoundNumberFormat bound, float[] values)
+    {
+        using PoisonBuffer source = PoisonBuffer.Copy<float>(values);
+        PoisonBuffer[] streams = [.. bound.Streams.Select(s => PoisonBuffer.EndingAtGuard((int)s.BytesPerRow))];
+        foreach (PoisonBuffer stream in streams)
+        {
+            stream.GetSpan().Fill(0xA5);
+        }
+
+        bound.EncodeRows(source.As<float>(), 1, [.. streams.Select(s => s.Memory)]);
+        byte[][] bytes = [.. streams.Select(s => s.GetSpan().ToArray())];
+        foreach (IDisposable stream in streams)
+        {
+            stream.Dispose();
+        }
+
+        return bytes;
+    }
+
+    private static float[] Decode(IBoundNumberFormat bound, byte[][] bytes)
+    {
+        PoisonBuffer[] streams = [.. bytes.Select(b => PoisonBuffer.Copy<byte>(b))];
+        using PoisonBuffer values = PoisonBuffer.EndingAtGuard((int)bound.Shape.Columns * 4);
+        try
+        {
+            bound.DecodeRows([.. streams.Select(s => (ReadOnlyMemory<byte>)s.Memory)], 1, values.As<float>());
+            return values.As<float>().ToArray();
+        }
+        finally
+        {
+            foreach (IDisposable stream in streams)
+            {
+                stream.Dispose();
+            }
+        }
+    }
+
+    private static float[]? TryDecode(IBoundNumberFormat bound, byte[][] bytes)
+    {
+        try
+        {
+            return Decode(bound, bytes);
+        }
+        catch (ModelPackException e) when (e.Code == ErrorCodes.BadStream)
+        {
+            return null;
+        }
+    }
+
+    private static byte[][] RandomStreams(IBoundNumberFormat bound, ulong seed)
+    {
+        var random = new SplitMix(seed);
+        byte[][] streams = [.. bound.Streams.Select(s => new byte[s.BytesPerRow])];
+        for (int s = 0; s < streams.Length; s++)
+        {
+            random.Fill(streams[s]);
+            if (bound.Streams[s].ElementType == DType.F32)
+            {
+                // Keep exponents small so that most tries decode.
+                for (int i = 3; i < streams[s].Length; i += 4)
+                {
+                    streams[s][i] = (byte)((streams[s][i] & 0x80) | 0x3E);
+                }
+            }
+        }
+
+        return streams;
+    }
+
+    private static void AssertSame(float[] expected, float[] actual, string what)
+    {
+        for (int i = 0; i < expected.Length; i++)
+        {
+            Assert.True(Golden.SameValue(expected[i], actual[i]), $"{what}: value {i} is {actual[i]:R} instead of {expected[i]:R}");
+        }
+    }
+}
