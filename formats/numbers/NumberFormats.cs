@@ -17,6 +17,11 @@ public static class NumberFormats
         new IntBlockFormat(3),
         new IntBlockFormat(2),
 
+        // Scalars without a scale that are no dtype.
+        new PositFormat(16),
+        new PositFormat(8),
+        new BFloat8Format(),
+
         // Tables of values with a scale per block.
         new CodebookFormat("nf4", "4-bit NormalFloat of QLoRA", Codebook.Nf4),
         new CodebookFormat("fp4", "4-bit float of bitsandbytes", Codebook.Fp4),

@@ -217,7 +217,8 @@ public sealed class NumberFormatContractTests
             try
             {
                 float back = Decode(bound, Encode(bound, values, int.MaxValue), int.MaxValue)[^3];
-                Assert.True(float.IsNaN(bad) ? float.IsNaN(back) : back == bad || Math.Abs(back) >= 6, $"{spec}: {bad} silently became {back}");
+                // A format with one code for all of them may give NaN back for infinity.
+                Assert.True(float.IsNaN(back) || (!float.IsNaN(bad) && back == bad) || Math.Abs(back) >= 6, $"{spec}: {bad} silently became {back}");
             }
             catch (ModelPackException e)
             {

@@ -11,6 +11,7 @@ public sealed class TierEqualityTests
     public static TheoryData<string> Specs() =>
     [
         "nf4", "nf4(block=128)", "nf4(nested=true)", "fp4", "fp4(block=256)", "dyn8", "dyn8(block=64,nested=true)",
+        "posit8", "posit8(es=0)", "posit8(es=1)", "posit16", "posit16(es=1)", "bfloat8",
     ];
 
     [Theory]
