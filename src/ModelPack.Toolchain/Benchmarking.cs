@@ -37,7 +37,7 @@ public static class Benchmarking
         RssBytes = times.RssBytes,
     };
 
-    private static string CpuName()
+    internal static string CpuName()
     {
         const string CpuInfo = "/proc/cpuinfo";
         string? line = File.Exists(CpuInfo) ? File.ReadLines(CpuInfo).FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal)) : null;

@@ -1,20 +1,26 @@
+using System.Buffers;
+
 namespace ModelPack.Numbers;
 
 /// <summary>An integer block format on a shape: checks buffers and values, then runs the kernel row by row.</summary>
 internal sealed class BoundIntBlockFormat : IBoundNumberFormat
 {
     private readonly SimdTier _tier;
+    private readonly bool _planes;
+    private readonly int _codeBytes;
 
-    public BoundIntBlockFormat(Shape shape, IntBlockLayout layout, UnitSpec spec, SimdTier tier)
+    public BoundIntBlockFormat(Shape shape, IntBlockLayout layout, UnitSpec spec, bool planes, SimdTier tier)
     {
         Shape = shape;
         Layout = layout;
         Spec = spec;
         _tier = tier;
-        var codes = new StreamLayout("codes", layout.CodeBytesPerRow, DType.U8);
+        _planes = planes;
+        _codeBytes = planes ? checked((int)(layout.BlockCount * BitPlanes.BlobBytes(layout.Block, layout.Bits))) : layout.CodeBytesPerRow;
+        var codes = new StreamLayout("codes", _codeBytes, DType.U8);
         var scales = new StreamLayout("scales", layout.ScaleBytesPerRow, layout.Scale);
-        Streams = layout.Symmetric ? [codes, scales] : [codes, scales, new StreamLayout("zero-points", layout.ZeroPointBytesPerRow, DType.U8)];
-        long bytes = (long)layout.CodeBytesPerRow + layout.ScaleBytesPerRow + layout.ZeroPointBytesPerRow;
+        Streams = layout.Symmetric ? [codes, scales] : [codes, scales, new StreamLayout("zero-points", layout.ZeroPointBytesPerRow, layout.FloatZero ? layout.Scale : DType.U8)];
+        long bytes = (long)_codeBytes + layout.ScaleBytesPerRow + layout.ZeroPointBytesPerRow;
         BitsPerValue = layout.Columns == 0 ? layout.Bits : 8.0 * bytes / layout.Columns;
     }
 
@@ -40,13 +46,15 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
         Span<byte> codes = streams[0].Span;
         Span<byte> scales = streams[1].Span;
         Span<byte> zeroPoints = layout.Symmetric ? default : streams[2].Span;
+        byte[]? packed = _planes ? ArrayPool<byte>.Shared.Rent(layout.CodeBytesPerRow) : null;
         for (int r = 0; r < rows; r++)
         {
             ReadOnlySpan<float> row = values.Slice(r * layout.Columns, layout.Columns);
+            Span<byte> rowCodes = codes.Slice(r * _codeBytes, _codeBytes);
             int bad = IntBlockRow.Encode(
                 row,
                 layout,
-                codes.Slice(r * layout.CodeBytesPerRow, layout.CodeBytesPerRow),
+                packed is null ? rowCodes : packed.AsSpan(0, layout.CodeBytesPerRow),
                 scales.Slice(r * layout.ScaleBytesPerRow, layout.ScaleBytesPerRow),
                 zeroPoints.Slice(r * layout.ZeroPointBytesPerRow, layout.ZeroPointBytesPerRow),
                 _tier);
@@ -54,6 +62,20 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
             {
                 throw NotFinite(row, bad, r);
             }
+
+            if (packed is not null)
+            {
+                int planeBytes = layout.BlockCount == 0 ? 0 : _codeBytes / layout.BlockCount;
+                for (int b = 0; b < layout.BlockCount; b++)
+                {
+                    BitPlanes.Split(packed.AsSpan(b * layout.BlobBytes, layout.BlobBytes), layout.Block, layout.Bits, rowCodes.Slice(b * planeBytes, planeBytes));
+                }
+            }
+        }
+
+        if (packed is not null)
+        {
+            ArrayPool<byte>.Shared.Return(packed);
         }
     }
 
@@ -69,27 +91,48 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
         ReadOnlySpan<byte> codes = streams[0].Span;
         ReadOnlySpan<byte> scales = streams[1].Span;
         ReadOnlySpan<byte> zeroPoints = layout.Symmetric ? default : streams[2].Span;
-        CheckScales(scales, rows * layout.BlockCount);
+        CheckScales(scales, rows * layout.BlockCount, "scale");
+        if (layout.FloatZero)
+        {
+            CheckScales(zeroPoints, rows * layout.BlockCount, "zero point");
+        }
+
+        byte[]? packed = _planes ? ArrayPool<byte>.Shared.Rent(layout.CodeBytesPerRow) : null;
         for (int r = 0; r < rows; r++)
         {
+            ReadOnlySpan<byte> rowCodes = codes.Slice(r * _codeBytes, _codeBytes);
+            if (packed is not null)
+            {
+                int planeBytes = layout.BlockCount == 0 ? 0 : _codeBytes / layout.BlockCount;
+                for (int b = 0; b < layout.BlockCount; b++)
+                {
+                    BitPlanes.Join(rowCodes.Slice(b * planeBytes, planeBytes), layout.Block, layout.Bits, packed.AsSpan(b * layout.BlobBytes, layout.BlobBytes));
+                }
+            }
+
             IntBlockRow.Decode(
-                codes.Slice(r * layout.CodeBytesPerRow, layout.CodeBytesPerRow),
+                packed is null ? rowCodes : packed.AsSpan(0, layout.CodeBytesPerRow),
                 scales.Slice(r * layout.ScaleBytesPerRow, layout.ScaleBytesPerRow),
                 zeroPoints.Slice(r * layout.ZeroPointBytesPerRow, layout.ZeroPointBytesPerRow),
                 layout,
                 values.Slice(r * layout.Columns, layout.Columns),
                 _tier);
         }
+
+        if (packed is not null)
+        {
+            ArrayPool<byte>.Shared.Return(packed);
+        }
     }
 
     /// <summary>Every code has a value, so only scales can be wrong: NaN and infinity are never written.</summary>
-    private void CheckScales(ReadOnlySpan<byte> scales, int count)
+    private void CheckScales(ReadOnlySpan<byte> scales, int count, string what)
     {
         for (int i = 0; i < count; i++)
         {
             if (!float.IsFinite(ScaleType.Read(scales, i, Layout.Scale)))
             {
-                throw new ModelPackException(ErrorCodes.BadStream, $"'{Spec.Id}': the scale of block {i % Layout.BlockCount} in row {i / Layout.BlockCount} of the tile is not finite");
+                throw new ModelPackException(ErrorCodes.BadStream, $"'{Spec.Id}': the {what} of block {i % Layout.BlockCount} in row {i / Layout.BlockCount} of the tile is not finite");
             }
         }
     }

@@ -65,6 +65,17 @@ internal static class CodePacking
         return UnpackAny(source, bits);
     }
 
+    /// <summary>
+    /// As <see cref="Unpack16"/> for any width by two bit deposits; reads 8 + <paramref name="bits"/> bytes, of which 2 x <paramref name="bits"/> count. Needs BMI2.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Unpack16Wide(ref readonly byte source, int bits, ulong mask)
+    {
+        ulong low = Unsafe.ReadUnaligned<ulong>(in source);
+        ulong high = Unsafe.ReadUnaligned<ulong>(in Unsafe.Add(ref Unsafe.AsRef(in source), bits));
+        return Vector128.Create(Bmi2.X64.ParallelBitDeposit(low, mask), Bmi2.X64.ParallelBitDeposit(high, mask)).AsByte();
+    }
+
     private static void PackAny(ulong low, ulong high, int bits, Span<byte> destination)
     {
         UInt128 packed = Gather(low, bits) | ((UInt128)Gather(high, bits) << (8 * bits));
@@ -111,7 +122,7 @@ internal static class CodePacking
         return result;
     }
 
-    private static ulong Mask(int bits) => 0x0101010101010101 * ((1ul << bits) - 1);
+    public static ulong Mask(int bits) => 0x0101010101010101 * ((1ul << bits) - 1);
 
     /// <summary>Sets code <paramref name="index"/> of a bit-packed row; its bits must still be zero.</summary>
     public static void Set(Span<byte> row, int index, int bits, int code)

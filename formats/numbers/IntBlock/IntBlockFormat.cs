@@ -15,7 +15,7 @@ internal sealed class IntBlockFormat(int bits) : ITieredFormat
 
     public string Id => FormattableString.Invariant($"int{Bits}");
 
-    public string Summary => $"{Bits}-bit integers with a scale per block: block=16..65536|row, scale=f32|f16|bf16, symmetric=true|false, search=none|mse";
+    public string Summary => $"{Bits}-bit integers with a scale per block: block=16..65536|row, scale=f32|f16|bf16, symmetric=true|false, zeros=int|float, search=none|mse, layout=packed|planes";
 
     public IBoundNumberFormat Bind(UnitSpec spec, Shape shape) => Bind(spec, shape, SimdTiers.Current);
 
@@ -33,14 +33,18 @@ internal sealed class IntBlockFormat(int bits) : ITieredFormat
             ("scale", layout.Scale.Name()),
             ("search", layout.Search ? "mse" : "none"),
             ("symmetric", layout.Symmetric ? "true" : "false"));
-        return new BoundIntBlockFormat(shape, layout, full, tier);
+
+        // Arguments of later versions are recorded only where they differ from the first version's behaviour.
+        full = layout.FloatZero ? full.With("zeros", "float") : full;
+        bool planes = Planes(spec);
+        return new BoundIntBlockFormat(shape, layout, planes ? full.With("layout", "planes") : full, planes, tier);
     }
 
     /// <summary>Resolves the arguments of a spec for rows of <paramref name="columns"/> values.</summary>
     /// <exception cref="ModelPackException">MP1022: a wrong argument. MP1020: rows too long.</exception>
     internal static IntBlockLayout Layout(UnitSpec spec, int bits, long columns)
     {
-        spec.AllowOnly("block", "scale", "symmetric", "search");
+        spec.AllowOnly("block", "scale", "symmetric", "search", "zeros", "layout");
         if (columns > MaxColumns)
         {
             throw new ModelPackException(ErrorCodes.BadEncoding, $"'{spec.Id}': rows of {columns} values are longer than {MaxColumns}");
@@ -61,14 +65,30 @@ internal sealed class IntBlockFormat(int bits) : ITieredFormat
         };
         bool wholeRow = spec.Text("block", "32") is "row" or "0";
         int block = wholeRow ? 0 : spec.Int("block", 32, 16, 65536);
-        if ((block & (block - 1)) != 0)
+        if (block % 16 != 0)
         {
-            throw new ModelPackException(ErrorCodes.BadUnitArgument, $"'{spec.Id}': block={block} is not a power of two");
+            throw new ModelPackException(ErrorCodes.BadUnitArgument, $"'{spec.Id}': block={block} is not a multiple of 16");
         }
+
+        bool symmetric = spec.Flag("symmetric", true);
+        bool floatZero = spec.Text("zeros", "int") switch
+        {
+            "int" => false,
+            "float" when !symmetric && !search => true,
+            "float" => throw new ModelPackException(ErrorCodes.BadUnitArgument, $"'{spec.Id}': zeros=float needs symmetric=false and search=none"),
+            string other => throw new ModelPackException(ErrorCodes.BadUnitArgument, $"'{spec.Id}': zeros={other} is not one of int, float"),
+        };
 
         int blockValues = wholeRow ? Math.Max((int)columns, 1) : block;
         int blockCount = (int)((columns + blockValues - 1) / blockValues);
         int blobBytes = (int)((((long)blockValues * bits) + 7) / 8);
-        return new IntBlockLayout(bits, (int)columns, blockValues, blockCount, blobBytes, scale, spec.Flag("symmetric", true), search);
+        return new IntBlockLayout(bits, (int)columns, blockValues, blockCount, blobBytes, scale, symmetric, search, floatZero);
     }
+
+    private static bool Planes(UnitSpec spec) => spec.Text("layout", "packed") switch
+    {
+        "packed" => false,
+        "planes" => true,
+        string other => throw new ModelPackException(ErrorCodes.BadUnitArgument, $"'{spec.Id}': layout={other} is not one of packed, planes"),
+    };
 }

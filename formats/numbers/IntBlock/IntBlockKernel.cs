@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Numbers;
 
@@ -79,7 +80,22 @@ internal static class IntBlockKernel<TLanes>
             ReadOnlySpan<byte> blob = codes.Slice(b * layout.BlobBytes, layout.BlobBytes);
             ref float to = ref MemoryMarshal.GetReference(row.Slice(start, count));
             int i = 0;
-            for (int at = 0; i + 16 <= count; i += 16, at += groupBytes)
+            int at = 0;
+            if (Bmi2.X64.IsSupported && layout.Bits is not (4 or 8))
+            {
+                // Reads of 8 bytes may reach beyond a group, not beyond the row.
+                ReadOnlySpan<byte> rest = codes[(b * layout.BlobBytes)..];
+                ref byte from = ref MemoryMarshal.GetReference(rest);
+                int last = rest.Length - layout.Bits - 8;
+                ulong mask = CodePacking.Mask(layout.Bits);
+                for (; i + 16 <= count && at <= last; i += 16, at += groupBytes)
+                {
+                    TLanes code = TLanes.FromBytes(CodePacking.Unpack16Wide(ref Unsafe.Add(ref from, at), layout.Bits, mask));
+                    TLanes.Store(TLanes.Multiply(TLanes.IntToFloat(TLanes.SubtractInt(code, zero)), scale), ref Unsafe.Add(ref to, i));
+                }
+            }
+
+            for (; i + 16 <= count; i += 16, at += groupBytes)
             {
                 TLanes code = TLanes.FromBytes(CodePacking.Unpack16(blob.Slice(at, groupBytes), layout.Bits));
                 TLanes.Store(TLanes.Multiply(TLanes.IntToFloat(TLanes.SubtractInt(code, zero)), scale), ref Unsafe.Add(ref to, i));

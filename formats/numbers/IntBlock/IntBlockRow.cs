@@ -6,6 +6,10 @@ internal static class IntBlockRow
     /// <summary>Returns an index at or before the first NaN or infinity, in its block; -1 when all values are finite.</summary>
     public static int Encode(ReadOnlySpan<float> row, in IntBlockLayout layout, Span<byte> codes, Span<byte> scales, Span<byte> zeroPoints, SimdTier tier) => tier switch
     {
+        SimdTier.Vector512 when layout.FloatZero => FloatZeroKernel<Lanes512>.EncodeRow(row, layout, codes, scales, zeroPoints),
+        SimdTier.Vector256 when layout.FloatZero => FloatZeroKernel<Lanes256>.EncodeRow(row, layout, codes, scales, zeroPoints),
+        SimdTier.Vector128 when layout.FloatZero => FloatZeroKernel<Lanes128>.EncodeRow(row, layout, codes, scales, zeroPoints),
+        _ when layout.FloatZero => FloatZeroReference.EncodeRow(row, layout, codes, scales, zeroPoints),
         SimdTier.Vector512 => IntBlockKernel<Lanes512>.EncodeRow(row, layout, codes, scales, zeroPoints),
         SimdTier.Vector256 => IntBlockKernel<Lanes256>.EncodeRow(row, layout, codes, scales, zeroPoints),
         SimdTier.Vector128 => IntBlockKernel<Lanes128>.EncodeRow(row, layout, codes, scales, zeroPoints),
@@ -16,6 +20,18 @@ internal static class IntBlockRow
     {
         switch (tier)
         {
+            case SimdTier.Vector512 when layout.FloatZero:
+                FloatZeroKernel<Lanes512>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                break;
+            case SimdTier.Vector256 when layout.FloatZero:
+                FloatZeroKernel<Lanes256>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                break;
+            case SimdTier.Vector128 when layout.FloatZero:
+                FloatZeroKernel<Lanes128>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                break;
+            case SimdTier.Scalar when layout.FloatZero:
+                FloatZeroReference.DecodeRow(codes, scales, zeroPoints, layout, row);
+                break;
             case SimdTier.Vector512:
                 IntBlockKernel<Lanes512>.DecodeRow(codes, scales, zeroPoints, layout, row);
                 break;

@@ -8,5 +8,6 @@ internal static class BenchCommand
     public static Command Create(CliHost host) => new("bench", "Measure on this machine")
     {
         BenchModelCommand.Create(host),
+        BenchNumbersCommand.Create(host),
     };
 }

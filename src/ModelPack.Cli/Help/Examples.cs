@@ -62,6 +62,7 @@ internal static class Examples
             "modelpack bench model model.mpack",
             "modelpack bench model model.mpack --against model.onnx --threads 4",
         ],
+        ["modelpack bench numbers"] = ["modelpack bench numbers", "modelpack bench numbers int4 \"nf4(block=128)\" --json"],
         ["modelpack completion"] =
         [
             "source <(modelpack completion bash)",

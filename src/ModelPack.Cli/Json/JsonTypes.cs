@@ -15,5 +15,6 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(ExportResult))]
 [JsonSerializable(typeof(FormatsResult))]
 [JsonSerializable(typeof(BenchModelDocument))]
+[JsonSerializable(typeof(BenchNumbersResult))]
 [JsonSerializable(typeof(ErrorEnvelope))]
 internal sealed partial class JsonTypes : JsonSerializerContext;

@@ -51,7 +51,7 @@ internal sealed record BlockWeight(DenseEncoding Encoding, bool Transposed, int 
             "int8" => 8,
             _ => 0,
         };
-        if (bits == 0 || dense.Shape.Rank != 2 || dense.Shape.Rows == 0 || dense.Shape.Columns == 0)
+        if (bits == 0 || spec.Text("zeros", "int") != "int" || spec.Text("layout", "packed") != "packed" || dense.Shape.Rank != 2 || dense.Shape.Rows == 0 || dense.Shape.Columns == 0)
         {
             return null;
         }

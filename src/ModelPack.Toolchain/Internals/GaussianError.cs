@@ -44,7 +44,7 @@ internal static class GaussianError
     }
 
     /// <summary>Sums of twelve uniform draws have too light tails; Box-Muller over a fixed 64-bit generator does not.</summary>
-    private static float[] Sample(int count)
+    internal static float[] Sample(int count, float deviation = 1)
     {
         var values = new float[count];
         ulong state = 0x9E3779B97F4A7C15;
@@ -52,8 +52,8 @@ internal static class GaussianError
         {
             double radius = Math.Sqrt(-2 * Math.Log(NextUnit(ref state)));
             double angle = 2 * Math.PI * NextUnit(ref state);
-            values[i] = (float)(radius * Math.Cos(angle));
-            values[i + 1] = (float)(radius * Math.Sin(angle));
+            values[i] = deviation * (float)(radius * Math.Cos(angle));
+            values[i + 1] = deviation * (float)(radius * Math.Sin(angle));
         }
 
         return values;

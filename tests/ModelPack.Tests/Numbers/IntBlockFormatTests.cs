@@ -56,6 +56,74 @@ public sealed class IntBlockFormatTests
     }
 
     [Theory]
+    [InlineData("int2(block=48,symmetric=false,zeros=float)", 48)]
+    [InlineData("int3(block=16,symmetric=false,zeros=float)", 16)]
+    [InlineData("int8(block=row,symmetric=false,zeros=float)", 200)]
+    public void Float_zero_points_keep_one_sided_blocks_within_half_a_step(string spec, int block)
+    {
+        // All values far from zero: an integer zero point would waste most codes.
+        float[] values = [.. Values.Weights(5, 400).Select(v => v + 3f)];
+        IBoundNumberFormat bound = NumberFormats.Bind(UnitSpec.Parse(spec), new Shape(2, 200));
+        byte[][] streams = [.. bound.Streams.Select(s => new byte[s.BytesPerRow * 2])];
+        float[] back = new float[values.Length];
+        bound.EncodeRows(values, 2, [.. streams.Select(s => new Memory<byte>(s))]);
+        bound.DecodeRows([.. streams.Select(s => new ReadOnlyMemory<byte>(s))], 2, back);
+        float[] scales = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(streams[1]).ToArray();
+        int blocks = (200 + block - 1) / block;
+        for (int i = 0; i < values.Length; i++)
+        {
+            float scale = scales[(i / 200 * blocks) + (i % 200 / block)];
+            Assert.InRange(MathF.Abs(back[i] - values[i]), 0, (scale * 0.5f) + 2e-6f);
+        }
+    }
+
+    [Fact]
+    public void Float_zero_points_keep_constant_blocks_exactly()
+    {
+        float[] values = [.. Enumerable.Repeat(-0.3f, 40)];
+        IBoundNumberFormat bound = NumberFormats.Bind(UnitSpec.Parse("int4(symmetric=false,zeros=float)"), new Shape(1, 40));
+        byte[][] streams = [.. bound.Streams.Select(s => new byte[s.BytesPerRow])];
+        float[] back = new float[values.Length];
+        bound.EncodeRows(values, 1, [.. streams.Select(s => new Memory<byte>(s))]);
+        bound.DecodeRows([.. streams.Select(s => new ReadOnlyMemory<byte>(s))], 1, back);
+        Assert.Equal(values, back);
+    }
+
+    [Theory]
+    [InlineData(2, 96)]
+    [InlineData(3, 37)]
+    [InlineData(5, 96)]
+    [InlineData(7, 50)]
+    [InlineData(8, 33)]
+    public void Bit_planes_hold_the_bits_of_the_packed_codes(int bits, int columns)
+    {
+        float[] values = Values.Weights(6, columns);
+        (byte[][] packed, float[] expected) = RoundTrip($"int{bits}(block=48)", values);
+        (byte[][] planes, float[] actual) = RoundTrip($"int{bits}(block=48,layout=planes)", values);
+        Assert.Equal(expected, actual);
+        Assert.Equal(packed[1], planes[1]);
+        for (int i = 0; i < columns; i++)
+        {
+            int block = i / 48;
+            int code = CodePacking.Get(packed[0].AsSpan(block * 6 * bits, 6 * bits), i % 48, bits);
+            for (int p = 0; p < bits; p++)
+            {
+                Assert.Equal((code >> p) & 1, (planes[0][(block * 6 * bits) + (p * 6) + (i % 48 / 8)] >> (i % 8)) & 1);
+            }
+        }
+    }
+
+    private static (byte[][] Streams, float[] Values) RoundTrip(string spec, float[] values)
+    {
+        IBoundNumberFormat bound = NumberFormats.Bind(UnitSpec.Parse(spec), new Shape(values.Length));
+        byte[][] streams = [.. bound.Streams.Select(s => new byte[s.BytesPerRow])];
+        float[] back = new float[values.Length];
+        bound.EncodeRows(values, 1, [.. streams.Select(s => new Memory<byte>(s))]);
+        bound.DecodeRows([.. streams.Select(s => new ReadOnlyMemory<byte>(s))], 1, back);
+        return (streams, back);
+    }
+
+    [Theory]
     [InlineData("f16", 1e-6f)]
     [InlineData("f16", 1e-9f)]
     [InlineData("f16", 1e9f)]
@@ -126,7 +194,11 @@ public sealed class IntBlockFormatTests
 
     [Theory]
     [InlineData("int4(block=8)")]
-    [InlineData("int4(block=48)")]
+    [InlineData("int4(block=40)")]
+    [InlineData("int4(zeros=float)")]
+    [InlineData("int4(symmetric=false,zeros=float,search=mse)")]
+    [InlineData("int4(symmetric=false,zeros=none)")]
+    [InlineData("int4(layout=rows)")]
     [InlineData("int4(block=131072)")]
     [InlineData("int4(block=x)")]
     [InlineData("int4(scale=f64)")]

@@ -30,6 +30,8 @@ public sealed class NumberFormatContractTests
                 data.Add($"{format.Id}(block=64,scale=bf16,search=mse)");
                 data.Add($"{format.Id}(block=row,symmetric=false,search=mse)");
                 data.Add($"{format.Id}(block=256)");
+                data.Add($"{format.Id}(block=48,symmetric=false,zeros=float,scale=f16)");
+                data.Add($"{format.Id}(block=80,layout=planes)");
             }
         }
 

@@ -10,6 +10,9 @@ public sealed class TierEqualityTests
 {
     public static TheoryData<string> Specs() =>
     [
+        "int3", "int5(block=48)", "int6(block=row)", "int7(block=80,symmetric=false)", "int2(block=row)", "int4(block=48)",
+        "int4(symmetric=false,zeros=float)", "int3(block=48,scale=f16,symmetric=false,zeros=float)", "int8(block=row,scale=bf16,symmetric=false,zeros=float)",
+        "int3(layout=planes)", "int8(block=row,layout=planes)", "int5(block=48,layout=planes,symmetric=false,zeros=float)",
         "nf4", "nf4(block=128)", "nf4(nested=true)", "fp4", "fp4(block=256)", "dyn8", "dyn8(block=64,nested=true)",
         "posit8", "posit8(es=0)", "posit8(es=1)", "posit16", "posit16(es=1)", "bfloat8",
     ];

@@ -1,0 +1,125 @@
+using System.Diagnostics;
+using ModelPack.Numbers;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Times the encoders and decoders of number formats on one core.</summary>
+/// <remarks>
+/// The values are a 64 MiB matrix, more than last-level caches hold; a pass goes through all of it in tiles of whole rows of about 64 Ki values, as the packer and the loader do, and
+/// writes its whole output. Passes of encoding, decoding and copying take turns; each figure is the fastest of its passes.
+/// </remarks>
+public static class NumberBenchmark
+{
+    private const int Rows = 4096;
+    private const int Columns = 4096;
+    private const int TileRows = 16;
+    private const int Passes = 21;
+
+    /// <summary>What is measured when no formats are named: one spec per format and the variants that run through other kernels.</summary>
+    public static IReadOnlyList<string> DefaultFormats { get; } =
+    [
+        "bf16", "f16", "f8e4m3fn", "f8e5m2",
+        "int8", "int8(block=row)", "int8(symmetric=false)", "int7", "int6", "int5", "int4", "int4(block=128,scale=f16)", "int4(symmetric=false)", "int3", "int2",
+        "nf4", "nf4(nested=true)", "fp4", "dyn8", "dyn8(block=256)",
+        "posit16", "posit16(es=1)", "posit8", "posit8(es=0)", "bfloat8",
+    ];
+
+    /// <summary>Measures formats one after the other.</summary>
+    /// <param name="formats">Specs such as <c>nf4(block=128)</c>; null for <see cref="DefaultFormats"/>.</param>
+    /// <param name="progress">Told the name of each format.</param>
+    /// <param name="cancellation">Checked between passes.</param>
+    /// <exception cref="ModelPackException">MP1021, MP1022: a format does not exist or has wrong arguments.</exception>
+    public static BenchNumbersResult Run(IReadOnlyList<string>? formats = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        // Binding first: a misspelt name should not cost the measurements before it.
+        IBoundNumberFormat[] bound = [.. (formats ?? DefaultFormats).Select(f => NumberFormats.Bind(UnitSpec.Parse(f), new Shape(Rows, Columns)))];
+        float[] values = GaussianError.Sample(Rows * Columns, 0.02f);
+        float[] output = new float[values.Length];
+        var results = new List<BenchedFormat>();
+        foreach (IBoundNumberFormat format in bound)
+        {
+            progress?.Report(new ToolProgress("bench numbers", results.Count, bound.Length, format.Spec.ToString()));
+            results.Add(Measure(format, values, output, cancellation));
+        }
+
+        double[] copies = [.. results.Select(r => r.MemcpyGbps).Order()];
+        return new BenchNumbersResult
+        {
+            Results = results,
+            MemcpyGbps = copies.Length == 0 ? 0 : copies[copies.Length / 2],
+            Cpu = Benchmarking.CpuName(),
+            Values = values.LongLength,
+        };
+    }
+
+    private static BenchedFormat Measure(IBoundNumberFormat format, float[] values, float[] output, CancellationToken cancellation)
+    {
+        Memory<byte>[] streams = [.. format.Streams.Select(s => new Memory<byte>(new byte[s.BytesPerRow * Rows]))];
+        double encode = double.MaxValue;
+        double decode = double.MaxValue;
+        double copy = double.MaxValue;
+        for (int pass = 0; pass < Passes; pass++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            encode = Math.Min(encode, Seconds(() => Encode(format, values, streams)));
+            decode = Math.Min(decode, Seconds(() => Decode(format, streams, output)));
+            copy = Math.Min(copy, Seconds(() => Copy(values, output)));
+        }
+
+        double gigabytes = values.LongLength * sizeof(float) / 1e9;
+        return new BenchedFormat
+        {
+            Format = format.Spec.ToString(),
+            BitsPerWeight = format.BitsPerValue,
+            EncodeGbps = gigabytes / encode,
+            DecodeGbps = gigabytes / decode,
+            MemcpyGbps = gigabytes / copy,
+            DecodeRatio = copy / decode,
+        };
+    }
+
+    private static double Seconds(Action action)
+    {
+        long start = Stopwatch.GetTimestamp();
+        action();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    private static void Encode(IBoundNumberFormat format, float[] values, Memory<byte>[] streams)
+    {
+        var tile = new Memory<byte>[streams.Length];
+        for (int row = 0; row < Rows; row += TileRows)
+        {
+            for (int s = 0; s < streams.Length; s++)
+            {
+                int rowBytes = (int)format.Streams[s].BytesPerRow;
+                tile[s] = streams[s].Slice(row * rowBytes, TileRows * rowBytes);
+            }
+
+            format.EncodeRows(values.AsSpan(row * Columns, TileRows * Columns), TileRows, tile);
+        }
+    }
+
+    private static void Decode(IBoundNumberFormat format, Memory<byte>[] streams, float[] output)
+    {
+        var tile = new ReadOnlyMemory<byte>[streams.Length];
+        for (int row = 0; row < Rows; row += TileRows)
+        {
+            for (int s = 0; s < streams.Length; s++)
+            {
+                int rowBytes = (int)format.Streams[s].BytesPerRow;
+                tile[s] = streams[s].Slice(row * rowBytes, TileRows * rowBytes);
+            }
+
+            format.DecodeRows(tile, TileRows, output.AsSpan(row * Columns, TileRows * Columns));
+        }
+    }
+
+    private static void Copy(float[] values, float[] output)
+    {
+        for (int row = 0; row < Rows; row += TileRows)
+        {
+            values.AsSpan(row * Columns, TileRows * Columns).CopyTo(output.AsSpan(row * Columns, TileRows * Columns));
+        }
+    }
+}
