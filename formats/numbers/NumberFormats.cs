@@ -26,6 +26,16 @@ public static class NumberFormats
         new CodebookFormat("nf4", "4-bit NormalFloat of QLoRA", Codebook.Nf4),
         new CodebookFormat("fp4", "4-bit float of bitsandbytes", Codebook.Fp4),
         new CodebookFormat("dyn8", "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8),
+
+        // Blocks of other tools.
+        new GgufFormat("gguf-q8_0", "ggml Q8_0: 8-bit integers, f16 scale per 32", new GgufCodec<Q8Block>()),
+        new GgufFormat("gguf-q6_k", "ggml Q6_K: 6-bit integers, 8-bit scale per 16, f16 scale per 256", new GgufCodec<Q6KBlock>()),
+        new GgufFormat("gguf-q4_k", "ggml Q4_K: 4-bit integers, 6-bit scale and minimum per 32, f16 scales per 256", new GgufCodec<Q4KBlock>()),
+        new GgufFormat("gguf-q4_0", "ggml Q4_0: 4-bit integers, f16 scale per 32", new GgufCodec<Q4Block>()),
+        new GgufFormat("gguf-mxfp4", "ggml MXFP4: E2M1 with a power-of-two scale per 32, in ggml's order", new GgufCodec<Mxfp4Block>()),
+        new GgufFormat("gguf-nvfp4", "ggml NVFP4: E2M1 with an E4M3 scale per 16, no global scale", new GgufCodec<Nvfp4Block>()),
+        new GgufFormat("gguf-tq2_0", "ggml TQ2_0: ternary values of 2 bits, f16 scale per 256", new GgufCodec<Tq2Block>()),
+        new GgufFormat("gguf-tq1_0", "ggml TQ1_0: five ternary values per byte, f16 scale per 256", new GgufCodec<Tq1Block>()),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such format.</exception>

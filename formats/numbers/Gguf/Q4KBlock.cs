@@ -1,0 +1,146 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace ModelPack.Numbers;
+
+/// <summary>Q4_K: 256 values in 8 sub-blocks of 32; f16 d and dmin, 6-bit scales and minima in 12 bytes, 128 bytes of nibbles.</summary>
+internal readonly struct Q4KBlock : IGgufBlock
+{
+    public static int Values => 256;
+
+    public static int Bytes => 144;
+
+    public static bool Encode(ReadOnlySpan<float> values, Span<byte> block)
+    {
+        Span<float> scales = stackalloc float[8];
+        Span<float> minima = stackalloc float[8];
+        Span<byte> codes = stackalloc byte[256];
+        Span<float> weights = stackalloc float[32];
+        float maxScale = 0;
+        float maxMinimum = 0;
+        for (int j = 0; j < 8; j++)
+        {
+            ReadOnlySpan<float> x = values.Slice(32 * j, 32);
+            float squares = 0;
+            foreach (float value in x)
+            {
+                float square = value * value;
+                squares += square;
+            }
+
+            float mean = MathF.Sqrt(squares / 32);
+            for (int l = 0; l < 32; l++)
+            {
+                weights[l] = mean + Math.Abs(x[l]);
+            }
+
+            scales[j] = KQuantSearch.ScaleAndMinimum(x, 15, weights, codes.Slice(32 * j, 32), out minima[j]);
+            if (!float.IsFinite(scales[j]) || !float.IsFinite(minima[j]))
+            {
+                return false; // x^2 overflowed.
+            }
+
+            maxScale = scales[j] > maxScale ? scales[j] : maxScale;
+            maxMinimum = minima[j] > maxMinimum ? minima[j] : maxMinimum;
+        }
+
+        float toScale = maxScale > 0 ? 63f / maxScale : 0f;
+        float toMinimum = maxMinimum > 0 ? 63f / maxMinimum : 0f;
+        Span<byte> packed = block.Slice(4, 12);
+        for (int j = 0; j < 8; j++)
+        {
+            int scale = Math.Min(63, GgufHalf.Nearest(toScale * scales[j]) & 0xFF);
+            int minimum = Math.Min(63, GgufHalf.Nearest(toMinimum * minima[j]) & 0xFF);
+            if (j < 4)
+            {
+                packed[j] = (byte)scale;
+                packed[j + 4] = (byte)minimum;
+            }
+            else
+            {
+                packed[j + 4] = (byte)((scale & 15) | ((minimum & 15) << 4));
+                packed[j - 4] |= (byte)((scale >> 4) << 6);
+                packed[j] |= (byte)((minimum >> 4) << 6);
+            }
+        }
+
+        bool fits = GgufHalf.TryWrite(block, maxScale / 63f) & GgufHalf.TryWrite(block[2..], maxMinimum / 63f);
+        for (int j = 0; j < 8; j++)
+        {
+            (int sc, int m) = ScaleAndMinimum(block, j);
+            float d = GgufHalf.Read(block) * sc;
+            if (d == 0)
+            {
+                continue;
+            }
+
+            float dm = GgufHalf.Read(block[2..]) * m;
+            for (int l = 0; l < 32; l++)
+            {
+                codes[(32 * j) + l] = (byte)Math.Clamp(GgufHalf.Nearest((values[(32 * j) + l] + dm) / d), 0, 15);
+            }
+        }
+
+        for (int g = 0; g < 4; g++)
+        {
+            for (int l = 0; l < 32; l++)
+            {
+                block[16 + (32 * g) + l] = (byte)(codes[(64 * g) + l] | (codes[(64 * g) + 32 + l] << 4));
+            }
+        }
+
+        return fits;
+    }
+
+    public static void DecodeReference(ReadOnlySpan<byte> block, Span<float> values)
+    {
+        float d = GgufHalf.Read(block);
+        float dmin = GgufHalf.Read(block[2..]);
+        for (int j = 0; j < 8; j++)
+        {
+            (int sc, int m) = ScaleAndMinimum(block, j);
+            float scale = d * sc;
+            float minimum = dmin * m;
+            for (int l = 0; l < 32; l++)
+            {
+                float product = scale * ((block[16 + (j / 2 * 32) + l] >> (j % 2 * 4)) & 15);
+                values[(32 * j) + l] = product - minimum;
+            }
+        }
+    }
+
+    public static void Decode<TLanes>(ReadOnlySpan<byte> block, Span<float> values)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        float d = GgufHalf.Read(block);
+        float dmin = GgufHalf.Read(block[2..]);
+        Vector128<byte> nibble = Vector128.Create((byte)15);
+        ref float to = ref MemoryMarshal.GetReference(values);
+        for (int g = 0; g < 4; g++)
+        {
+            (int sc, int m) = ScaleAndMinimum(block, 2 * g);
+            TLanes lowScale = TLanes.Create(d * sc);
+            TLanes lowMinimum = TLanes.Create(dmin * m);
+            (sc, m) = ScaleAndMinimum(block, (2 * g) + 1);
+            TLanes highScale = TLanes.Create(d * sc);
+            TLanes highMinimum = TLanes.Create(dmin * m);
+            for (int l = 0; l < 32; l += 16)
+            {
+                Vector128<byte> codes = Vector128.Create<byte>(block.Slice(16 + (32 * g) + l, 16));
+                TLanes low = TLanes.IntToFloat(TLanes.FromBytes(codes & nibble));
+                TLanes high = TLanes.IntToFloat(TLanes.FromBytes(codes >>> 4));
+                TLanes.Store(TLanes.Subtract(TLanes.Multiply(lowScale, low), lowMinimum), ref Unsafe.Add(ref to, (64 * g) + l));
+                TLanes.Store(TLanes.Subtract(TLanes.Multiply(highScale, high), highMinimum), ref Unsafe.Add(ref to, (64 * g) + 32 + l));
+            }
+        }
+    }
+
+    private static (int Scale, int Minimum) ScaleAndMinimum(ReadOnlySpan<byte> block, int j)
+    {
+        ReadOnlySpan<byte> s = block.Slice(4, 12);
+        return j < 4
+            ? (s[j] & 63, s[j + 4] & 63)
+            : ((s[j + 4] & 15) | ((s[j - 4] >> 6) << 4), (s[j + 4] >> 4) | ((s[j] >> 6) << 4));
+    }
+}
