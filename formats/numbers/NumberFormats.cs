@@ -27,7 +27,12 @@ public static class NumberFormats
         new CodebookFormat("fp4", "4-bit float of bitsandbytes", Codebook.Fp4),
         new CodebookFormat("dyn8", "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8),
 
+        // Weights trained to be -1, 0 or 1 times a scale.
+        new TernaryFormat(),
+
         // Blocks of other tools.
+        new BnbInt8Format(),
+        new BitNetI2Format(),
         new GgufFormat("gguf-q8_0", "ggml Q8_0: 8-bit integers, f16 scale per 32", new GgufCodec<Q8Block>()),
         new GgufFormat("gguf-q6_k", "ggml Q6_K: 6-bit integers, 8-bit scale per 16, f16 scale per 256", new GgufCodec<Q6KBlock>()),
         new GgufFormat("gguf-q4_k", "ggml Q4_K: 4-bit integers, 6-bit scale and minimum per 32, f16 scales per 256", new GgufCodec<Q4KBlock>()),
@@ -41,6 +46,10 @@ public static class NumberFormats
     /// <exception cref="ModelPackException">MP1021: no such format.</exception>
     public static INumberFormat Get(string id) =>
         All.FirstOrDefault(f => f.Id == id) ?? throw new ModelPackException(ErrorCodes.UnknownUnit, $"unknown number format '{id}'");
+
+    /// <summary>The spec with what its format must know about the whole tensor filled in; the same spec for formats that need nothing (see <see cref="ITensorwideFormat"/>).</summary>
+    /// <exception cref="ModelPackException">MP1021, MP1022, or MP1040 when the values cannot be stored.</exception>
+    public static UnitSpec Complete(UnitSpec spec, IValueReader values) => Get(spec.Id) is ITensorwideFormat format ? format.Complete(spec, values) : spec;
 
     /// <summary>Binds a spec to a shape.</summary>
     /// <exception cref="ModelPackException">MP1021, MP1022, or MP1020 when the shape is too large for the format.</exception>

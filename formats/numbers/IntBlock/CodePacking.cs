@@ -76,6 +76,19 @@ internal static class CodePacking
         return Vector128.Create(Bmi2.X64.ParallelBitDeposit(low, mask), Bmi2.X64.ParallelBitDeposit(high, mask)).AsByte();
     }
 
+    /// <summary>Sixteen codes of 2 bits, first in the lowest.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Unpack16Of2(uint packed)
+    {
+        if (Bmi2.X64.IsSupported)
+        {
+            const ulong Mask = 0x0303030303030303;
+            return Vector128.Create(Bmi2.X64.ParallelBitDeposit(packed, Mask), Bmi2.X64.ParallelBitDeposit(packed >> 16, Mask)).AsByte();
+        }
+
+        return Vector128.Create(Scatter(packed & 0xFFFF, 2), Scatter(packed >> 16, 2)).AsByte();
+    }
+
     private static void PackAny(ulong low, ulong high, int bits, Span<byte> destination)
     {
         UInt128 packed = Gather(low, bits) | ((UInt128)Gather(high, bits) << (8 * bits));

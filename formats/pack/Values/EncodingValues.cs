@@ -15,7 +15,8 @@ public static class EncodingValues
         {
             case DenseEncoding { Source: WeightEncoding source } pending:
                 CheckShape(pending, source);
-                return new PendingValueReader(NumberFormats.Bind(pending.Format, pending.Shape), pending.Shape, Open(source));
+                IValueReader values = Open(source);
+                return new PendingValueReader(NumberFormats.Bind(NumberFormats.Complete(pending.Format, values), pending.Shape), pending.Shape, values);
             case DenseEncoding dense when RawEncodings.TryGet(dense, out DType dtype, out TensorData data):
                 return new RawValueReader(dtype, dense.Shape, data);
             case DenseEncoding dense:

@@ -153,7 +153,8 @@ internal sealed class WritePlan
 
     private PlannedEncoding.Dense Encode(string tensor, string path, DenseEncoding pending, WeightEncoding source)
     {
-        IBoundNumberFormat format = NumberFormats.Bind(pending.Format, pending.Shape);
+        UnitSpec spec = NumberFormats.Get(pending.Format.Id) is ITensorwideFormat tensorwide ? tensorwide.Complete(pending.Format, EncodingValues.Open(source)) : pending.Format;
+        IBoundNumberFormat format = NumberFormats.Bind(spec, pending.Shape);
         long tileRows = TileRows(format);
         string key = $"{format.Spec}{pending.Shape} < {Key(source)}";
         if (!_encoded.TryGetValue(key, out StreamPlan[]? streams))

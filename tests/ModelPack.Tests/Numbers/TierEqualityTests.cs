@@ -15,6 +15,8 @@ public sealed class TierEqualityTests
         "int3(layout=planes)", "int8(block=row,layout=planes)", "int5(block=48,layout=planes,symmetric=false,zeros=float)",
         "nf4", "nf4(block=128)", "nf4(nested=true)", "fp4", "fp4(block=256)", "dyn8", "dyn8(block=64,nested=true)",
         "posit8", "posit8(es=0)", "posit8(es=1)", "posit16", "posit16(es=1)", "bfloat8",
+        "ternary(gamma=0.04)", "ternary(gamma=0.04,packing=base3)", "ternary(rule=absmax,gamma=0.07)", "ternary(scope=row)", "ternary(packing=base3,scope=row,rule=absmax)",
+        "bnb-int8", "bitnet-i2_s(scale=0.04)",
         "gguf-q4_0", "gguf-q8_0", "gguf-q4_k", "gguf-q6_k", "gguf-tq1_0", "gguf-tq2_0", "gguf-mxfp4", "gguf-nvfp4",
     ];
 
