@@ -39,8 +39,8 @@ public static class NumberFormats
         new GgufFormat("gguf-q4_0", "ggml Q4_0: 4-bit integers, f16 scale per 32", new GgufCodec<Q4Block>()),
         new GgufFormat("gguf-mxfp4", "ggml MXFP4: E2M1 with a power-of-two scale per 32, in ggml's order", new GgufCodec<Mxfp4Block>()),
         new GgufFormat("gguf-nvfp4", "ggml NVFP4: E2M1 with an E4M3 scale per 16, no global scale", new GgufCodec<Nvfp4Block>()),
-        new GgufFormat("gguf-tq2_0", "ggml TQ2_0: ternary values of 2 bits, f16 scale per 256", new GgufCodec<Tq2Block>()),
-        new GgufFormat("gguf-tq1_0", "ggml TQ1_0: five ternary values per byte, f16 scale per 256", new GgufCodec<Tq1Block>()),
+        new GgufTernaryFormat("gguf-tq2_0", "ggml TQ2_0: ternary values of 2 bits, f16 scale per 256", new GgufCodec<Tq2Block>()),
+        new GgufTernaryFormat("gguf-tq1_0", "ggml TQ1_0: five ternary values per byte, f16 scale per 256", new GgufCodec<Tq1Block>()),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such format.</exception>

@@ -7,18 +7,19 @@ internal sealed class QuantizeFactory : IPassFactory
 {
     public string Name => "quantize";
 
-    public string Summary => "Stores weights of MatMul, Gemm, Conv and Gather as blockwise integers along the reduction axis";
+    public string Summary => "Stores weights of MatMul, Gemm, Conv and Gather in a compact number format, blocks along the reduction axis";
 
     public IReadOnlyList<PassOption> Options { get; } =
     [
-        new("format", "string", "\"int8\"", "Number format of the weights", ["int8", "int4"], PerTensor: true),
-        new("block", "integer", "32", "Weights that share one scale, along the reduction axis", ["16", "32", "64", "128", "256"], PerTensor: true),
-        new("symmetric", "boolean", "true", "Only a scale per block; false adds a zero point, better for one-sided weights", PerTensor: true),
-        new("scale", "string", "\"auto\"", "Type of the scales; auto takes f16 where every scale of the tensor fits, else f32", ["auto", "f32", "f16", "bf16"], PerTensor: true),
-        new("search", "string", "\"none\"", "mse tries clipped ranges for every block and keeps the one with the least squared error", ["none", "mse"], PerTensor: true),
+        new("format", "string", "\"int8\"", "Number format of the weights: a name of 'modelpack formats', or one with arguments such as nf4(block=128)", PerTensor: true),
+        new("block", "integer", "32", "Integer formats: weights that share one scale, along the reduction axis", ["16", "32", "64", "128", "256"], PerTensor: true),
+        new("symmetric", "boolean", "true", "Integer formats: only a scale per block; false adds a zero point, better for one-sided weights", PerTensor: true),
+        new("scale", "string", "\"auto\"", "Integer formats: type of the scales; auto takes f16 where every scale of the tensor fits, else f32", ["auto", "f32", "f16", "bf16"], PerTensor: true),
+        new("search", "string", "\"none\"", "Integer formats: mse tries clipped ranges for every block and keeps the one with the least squared error", ["none", "mse"], PerTensor: true),
         new("ends", "string", "\"same\"", "Embeddings, layers that read the input and layers that make the output: as all others, int8, or kept as they are", ["same", "int8", "keep"]),
         new("convolutions", "string", "\"same\"", "Convolutions: as all others, int8, or kept as they are", ["same", "int8", "keep"]),
         new("ops", "array", """["MatMul","Gemm","Conv","Gather"]""", "Operators whose weights are quantised; for checkpoints MatMul means any linear layer, Gather embeddings", ["MatMul", "Gemm", "Conv", "Gather"]),
+        new("allow_ternary", "boolean", "false", "Ternary formats: take weights too that were not trained to be ternary", PerTensor: true),
         new("min_elements", "integer", "1024", "Smaller tensors are left alone", PerTensor: true),
         new("include", "array", "[]", "Only tensors that match one of these patterns; empty means all"),
         new("exclude", "array", "[]", "Tensors that match one of these patterns are left alone"),

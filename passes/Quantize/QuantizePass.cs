@@ -1,11 +1,12 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using ModelPack.Compiler;
+using ModelPack.Numbers;
 
 namespace ModelPack.Passes;
 
 /// <summary>
-/// Gives weights a blockwise integer encoding, to be computed when the artifact is written. Blocks run along the reduction axis:
+/// Gives weights a compact number format, to be computed when the artifact is written. Blocks run along the reduction axis:
 /// <code>
 /// MatMul b [K, N]                  permuted(perm=1x0) > int4(...) over b transposed, [N, K]
 /// Gemm b [N, K] (transB), Gather   int4(...) over the tensor as it is
@@ -34,7 +35,7 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         for (int i = 0; i < tensors.Length; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
-            plans[i] = MakePlan(tensors[i], usage, context);
+            plans[i] = MakePlan(tensors[i], usage);
         }
 
         // Looking at values (scale=auto) is the slow part; each tensor is independent. Tensors that share an encoding go on sharing it.
@@ -50,7 +51,7 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
 
             try
             {
-                results[i] = Apply(tensors[i], plans[i].Usage.Layout, format, context);
+                results[i] = Apply(tensors[i], plans[i], format, context);
             }
             catch (ModelPackException e)
             {
@@ -121,7 +122,7 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
     }
 
     /// <summary>Decides from names, shapes and uses alone; no data is read.</summary>
-    private Plan MakePlan(Tensor tensor, GraphUsage? graphUsage, PassContext context)
+    private Plan MakePlan(Tensor tensor, GraphUsage? graphUsage)
     {
         if (tensor.DType is not (DType.F32 or DType.F16 or DType.BF16) || !Structured.IsRaw(tensor.Encoding, out DType stored))
         {
@@ -149,16 +150,11 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         }
 
         PassOptions chosen = decision.Options;
-        var spec = new UnitSpec(
-            format,
-            ("block", chosen.Integer("block").ToString(CultureInfo.InvariantCulture)),
-            ("scale", chosen.Text("scale")),
-            ("search", chosen.Text("search")),
-            ("symmetric", chosen.Flag("symmetric") ? "true" : "false"));
-        double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape, context);
+        UnitSpec spec = QuantizeFormat.Of(format, chosen);
+        double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape);
         return bits < stored.BitsPerElement()
-            ? new Plan(usage, spec)
-            : new Plan(Refusal: string.Create(CultureInfo.InvariantCulture, $"rows of {Component(tensor, usage.Layout).Shape.Columns} in blocks of {chosen.Integer("block")} would take {bits:0.#} bits per value instead of {stored.BitsPerElement()}"));
+            ? new Plan(usage, spec, AllowTernary: chosen.Flag("allow_ternary"))
+            : new Plan(Refusal: string.Create(CultureInfo.InvariantCulture, $"rows of {Component(tensor, usage.Layout).Shape.Columns} in {spec} would take {bits:0.#} bits per value instead of {stored.BitsPerElement()}"));
     }
 
     private string? Refusal(Tensor tensor, TensorDecision decision, bool meant, WeightUsage usage)
@@ -199,11 +195,18 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         _ => tensor.Encoding,
     };
 
-    private static Tensor Apply(Tensor tensor, WeightLayout layout, UnitSpec format, PassContext context)
+    private static Tensor Apply(Tensor tensor, Plan plan, UnitSpec format, PassContext context)
     {
+        WeightLayout layout = plan.Usage.Layout;
         WeightEncoding source = Component(tensor, layout);
+        if (NumberFormats.Get(format.Id) is ITernaryFormat ternary)
+        {
+            format = QuantizeFormat.Ternary(ternary, format, context.OpenValues(source), plan.AllowTernary);
+        }
+
         UnitSpec chosen = format.Text("scale", "") != "auto" ? format : context.ChooseFormat?.Invoke(format, source) ?? WithScale(format, "f32");
-        UnitSpec bound = context.BindFormat?.Invoke(chosen, source.Shape).Spec ?? chosen;
+        chosen = NumberFormats.Get(chosen.Id) is ITensorwideFormat tensorwide ? tensorwide.Complete(chosen, context.OpenValues(source)) : chosen;
+        UnitSpec bound = NumberFormats.Bind(chosen, source.Shape).Spec;
         WeightEncoding pending = DenseEncoding.Pending(bound, source);
         return tensor with
         {
@@ -216,22 +219,14 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         };
     }
 
-    private static double BitsPerValue(UnitSpec spec, Shape shape, PassContext context)
+    private static double BitsPerValue(UnitSpec spec, Shape shape)
     {
         UnitSpec concrete = spec.Text("scale", "") == "auto" ? WithScale(spec, "f32") : spec;
-        if (context.BindFormat is not null)
-        {
-            return context.BindFormat(concrete, shape).BitsPerValue;
-        }
-
-        int bits = spec.Id == "int4" ? 4 : 8;
-        int block = spec.Int("block", 32, 1, int.MaxValue);
-        double perBlock = (block * bits) + (concrete.Text("scale", "f32") == "f32" ? 32 : 16) + (spec.Flag("symmetric", true) ? 0 : bits);
-        return (shape.Columns + block - 1) / block * perBlock / shape.Columns;
+        return NumberFormats.Bind(concrete, shape).BitsPerValue;
     }
 
     private static UnitSpec WithScale(UnitSpec spec, string scale) =>
         new(spec.Id, [.. spec.Arguments.SetItem("scale", scale).Select(a => (a.Key, a.Value))]);
 
-    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null, ModelPackException? Failure = null);
+    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null, ModelPackException? Failure = null, bool AllowTernary = false);
 }

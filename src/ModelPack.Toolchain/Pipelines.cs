@@ -29,14 +29,12 @@ internal static class Pipelines
         Cancellation = cancellation,
     };
 
-    /// <summary>
-    /// Decides <c>scale=auto</c>: f16 scales where every block's scale is a normal f16 number, f32 otherwise. Fills in what a format must know about the whole tensor.
-    /// </summary>
+    /// <summary>Decides <c>scale=auto</c>: f16 scales where every block's scale is a normal f16 number, f32 otherwise.</summary>
     private static UnitSpec ChooseFormat(UnitSpec format, WeightEncoding values)
     {
         if (format.Text("scale", "f32") != "auto")
         {
-            return NumberFormats.Get(format.Id) is ITensorwideFormat tensorwide ? tensorwide.Complete(format, EncodingValues.Open(values)) : format;
+            return format;
         }
 
         UnitSpec half = format.With("scale", "f16");

@@ -1,7 +1,7 @@
 namespace ModelPack.Numbers;
 
 /// <summary>A block type of ggml as GGUF files hold it, under <c>gguf-</c> and its name. See SPEC.md.</summary>
-internal sealed class GgufFormat(string id, string summary, GgufCodec codec) : ITieredFormat
+internal class GgufFormat(string id, string summary, GgufCodec codec) : ITieredFormat
 {
     public string Id { get; } = id;
 

@@ -129,7 +129,7 @@ public sealed class RecipeTests
     [InlineData("""{"passes":[{"pass":"quantize","blok":32}]}""", 2003, "did you mean 'block'")]
     [InlineData("""{"passes":[{"pass":"quantize","block":"32"}]}""", 2004, "\"32\"")]
     [InlineData("""{"passes":[{"pass":"quantize","block":null}]}""", 2004, "null")]
-    [InlineData("""{"passes":[{"pass":"quantize","format":"int5"}]}""", 2004, "int8, int4")]
+    [InlineData("""{"passes":[{"pass":"quantize","search":"int5"}]}""", 2004, "none, mse")]
     public void Parse_and_resolve_wrong_recipe_is_refused(string json, int code, string mention)
     {
         ModelPackException e = Assert.Throws<ModelPackException>(() => Recipe.Parse(json).Resolve(PassCatalog.All));

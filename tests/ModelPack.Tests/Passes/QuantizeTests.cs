@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using ModelPack.Compiler;
+using ModelPack.Numbers;
 using ModelPack.Tests.Compiler;
 using Xunit;
 
@@ -26,6 +27,78 @@ public sealed class QuantizeTests
         Assert.Equal((DType.F32, new Shape(64, 96)), (weight.DType, weight.Shape));
         Assert.Equal(transposed ? new Shape(96, 64) : new Shape(64, 96), Pending(weight).Shape);
         AssertClose(Ir.Random("w", 64, 96), weight, 1 / 127.0);
+    }
+
+    /// <summary>Every registered format that is no dtype, by its name alone.</summary>
+    public static TheoryData<string> AllFormats() => [.. NumberFormats.All.Where(f => !DTypes.TryParse(f.Id, out _)).Select(f => f.Id)];
+
+    [Theory]
+    [MemberData(nameof(AllFormats))]
+    public void Run_takes_every_number_format(string id)
+    {
+        Model result = Pipeline.Run(
+            Ir.Model(Ir.Graph("x", "y", [Ir.Op("MatMul", "x,w", "y")], Ir.Random("w", 256, 96))), Pipeline.Make("quantize", $$"""{"format":"{{id}}","allow_ternary":true}"""));
+
+        DenseEncoding pending = Pending(result.Initializer("w"));
+        Assert.Equal(id, pending.Format.Id);
+        Assert.Equal(pending.Format, NumberFormats.Bind(pending.Format, pending.Shape).Spec);
+        Assert.Equal(256 * 96, Pipeline.Values(result.Initializer("w")).Length);
+    }
+
+    [Fact]
+    public void Run_format_text_may_give_arguments_and_options_the_rest()
+    {
+        string Encoding(string options) =>
+            Pending(Pipeline.Run(Ir.Model(Ir.Graph("x", "y", [Ir.Op("MatMul", "x,w", "y")], Ir.Random("w", 256, 96))), Pipeline.Make("quantize", options)).Initializer("w")).Format.ToString();
+
+        Assert.Equal("nf4(block=128,nested=true)", Encoding("""{"format":"nf4(nested=true,block=128)"}"""));
+        Assert.Equal("int3(block=48,scale=f32,search=none,symmetric=false,zeros=float)", Encoding("""{"format":"int3(block=48,zeros=float)","symmetric":false,"scale":"f32"}"""));
+        Assert.Equal("int5(block=64,layout=planes,scale=f16,search=none,symmetric=true)", Encoding("""{"format":"int5(layout=planes)","block":64}"""));
+    }
+
+    [Theory]
+    [InlineData("int9", 2004)]
+    [InlineData("nf4(", 2004)]
+    [InlineData("nf4(blok=64)", 1022)]
+    public void Run_unknown_formats_and_arguments_are_errors(string format, int code)
+    {
+        ModelPackException e = Assert.Throws<ModelPackException>(() => Pipeline.Run(
+            Ir.Model(Ir.Graph("x", "y", [Ir.Op("MatMul", "x,w", "y")], Ir.Random("w", 256, 96))), Pipeline.Make("quantize", $$"""{"format":"{{format}}"}""")));
+        Assert.Equal(code, e.Code.Number);
+    }
+
+    [Theory]
+    [InlineData("ternary")]
+    [InlineData("ternary(packing=base3,scope=row)")]
+    [InlineData("gguf-tq2_0")]
+    [InlineData("gguf-tq1_0")]
+    [InlineData("bitnet-i2_s")]
+    public void Run_ternary_of_a_dense_model_is_MP2200_unless_allowed(string format)
+    {
+        Model model = Ir.Model(Ir.Graph("x", "y", [Ir.Op("MatMul", "x,w", "y")], Ir.Random("w", 256, 96)));
+        ModelPackException e = Assert.Throws<ModelPackException>(() => Pipeline.Run(model, Pipeline.Make("quantize", $$"""{"format":"{{format}}"}""")));
+
+        Assert.Equal(ErrorCodes.TernaryAfterTraining, e.Code);
+        Assert.Contains("tensor 'w'", e.Message, StringComparison.Ordinal);
+        Assert.NotEqual("f32", Pipeline.Run(model, Pipeline.Make("quantize", $$"""{"format":"{{format}}","allow_ternary":true}""")).Initializer("w").Encoding.Describe());
+    }
+
+    [Theory]
+    [InlineData("ternary")]
+    [InlineData("ternary(packing=base3)")]
+    [InlineData("ternary(scope=row)")]
+    [InlineData("gguf-tq2_0")]
+    [InlineData("gguf-tq1_0")]
+    [InlineData("bitnet-i2_s")]
+    public void Run_ternary_of_a_ternary_model_loses_nothing(string format)
+    {
+        var random = new ModelPack.Testing.SplitMix(7);
+        float[] values = [.. Enumerable.Range(0, 256 * 96).Select(_ => random.Below(3) switch { 0 => 0f, 1 => 0.0625f, _ => -0.0625f })];
+        Model model = Ir.Model(Ir.Graph("x", "y", [Ir.Op("MatMul", "x,w", "y")], Ir.F32("w", [256, 96], values)));
+        Tensor weight = Pipeline.Run(model, Pipeline.Make("quantize", $$"""{"format":"{{format}}"}""")).Initializer("w");
+
+        Assert.Equal(values, Pipeline.Values(weight));
+        Assert.InRange(NumberFormats.Bind(Pending(weight).Format, Pending(weight).Shape).BitsPerValue, 1.58, 2.2);
     }
 
     [Fact]
@@ -57,7 +130,7 @@ public sealed class QuantizeTests
         (Model result, string reason) = Refused(Ir.Graph("x", "y", [Ir.Op("Conv", "x,w", "y", Ir.Int("group", 128))], Ir.Random("w", 128, 1, 3, 3)));
 
         Assert.Equal("f32", result.Initializer("w").Encoding.Describe());
-        Assert.Contains("rows of 9 in blocks of 32", reason, StringComparison.Ordinal);
+        Assert.Contains("rows of 9 in int8(block=32,", reason, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,0 +1,7 @@
+namespace ModelPack;
+
+public static partial class ErrorCodes
+{
+    // MP2200-2209: quantisation.
+    public static readonly ErrorCode TernaryAfterTraining = new(2200, "weights that were not trained to be ternary would be made so");
+}
