@@ -21,6 +21,8 @@ public static class NumberBenchmark
         "bf16", "f16", "f8e4m3fn", "f8e5m2",
         "int8", "int8(block=row)", "int8(symmetric=false)", "int7", "int6", "int5", "int4", "int4(block=128,scale=f16)", "int4(symmetric=false)", "int3", "int2",
         "nf4", "nf4(nested=true)", "fp4", "dyn8", "dyn8(block=256)",
+        "mxfp8", "mxfp8(element=e5m2)", "mxfp6", "mxfp6(element=e3m2)", "mxfp4", "mxint8", "nvfp4(global=4E-05)",
+        "float(exponent=3,mantissa=4)", "float(exponent=2,mantissa=2,scale=f16)", "float(exponent=4,mantissa=3,scale=none)",
         "posit16", "posit16(es=1)", "posit8", "posit8(es=0)", "bfloat8",
     ];
 

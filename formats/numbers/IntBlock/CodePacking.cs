@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Numbers;
 
-/// <summary>Groups of 16 codes of 2 to 8 bits to and from 2 x bits bytes, first code in the lowest bits.</summary>
+/// <summary>Groups of 16 codes of 1 to 8 bits to and from 2 x bits bytes, first code in the lowest bits.</summary>
 internal static class CodePacking
 {
     /// <summary>Packs 16 codes, one per byte, each below 2^bits, into exactly 2 x <paramref name="bits"/> bytes.</summary>

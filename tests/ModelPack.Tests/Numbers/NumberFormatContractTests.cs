@@ -26,6 +26,19 @@ public sealed class NumberFormatContractTests
                 data.Add("ternary(packing=base3,scope=row)");
             }
 
+            if (format.Id == "float")
+            {
+                data.Add("float(exponent=2,mantissa=2,scale=none)");
+                data.Add("float(exponent=3,mantissa=2,specials=fnuz,scale=f16,block=48)");
+                data.Add("float(exponent=0,mantissa=2,scale=e4m3,block=row)");
+                data.Add("float(exponent=1,mantissa=0,scale=bf16)");
+            }
+
+            if (format.Id is "mxfp8" or "mxfp6")
+            {
+                data.Add(format.Id == "mxfp8" ? "mxfp8(element=e5m2,mode=rceil)" : "mxfp6(element=e3m2,mode=even)");
+            }
+
             if (format.Id is "nf4" or "dyn8")
             {
                 data.Add($"{format.Id}(block=128,nested=true)");
