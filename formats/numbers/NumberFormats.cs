@@ -21,11 +21,15 @@ public static class NumberFormats
         new PositFormat(16),
         new PositFormat(8),
         new BFloat8Format(),
+        new ScalarFormat(),
 
         // Tables of values with a scale per block.
         new CodebookFormat("nf4", "4-bit NormalFloat of QLoRA", Codebook.Nf4),
         new CodebookFormat("fp4", "4-bit float of bitsandbytes", Codebook.Fp4),
         new CodebookFormat("dyn8", "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8),
+
+        // 8-bit floats with a scale per tensor, row or block.
+        new Fp8Format(),
 
         // Weights trained to be -1, 0 or 1 times a scale.
         new TernaryFormat(),
