@@ -21,6 +21,7 @@ public static class NumberFormats
         new PositFormat(16),
         new PositFormat(8),
         new BFloat8Format(),
+        new ScalarFormat(),
 
         // Small floats with a scale per block.
         new MxFormat("mxfp8", "OCP MXFP8: 8-bit floats with a power-of-two scale per 32: element=e4m3|e5m2, mode=floor|ceil|rceil|even", ("e4m3", ElementFormat.E4M3), ("e5m2", ElementFormat.E5M2)),
@@ -34,6 +35,9 @@ public static class NumberFormats
         new CodebookFormat("nf4", "4-bit NormalFloat of QLoRA", Codebook.Nf4),
         new CodebookFormat("fp4", "4-bit float of bitsandbytes", Codebook.Fp4),
         new CodebookFormat("dyn8", "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8),
+
+        // 8-bit floats with a scale per tensor, row or block.
+        new Fp8Format(),
 
         // Weights trained to be -1, 0 or 1 times a scale.
         new TernaryFormat(),

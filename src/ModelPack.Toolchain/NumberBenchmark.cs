@@ -23,6 +23,8 @@ public static class NumberBenchmark
         "nf4", "nf4(nested=true)", "fp4", "dyn8", "dyn8(block=256)",
         "mxfp8", "mxfp8(element=e5m2)", "mxfp6", "mxfp6(element=e3m2)", "mxfp4", "mxint8", "nvfp4(global=4E-05)",
         "float(exponent=3,mantissa=4)", "float(exponent=2,mantissa=2,scale=f16)", "float(exponent=4,mantissa=3,scale=none)",
+        "fp8", "fp8(scope=tensor,scale=0.0003)", "fp8(scope=tile)", "fp8(rule=pow2,scope=tile)", "fp8(scope=block)", "fp8(element=e5m2)", "fp8(element=e4m3,rule=gaudi)", "fp8(rule=mse,scope=tile)",
+        "scalar", "scalar(element=bf16,round=truncate)", "scalar(element=e3m2)", "scalar(element=e2m1)",
         "posit16", "posit16(es=1)", "posit8", "posit8(es=0)", "bfloat8",
     ];
 
@@ -56,7 +58,7 @@ public static class NumberBenchmark
 
     private static BenchedFormat Measure(IBoundNumberFormat format, float[] values, float[] output, CancellationToken cancellation)
     {
-        Memory<byte>[] streams = [.. format.Streams.Select(s => new Memory<byte>(new byte[s.BytesPerRow * Rows]))];
+        Memory<byte>[] streams = [.. format.Streams.Select(s => new Memory<byte>(new byte[s.BytesPerRow * format.Shape.Rows]))];
         double encode = double.MaxValue;
         double decode = double.MaxValue;
         double copy = double.MaxValue;
@@ -90,32 +92,38 @@ public static class NumberBenchmark
     private static void Encode(IBoundNumberFormat format, float[] values, Memory<byte>[] streams)
     {
         var tile = new Memory<byte>[streams.Length];
-        for (int row = 0; row < Rows; row += TileRows)
+        (int rows, int columns, int tileRows) = Tiling(format);
+        for (int row = 0; row < rows; row += tileRows)
         {
             for (int s = 0; s < streams.Length; s++)
             {
                 int rowBytes = (int)format.Streams[s].BytesPerRow;
-                tile[s] = streams[s].Slice(row * rowBytes, TileRows * rowBytes);
+                tile[s] = streams[s].Slice(row * rowBytes, tileRows * rowBytes);
             }
 
-            format.EncodeRows(values.AsSpan(row * Columns, TileRows * Columns), TileRows, tile);
+            format.EncodeRows(values.AsSpan(row * columns, tileRows * columns), tileRows, tile);
         }
     }
 
     private static void Decode(IBoundNumberFormat format, Memory<byte>[] streams, float[] output)
     {
         var tile = new ReadOnlyMemory<byte>[streams.Length];
-        for (int row = 0; row < Rows; row += TileRows)
+        (int rows, int columns, int tileRows) = Tiling(format);
+        for (int row = 0; row < rows; row += tileRows)
         {
             for (int s = 0; s < streams.Length; s++)
             {
                 int rowBytes = (int)format.Streams[s].BytesPerRow;
-                tile[s] = streams[s].Slice(row * rowBytes, TileRows * rowBytes);
+                tile[s] = streams[s].Slice(row * rowBytes, tileRows * rowBytes);
             }
 
-            format.DecodeRows(tile, TileRows, output.AsSpan(row * Columns, TileRows * Columns));
+            format.DecodeRows(tile, tileRows, output.AsSpan(row * columns, tileRows * columns));
         }
     }
+
+    /// <summary>Coded rows, which may hold several rows of the matrix, and how many of them make a tile.</summary>
+    private static (int Rows, int Columns, int TileRows) Tiling(IBoundNumberFormat format) =>
+        ((int)format.Shape.Rows, (int)format.Shape.Columns, Math.Max(1, TileRows * Columns / (int)format.Shape.Columns));
 
     private static void Copy(float[] values, float[] output)
     {

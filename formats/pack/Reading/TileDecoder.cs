@@ -11,6 +11,7 @@ internal sealed class TileDecoder
     private readonly DenseEncoding _encoding;
     private readonly DType _target;
     private readonly IBoundNumberFormat? _format;
+    private readonly long _group = 1;
     private readonly TensorData? _dense;
 
     /// <param name="encoding">Encoding of an artifact's tensor or component.</param>
@@ -29,14 +30,14 @@ internal sealed class TileDecoder
 
         _format = NumberFormats.Bind(encoding.Format, encoding.Shape);
         long perRow = _format.Streams[0].BytesPerRow;
-        TileRows = perRow > 0 ? Math.Max(1, chunkBytes / perRow) : TileRows;
+        _group = RegroupedValueReader.RowsPerRow(_format.Shape, encoding.Shape);
+        TileRows = perRow > 0 ? Math.Max(1, chunkBytes / perRow) * _group : (TileRows + _group - 1) / _group * _group;
     }
 
-    /// <summary>Rows of a tile: those of a chunk, where chunks hold rows.</summary>
+    /// <summary>Rows of a tile: those of a chunk, where chunks hold rows. Whole coded rows, where those hold several rows of the tensor.</summary>
     public long TileRows { get; }
 
-
-    /// <summary>Decodes whole rows; fastest for a whole tile.</summary>
+    /// <summary>Decodes whole rows from the start of a tile on, at most a tile; fastest for a whole tile.</summary>
     public void Decode(long firstRow, int rows, Span<byte> destination)
     {
         if (_format is null)
@@ -53,9 +54,9 @@ internal sealed class TileDecoder
             for (int s = 0; s < count; s++)
             {
                 long perRow = _format.Streams[s].BytesPerRow;
-                int length = checked((int)(rows * perRow));
+                int length = checked((int)(rows / _group * perRow));
                 rented[s] = ArrayPool<byte>.Shared.Rent(length);
-                _encoding.Streams[s].Data.Read(firstRow * perRow, rented[s].AsSpan(0, length));
+                _encoding.Streams[s].Data.Read(firstRow / _group * perRow, rented[s].AsSpan(0, length));
                 streams[s] = new EncodedStream(_encoding.Streams[s].Role, TensorData.FromBytes(rented[s].AsMemory(0, length)));
             }
 

@@ -21,11 +21,27 @@ internal sealed class PendingValueReader(IBoundNumberFormat format, Shape shape,
             return;
         }
 
-        // A raw sub-byte format whose rows are not whole bytes: all elements are one row.
-        float[] all = ArrayPool<float>.Shared.Rent(checked((int)Shape.ElementCount));
-        RoundTrip(new FlatValueReader(source), 0, 1, all.AsSpan(0, (int)Shape.ElementCount));
-        all.AsSpan((int)(firstRow * Shape.Columns), destination.Length).CopyTo(destination);
-        ArrayPool<float>.Shared.Return(all);
+        // Coded rows are several rows each, up to all of them: those that are touched are coded whole, and the wanted rows kept.
+        long group = RegroupedValueReader.RowsPerRow(format.Shape, Shape);
+        var regrouped = new RegroupedValueReader(source, format.Shape);
+        int codedColumns = checked((int)format.Shape.Columns);
+        float[] coded = ArrayPool<float>.Shared.Rent(codedColumns);
+        try
+        {
+            long end = firstRow + rows;
+            for (long row = firstRow; row < end;)
+            {
+                long next = Math.Min(end, ((row / group) + 1) * group);
+                Span<float> values = coded.AsSpan(0, codedColumns);
+                RoundTrip(regrouped, row / group, 1, values);
+                values.Slice((int)(row % group * Shape.Columns), (int)((next - row) * Shape.Columns)).CopyTo(destination[(int)((row - firstRow) * Shape.Columns)..]);
+                row = next;
+            }
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(coded);
+        }
     }
 
     private void RoundTrip(IValueReader values, long firstRow, int rows, Span<float> destination)

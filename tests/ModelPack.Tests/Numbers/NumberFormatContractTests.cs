@@ -39,6 +39,24 @@ public sealed class NumberFormatContractTests
                 data.Add(format.Id == "mxfp8" ? "mxfp8(element=e5m2,mode=rceil)" : "mxfp6(element=e3m2,mode=even)");
             }
 
+            if (format.Id == "fp8")
+            {
+                data.Add("fp8(scope=tensor)");
+                data.Add("fp8(rule=mse,scope=tensor)");
+                data.Add("fp8(scope=tile)");
+                data.Add("fp8(block=16,element=e5m2,rule=mse,scope=tile)");
+                data.Add("fp8(element=e4m3,rule=gaudi,scope=block)");
+            }
+
+            if (format.Id == "scalar")
+            {
+                data.Add("scalar(element=bf16,round=truncate)");
+                data.Add("scalar(element=f16,overflow=saturate)");
+                data.Add("scalar(element=e3m2)");
+                data.Add("scalar(element=e2m1)");
+                data.Add("scalar(element=e8m0,round=up)");
+            }
+
             if (format.Id is "nf4" or "dyn8")
             {
                 data.Add($"{format.Id}(block=128,nested=true)");
@@ -269,6 +287,11 @@ public sealed class NumberFormatContractTests
     private static float[] Input(IBoundNumberFormat bound, ulong seed)
     {
         float[] values = Values.Weights(seed, (int)bound.Shape.ElementCount);
+        if (bound.Spec.Text("element", "") == "e8m0")
+        {
+            return [.. values.Select(MathF.Abs)];
+        }
+
         if (bound is BoundRawFormat raw)
         {
             var random = new SplitMix(seed);

@@ -21,6 +21,11 @@ public sealed class TierEqualityTests
         "nf4", "nf4(block=128)", "nf4(nested=true)", "fp4", "fp4(block=256)", "dyn8", "dyn8(block=64,nested=true)",
         "posit8", "posit8(es=0)", "posit8(es=1)", "posit16", "posit16(es=1)", "bfloat8",
         "ternary(gamma=0.04)", "ternary(gamma=0.04,packing=base3)", "ternary(rule=absmax,gamma=0.07)", "ternary(scope=row)", "ternary(packing=base3,scope=row,rule=absmax)",
+        "fp8", "fp8(rule=mse)", "fp8(element=e4m3fnuz,rule=pow2)", "fp8(element=e5m2,backoff=0.5,min_amax=0.001)", "fp8(element=e5m2fnuz,rule=mse,scope=block)", "fp8(element=e4m3,rule=gaudi,scope=block)",
+        "fp8(element=e4m3fn,rule=gaudi)", "fp8(element=e5m2,rule=gaudi)", "fp8(scope=tensor,scale=0.0003)", "fp8(scope=tile)", "fp8(block=48,rule=mse,scope=tile)", "fp8(block=16,rule=pow2,scope=block)",
+        "scalar", "scalar(overflow=special)", "scalar(element=e4m3fn,overflow=special)", "scalar(element=e4m3fnuz,overflow=special)", "scalar(element=e5m2,overflow=special)", "scalar(element=e5m2fnuz)",
+        "scalar(element=bf16)", "scalar(element=bf16,overflow=saturate)", "scalar(element=bf16,round=truncate)", "scalar(element=f16)", "scalar(element=f16,overflow=saturate)",
+        "scalar(element=e3m2)", "scalar(element=e2m3)", "scalar(element=e2m1)",
         "bnb-int8", "bitnet-i2_s(scale=0.04)",
         "gguf-q4_0", "gguf-q8_0", "gguf-q4_k", "gguf-q6_k", "gguf-tq1_0", "gguf-tq2_0", "gguf-mxfp4", "gguf-nvfp4",
     ];
