@@ -27,6 +27,9 @@ public static class NumberFormats
         new CodebookFormat("fp4", "4-bit float of bitsandbytes", Codebook.Fp4),
         new CodebookFormat("dyn8", "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8),
 
+        // Tables of values that are chosen for each tensor.
+        new PaletteFormat(),
+
         // Weights trained to be -1, 0 or 1 times a scale.
         new TernaryFormat(),
 

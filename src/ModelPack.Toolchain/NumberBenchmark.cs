@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using ModelPack.Numbers;
 
 namespace ModelPack.Toolchain;
@@ -21,6 +22,7 @@ public static class NumberBenchmark
         "bf16", "f16", "f8e4m3fn", "f8e5m2",
         "int8", "int8(block=row)", "int8(symmetric=false)", "int7", "int6", "int5", "int4", "int4(block=128,scale=f16)", "int4(symmetric=false)", "int3", "int2",
         "nf4", "nf4(nested=true)", "fp4", "dyn8", "dyn8(block=256)",
+        "palette(bits=4)", "palette(bits=8)",
         "posit16", "posit16(es=1)", "posit8", "posit8(es=0)", "bfloat8",
     ];
 
@@ -32,13 +34,21 @@ public static class NumberBenchmark
     public static BenchNumbersResult Run(IReadOnlyList<string>? formats = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         // Binding first: a misspelt name should not cost the measurements before it.
-        IBoundNumberFormat[] bound = [.. (formats ?? DefaultFormats).Select(f => NumberFormats.Bind(UnitSpec.Parse(f), new Shape(Rows, Columns)))];
+        var shape = new Shape(Rows, Columns);
+        UnitSpec[] specs = [.. (formats ?? DefaultFormats).Select(UnitSpec.Parse)];
+        foreach (UnitSpec spec in specs)
+        {
+            _ = NumberFormats.Bind(spec, shape);
+        }
+
         float[] values = GaussianError.Sample(Rows * Columns, 0.02f);
+        var reader = new RawValueReader(DType.F32, shape, TensorData.FromBytes(MemoryMarshal.AsBytes<float>(values).ToArray()));
+        IBoundNumberFormat[] bound = [.. specs.Select(s => NumberFormats.Bind(NumberFormats.Complete(s, reader), shape))];
         float[] output = new float[values.Length];
         var results = new List<BenchedFormat>();
         foreach (IBoundNumberFormat format in bound)
         {
-            progress?.Report(new ToolProgress("bench numbers", results.Count, bound.Length, format.Spec.ToString()));
+            progress?.Report(new ToolProgress("bench numbers", results.Count, bound.Length, UnitSpec.Shorten(format.Spec.ToString())));
             results.Add(Measure(format, values, output, cancellation));
         }
 
@@ -54,7 +64,7 @@ public static class NumberBenchmark
 
     private static BenchedFormat Measure(IBoundNumberFormat format, float[] values, float[] output, CancellationToken cancellation)
     {
-        Memory<byte>[] streams = [.. format.Streams.Select(s => new Memory<byte>(new byte[s.BytesPerRow * Rows]))];
+        Memory<byte>[] streams = [.. format.Streams.Select(s => new Memory<byte>(new byte[s.BytesPerRow * format.Shape.Rows]))];
         double encode = double.MaxValue;
         double decode = double.MaxValue;
         double copy = double.MaxValue;
@@ -69,7 +79,7 @@ public static class NumberBenchmark
         double gigabytes = values.LongLength * sizeof(float) / 1e9;
         return new BenchedFormat
         {
-            Format = format.Spec.ToString(),
+            Format = UnitSpec.Shorten(format.Spec.ToString()),
             BitsPerWeight = format.BitsPerValue,
             EncodeGbps = gigabytes / encode,
             DecodeGbps = gigabytes / decode,
@@ -88,31 +98,41 @@ public static class NumberBenchmark
     private static void Encode(IBoundNumberFormat format, float[] values, Memory<byte>[] streams)
     {
         var tile = new Memory<byte>[streams.Length];
-        for (int row = 0; row < Rows; row += TileRows)
+        (int rows, int columns, int tileRows) = Tiles(format);
+        for (int row = 0; row < rows; row += tileRows)
         {
             for (int s = 0; s < streams.Length; s++)
             {
                 int rowBytes = (int)format.Streams[s].BytesPerRow;
-                tile[s] = streams[s].Slice(row * rowBytes, TileRows * rowBytes);
+                tile[s] = streams[s].Slice(row * rowBytes, tileRows * rowBytes);
             }
 
-            format.EncodeRows(values.AsSpan(row * Columns, TileRows * Columns), TileRows, tile);
+            format.EncodeRows(values.AsSpan(row * columns, tileRows * columns), tileRows, tile);
         }
     }
 
     private static void Decode(IBoundNumberFormat format, Memory<byte>[] streams, float[] output)
     {
         var tile = new ReadOnlyMemory<byte>[streams.Length];
-        for (int row = 0; row < Rows; row += TileRows)
+        (int rows, int columns, int tileRows) = Tiles(format);
+        for (int row = 0; row < rows; row += tileRows)
         {
             for (int s = 0; s < streams.Length; s++)
             {
                 int rowBytes = (int)format.Streams[s].BytesPerRow;
-                tile[s] = streams[s].Slice(row * rowBytes, TileRows * rowBytes);
+                tile[s] = streams[s].Slice(row * rowBytes, tileRows * rowBytes);
             }
 
-            format.DecodeRows(tile, TileRows, output.AsSpan(row * Columns, TileRows * Columns));
+            format.DecodeRows(tile, tileRows, output.AsSpan(row * columns, tileRows * columns));
         }
+    }
+
+    /// <summary>Rows that the format codes, their values, and rows per tile: formats that code several rows as one get fewer.</summary>
+    private static (int Rows, int Columns, int TileRows) Tiles(IBoundNumberFormat format)
+    {
+        int rows = (int)format.Shape.Rows;
+        int tile = Math.Max(1, TileRows * rows / Rows);
+        return (rows, (int)format.Shape.Columns, rows % tile == 0 ? tile : 1);
     }
 
     private static void Copy(float[] values, float[] output)

@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Numbers;
 
-/// <summary>Groups of 16 codes of 2 to 8 bits to and from 2 x bits bytes, first code in the lowest bits.</summary>
+/// <summary>Groups of 16 codes of 1 to 8 bits to and from 2 x bits bytes, first code in the lowest bits.</summary>
 internal static class CodePacking
 {
     /// <summary>Packs 16 codes, one per byte, each below 2^bits, into exactly 2 x <paramref name="bits"/> bytes.</summary>
@@ -87,6 +87,19 @@ internal static class CodePacking
         }
 
         return Vector128.Create(Scatter(packed & 0xFFFF, 2), Scatter(packed >> 16, 2)).AsByte();
+    }
+
+    /// <summary>As <see cref="Pack16"/> for at most 4 bits: the bytes are the low ones of the result.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong Join16(Vector128<byte> codes, int bits)
+    {
+        if (bits == 4)
+        {
+            Vector128<ushort> pairs = codes.AsUInt16();
+            return Vector128.Narrow((pairs | (pairs >>> 4)) & Vector128.Create((ushort)0xFF), Vector128<ushort>.Zero).AsUInt64().ToScalar();
+        }
+
+        return Gather(codes.AsUInt64().ToScalar(), bits) | (Gather(codes.AsUInt64().GetElement(1), bits) << (8 * bits));
     }
 
     private static void PackAny(ulong low, ulong high, int bits, Span<byte> destination)

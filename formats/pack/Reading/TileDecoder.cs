@@ -13,6 +13,9 @@ internal sealed class TileDecoder
     private readonly IBoundNumberFormat? _format;
     private readonly TensorData? _dense;
 
+    /// <summary>Rows of the tensor in one row that the format codes.</summary>
+    private readonly long _group = 1;
+
     /// <param name="encoding">Encoding of an artifact's tensor or component.</param>
     /// <param name="chunkBytes">Chunk size of its first stream.</param>
     /// <param name="target">Element type wanted; its rows must be whole bytes.</param>
@@ -29,7 +32,8 @@ internal sealed class TileDecoder
 
         _format = NumberFormats.Bind(encoding.Format, encoding.Shape);
         long perRow = _format.Streams[0].BytesPerRow;
-        TileRows = perRow > 0 ? Math.Max(1, chunkBytes / perRow) : TileRows;
+        _group = Math.Max(1, encoding.Shape.Rows / Math.Max(1, _format.Shape.Rows));
+        TileRows = perRow > 0 ? Math.Max(1, chunkBytes / perRow) * _group : TileRows;
     }
 
     /// <summary>Rows of a tile: those of a chunk, where chunks hold rows.</summary>
@@ -53,9 +57,9 @@ internal sealed class TileDecoder
             for (int s = 0; s < count; s++)
             {
                 long perRow = _format.Streams[s].BytesPerRow;
-                int length = checked((int)(rows * perRow));
+                int length = checked((int)(rows / _group * perRow));
                 rented[s] = ArrayPool<byte>.Shared.Rent(length);
-                _encoding.Streams[s].Data.Read(firstRow * perRow, rented[s].AsSpan(0, length));
+                _encoding.Streams[s].Data.Read(firstRow / _group * perRow, rented[s].AsSpan(0, length));
                 streams[s] = new EncodedStream(_encoding.Streams[s].Role, TensorData.FromBytes(rented[s].AsMemory(0, length)));
             }
 

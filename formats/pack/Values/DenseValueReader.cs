@@ -2,10 +2,10 @@ using System.Buffers;
 
 namespace ModelPack.Pack;
 
-/// <summary>Values of an encoded number format, read row tile by row tile.</summary>
+/// <summary>Values of an encoded number format, read tile by tile of the rows that it codes.</summary>
 internal sealed class DenseValueReader(IBoundNumberFormat format, DenseEncoding encoding) : IValueReader
 {
-    public Shape Shape => encoding.Shape;
+    public Shape Shape => format.Shape;
 
     public void ReadRows(long firstRow, int rows, Span<float> destination)
     {

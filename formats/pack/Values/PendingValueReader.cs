@@ -3,9 +3,11 @@ using System.Buffers;
 namespace ModelPack.Pack;
 
 /// <summary>What a pending encoding will give back after writing: every tile is encoded and decoded again.</summary>
-internal sealed class PendingValueReader(IBoundNumberFormat format, Shape shape, IValueReader source) : IValueReader
+/// <param name="format">The format, complete.</param>
+/// <param name="source">Values in the rows that the format codes.</param>
+internal sealed class PendingValueReader(IBoundNumberFormat format, IValueReader source) : IValueReader
 {
-    public Shape Shape { get; } = shape;
+    public Shape Shape => format.Shape;
 
     public void ReadRows(long firstRow, int rows, Span<float> destination)
     {
@@ -15,21 +17,6 @@ internal sealed class PendingValueReader(IBoundNumberFormat format, Shape shape,
             return;
         }
 
-        if (format.Shape == Shape)
-        {
-            RoundTrip(source, firstRow, rows, destination);
-            return;
-        }
-
-        // A raw sub-byte format whose rows are not whole bytes: all elements are one row.
-        float[] all = ArrayPool<float>.Shared.Rent(checked((int)Shape.ElementCount));
-        RoundTrip(new FlatValueReader(source), 0, 1, all.AsSpan(0, (int)Shape.ElementCount));
-        all.AsSpan((int)(firstRow * Shape.Columns), destination.Length).CopyTo(destination);
-        ArrayPool<float>.Shared.Return(all);
-    }
-
-    private void RoundTrip(IValueReader values, long firstRow, int rows, Span<float> destination)
-    {
         int count = format.Streams.Count;
         var rented = new byte[count][];
         var parts = new Memory<byte>[count];
@@ -42,7 +29,7 @@ internal sealed class PendingValueReader(IBoundNumberFormat format, Shape shape,
             readOnly[s] = parts[s];
         }
 
-        values.ReadRows(firstRow, rows, destination);
+        source.ReadRows(firstRow, rows, destination);
         format.EncodeRows(destination, rows, parts);
         format.DecodeRows(readOnly, rows, destination);
         foreach (byte[] bytes in rented)

@@ -19,7 +19,7 @@ internal sealed class ValueTensorData : TensorData
         : base(lengthBytes)
     {
         _format = format;
-        _values = format.Shape == values.Shape ? values : new FlatValueReader(values);
+        _values = RegroupedValueReader.Of(values, format.Shape);
         _rowBytes = format.Streams[0].BytesPerRow;
         _columns = checked((int)format.Shape.Columns);
     }

@@ -168,17 +168,11 @@ internal sealed class WritePlan
             }
 
             _ = EncodingValues.Open(source);
-            Jobs.Add(new QuantizeJob(tensor, streams, format, () => Open(source, format.Shape), tileRows, _level));
+            Jobs.Add(new QuantizeJob(tensor, streams, format, () => RegroupedValueReader.Of(EncodingValues.Open(source), format.Shape), tileRows, _level));
             _encoded.Add(key, streams);
         }
 
         return new PlannedEncoding.Dense(format.Spec, pending.Shape, [.. streams.Select((s, i) => (format.Streams[i].Role, s))], tileRows);
-    }
-
-    private static IValueReader Open(WeightEncoding source, Shape shape)
-    {
-        IValueReader values = EncodingValues.Open(source);
-        return shape == values.Shape ? values : new FlatValueReader(values);
     }
 
     /// <summary>Text that is equal exactly for encodings of equal values by content.</summary>

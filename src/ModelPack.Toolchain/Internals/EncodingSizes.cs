@@ -26,6 +26,6 @@ internal static class EncodingSizes
     private static long PendingBytes(DenseEncoding dense)
     {
         IBoundNumberFormat format = NumberFormats.Bind(dense.Format, dense.Shape);
-        return format.Streams.Sum(s => checked(s.BytesPerRow * dense.Shape.Rows));
+        return format.Streams.Sum(s => checked(s.BytesPerRow * format.Shape.Rows));
     }
 }

@@ -16,9 +16,21 @@ public sealed class TierEqualityTests
         "nf4", "nf4(block=128)", "nf4(nested=true)", "fp4", "fp4(block=256)", "dyn8", "dyn8(block=64,nested=true)",
         "posit8", "posit8(es=0)", "posit8(es=1)", "posit16", "posit16(es=1)", "bfloat8",
         "ternary(gamma=0.04)", "ternary(gamma=0.04,packing=base3)", "ternary(rule=absmax,gamma=0.07)", "ternary(scope=row)", "ternary(packing=base3,scope=row,rule=absmax)",
+        .. Palettes(),
         "bnb-int8", "bitnet-i2_s(scale=0.04)",
         "gguf-q4_0", "gguf-q8_0", "gguf-q4_k", "gguf-q6_k", "gguf-tq1_0", "gguf-tq2_0", "gguf-mxfp4", "gguf-nvfp4",
     ];
+
+    /// <summary>Palettes of every width for the tensor (even ones over the range of the values, odd ones with many entries close together), and for every row.</summary>
+    private static IEnumerable<string> Palettes()
+    {
+        for (int bits = 1; bits <= 8; bits++)
+        {
+            float[] entries = [.. Enumerable.Range(0, 1 << bits).Select(i => bits % 2 == 0 ? (i - (1 << (bits - 1)) + 0.5f) * 0.1f / (1 << bits) : 0.02f + (i * 1e-6f))];
+            yield return $"palette(bits={bits},palette={PaletteText.Of(entries, DType.F32)})";
+            yield return $"palette(bits={bits},group=row,entries={(bits % 2 == 0 ? "f16" : "f32")})";
+        }
+    }
 
     [Theory]
     [MemberData(nameof(Specs))]
