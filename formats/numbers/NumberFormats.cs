@@ -39,6 +39,9 @@ public static class NumberFormats
         // 8-bit floats with a scale per tensor, row or block.
         new Fp8Format(),
 
+        // Tables of values that are chosen for each tensor.
+        new PaletteFormat(),
+
         // Weights trained to be -1, 0 or 1 times a scale.
         new TernaryFormat(),
 

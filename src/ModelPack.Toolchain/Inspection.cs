@@ -61,7 +61,7 @@ public static class Inspection
         Name = entry.Name,
         Shape = entry.Shape.Dims,
         DType = entry.DType.Name(),
-        Encoding = entry.Encoding.Describe(),
+        Encoding = UnitSpec.Shorten(entry.Encoding.Describe()),
         Bytes = entry.DType.HasFixedWidth() ? entry.DType.StorageBytes(entry.Shape.ElementCount) : EncodingSizes.SourceBytes(entry.Encoding),
         StoredBytes = entry.StoredBytes,
         Streams = entry.Packed is null

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using ModelPack.Numbers;
 
 namespace ModelPack.Toolchain;
@@ -25,6 +26,7 @@ public static class NumberBenchmark
         "float(exponent=3,mantissa=4)", "float(exponent=2,mantissa=2,scale=f16)", "float(exponent=4,mantissa=3,scale=none)",
         "fp8", "fp8(scope=tensor,scale=0.0003)", "fp8(scope=tile)", "fp8(rule=pow2,scope=tile)", "fp8(scope=block)", "fp8(element=e5m2)", "fp8(element=e4m3,rule=gaudi)", "fp8(rule=mse,scope=tile)",
         "scalar", "scalar(element=bf16,round=truncate)", "scalar(element=e3m2)", "scalar(element=e2m1)",
+        "palette(bits=4)", "palette(bits=8)",
         "posit16", "posit16(es=1)", "posit8", "posit8(es=0)", "bfloat8",
     ];
 
@@ -36,13 +38,21 @@ public static class NumberBenchmark
     public static BenchNumbersResult Run(IReadOnlyList<string>? formats = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         // Binding first: a misspelt name should not cost the measurements before it.
-        IBoundNumberFormat[] bound = [.. (formats ?? DefaultFormats).Select(f => NumberFormats.Bind(UnitSpec.Parse(f), new Shape(Rows, Columns)))];
+        var shape = new Shape(Rows, Columns);
+        UnitSpec[] specs = [.. (formats ?? DefaultFormats).Select(UnitSpec.Parse)];
+        foreach (UnitSpec spec in specs)
+        {
+            _ = NumberFormats.Bind(spec, shape);
+        }
+
         float[] values = GaussianError.Sample(Rows * Columns, 0.02f);
+        var reader = new RawValueReader(DType.F32, shape, TensorData.FromBytes(MemoryMarshal.AsBytes<float>(values).ToArray()));
+        IBoundNumberFormat[] bound = [.. specs.Select(s => NumberFormats.Bind(NumberFormats.Complete(s, reader), shape))];
         float[] output = new float[values.Length];
         var results = new List<BenchedFormat>();
         foreach (IBoundNumberFormat format in bound)
         {
-            progress?.Report(new ToolProgress("bench numbers", results.Count, bound.Length, format.Spec.ToString()));
+            progress?.Report(new ToolProgress("bench numbers", results.Count, bound.Length, UnitSpec.Shorten(format.Spec.ToString())));
             results.Add(Measure(format, values, output, cancellation));
         }
 
@@ -73,7 +83,7 @@ public static class NumberBenchmark
         double gigabytes = values.LongLength * sizeof(float) / 1e9;
         return new BenchedFormat
         {
-            Format = format.Spec.ToString(),
+            Format = UnitSpec.Shorten(format.Spec.ToString()),
             BitsPerWeight = format.BitsPerValue,
             EncodeGbps = gigabytes / encode,
             DecodeGbps = gigabytes / decode,

@@ -89,6 +89,19 @@ internal static class CodePacking
         return Vector128.Create(Scatter(packed & 0xFFFF, 2), Scatter(packed >> 16, 2)).AsByte();
     }
 
+    /// <summary>As <see cref="Pack16"/> for at most 4 bits: the bytes are the low ones of the result.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong Join16(Vector128<byte> codes, int bits)
+    {
+        if (bits == 4)
+        {
+            Vector128<ushort> pairs = codes.AsUInt16();
+            return Vector128.Narrow((pairs | (pairs >>> 4)) & Vector128.Create((ushort)0xFF), Vector128<ushort>.Zero).AsUInt64().ToScalar();
+        }
+
+        return Gather(codes.AsUInt64().ToScalar(), bits) | (Gather(codes.AsUInt64().GetElement(1), bits) << (8 * bits));
+    }
+
     private static void PackAny(ulong low, ulong high, int bits, Span<byte> destination)
     {
         UInt128 packed = Gather(low, bits) | ((UInt128)Gather(high, bits) << (8 * bits));

@@ -11,15 +11,18 @@ namespace ModelPack.Numbers;
 /// </summary>
 internal sealed class ByteTable
 {
-    private readonly float[] _values;
+    private readonly float[] _values = new float[256];
 
     /// <summary>The table as four planes of 256 bytes, lowest bytes first.</summary>
     private readonly byte[] _planes = new byte[1024];
 
     /// <param name="values">256 values by code.</param>
-    public ByteTable(ReadOnlySpan<float> values)
+    public ByteTable(ReadOnlySpan<float> values) => Fill(values);
+
+    /// <summary>Replaces the table; nothing may decode meanwhile.</summary>
+    public void Fill(ReadOnlySpan<float> values)
     {
-        _values = values[..256].ToArray();
+        values[..256].CopyTo(_values);
         for (int code = 0; code < 256; code++)
         {
             uint bits = BitConverter.SingleToUInt32Bits(_values[code]);

@@ -9,6 +9,7 @@ namespace ModelPack.Compiler;
 /// <param name="PerTensor">True when recipe rules may override it for the tensors they match.</param>
 /// <param name="Minimum">Least value of an integer.</param>
 /// <param name="Maximum">Greatest value of an integer.</param>
+/// <param name="Formats">For an option that is a number format: the names of all there are. Recipes may define more.</param>
 public sealed record PassOption(
     string Name,
     string Type,
@@ -17,4 +18,5 @@ public sealed record PassOption(
     IReadOnlyList<string>? Values = null,
     bool PerTensor = false,
     long Minimum = 0,
-    long Maximum = long.MaxValue);
+    long Maximum = long.MaxValue,
+    IReadOnlyList<string>? Formats = null);

@@ -37,7 +37,7 @@ internal static class MatMulNBits
 
         if (weight is null)
         {
-            return NodeChoice.Expanded(new RejectedKernel("ort:MatMulNBits", $"stored as {tensor.Encoding.Describe()}, which is not integer blocks of a matrix"));
+            return NodeChoice.Expanded(new RejectedKernel("ort:MatMulNBits", $"stored as {UnitSpec.Shorten(tensor.Encoding.Describe())}, which is not integer blocks of a matrix"));
         }
 
         int level = context.Options.Accuracy == PlanAccuracy.Exact ? 0 : 4;

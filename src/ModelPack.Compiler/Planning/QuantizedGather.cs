@@ -26,7 +26,7 @@ internal static class QuantizedGather
 
         if (weight is null)
         {
-            return NodeChoice.Expanded(new RejectedKernel("ort:GatherBlockQuantized", $"stored as {tensor.Encoding.Describe()}, which is not integer blocks of a matrix"));
+            return NodeChoice.Expanded(new RejectedKernel("ort:GatherBlockQuantized", $"stored as {UnitSpec.Shorten(tensor.Encoding.Describe())}, which is not integer blocks of a matrix"));
         }
 
         string kernel = string.Create(CultureInfo.InvariantCulture, $"ort:GatherBlockQuantized(bits={weight.Bits},block={weight.Block})");

@@ -15,6 +15,9 @@ public sealed record Recipe
     /// <summary>One line about it; may be empty.</summary>
     public string Summary { get; init; } = "";
 
+    /// <summary>Number formats that the recipe defines: name to format with arguments.</summary>
+    public ImmutableSortedDictionary<string, string> Formats { get; init; } = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
+
     /// <summary>Passes in the order they run.</summary>
     public required ImmutableArray<RecipeStep> Passes { get; init; }
 
@@ -47,7 +50,7 @@ public sealed record Recipe
     }
 
     /// <summary>Checks everything against the registered passes and fills in defaults.</summary>
-    /// <exception cref="ModelPackException">MP2003, MP2004, MP2005, MP2104, MP2105.</exception>
+    /// <exception cref="ModelPackException">MP2003, MP2004, MP2005, MP2104, MP2105, MP2106.</exception>
     public ResolvedRecipe Resolve(IReadOnlyList<IPassFactory> catalog) => ResolvedRecipe.From(this, catalog);
 }
 

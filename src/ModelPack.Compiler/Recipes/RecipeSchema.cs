@@ -9,6 +9,8 @@ public static class RecipeSchema
 {
     private const string GlobHelp = "Pattern over tensor names: '*' is any run of characters (dots and slashes too), '?' is one character. The whole name must match.";
 
+    private const string FormatsHelp = "Number formats under names of your own, such as \"small\": \"int4(block=128)\". A name may be used wherever a pass takes a format; arguments given there replace those of the definition.";
+
     /// <summary>The schema text, two-space indented, ending in a line feed.</summary>
     public static string Generate(IReadOnlyList<IPassFactory> catalog)
     {
@@ -40,6 +42,13 @@ public static class RecipeSchema
                 ["$schema"] = new JsonObject { ["type"] = "string" },
                 ["name"] = new JsonObject { ["type"] = "string", ["description"] = "Recorded in the artifact; default: the file name without extension." },
                 ["summary"] = new JsonObject { ["type"] = "string", ["description"] = "One line about the recipe." },
+                ["formats"] = new JsonObject
+                {
+                    ["type"] = "object",
+                    ["description"] = FormatsHelp,
+                    ["propertyNames"] = new JsonObject { ["pattern"] = "^[a-z0-9_.-]{1,64}$" },
+                    ["additionalProperties"] = new JsonObject { ["type"] = "string", ["minLength"] = 1 },
+                },
                 ["passes"] = new JsonObject { ["type"] = "array", ["description"] = "Passes in the order they run.", ["items"] = new JsonObject { ["anyOf"] = steps } },
                 ["rules"] = new JsonObject
                 {

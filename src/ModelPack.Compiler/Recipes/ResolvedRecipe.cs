@@ -13,10 +13,11 @@ public sealed class ResolvedRecipe
     private readonly ImmutableArray<(IPassFactory Factory, PassOptions Options)> _steps;
     private readonly ImmutableArray<RecipeRule> _rules;
 
-    private ResolvedRecipe(string name, string summary, ImmutableArray<(IPassFactory Factory, PassOptions Options)> steps, ImmutableArray<RecipeRule> rules)
+    private ResolvedRecipe(Recipe recipe, FormatDefinitions formats, ImmutableArray<(IPassFactory Factory, PassOptions Options)> steps, ImmutableArray<RecipeRule> rules)
     {
-        Name = name;
-        Summary = summary;
+        Name = recipe.Name;
+        Summary = recipe.Summary;
+        Formats = formats.All;
         _steps = steps;
         _rules = rules;
     }
@@ -24,6 +25,12 @@ public sealed class ResolvedRecipe
     public string Name { get; }
 
     public string Summary { get; }
+
+    /// <summary>Number formats that the recipe defined by name. Passes and rules hold what the names stand for, so these are not recorded.</summary>
+    public ImmutableSortedDictionary<string, UnitSpec> Formats { get; }
+
+    /// <summary>The passes with all their options, in the order they run.</summary>
+    public IReadOnlyList<(IPassFactory Factory, PassOptions Options)> Steps => _steps;
 
     /// <summary>SHA-256 of <see cref="ToJson"/> in lower-case hexadecimal digits.</summary>
     public string Hash => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(ToJson())));
@@ -64,10 +71,11 @@ public sealed class ResolvedRecipe
         IPassFactory Factory(string name) => catalog.FirstOrDefault(f => f.Name == name)
             ?? throw new ModelPackException(ErrorCodes.UnknownPass, $"unknown pass '{name}'{Suggestion.For(name, catalog.Select(f => f.Name))}");
 
-        (IPassFactory Factory, PassOptions Options)[] steps = [.. recipe.Passes.Select(s => (Factory(s.Pass), PassOptions.Bind(Factory(s.Pass), s.Options)))];
+        var formats = new FormatDefinitions(recipe.Formats, catalog);
+        (IPassFactory Factory, PassOptions Options)[] steps = [.. recipe.Passes.Select(s => (Factory(s.Pass), PassOptions.Bind(Factory(s.Pass), formats.Replace(Factory(s.Pass), s.Options))))];
         foreach (string assignment in recipe.Assignments)
         {
-            Assign(recipe.Name, steps, assignment, Factory);
+            Assign(recipe.Name, steps, assignment, Factory, formats);
         }
 
         foreach (RecipeRule rule in recipe.Rules)
@@ -78,16 +86,21 @@ public sealed class ResolvedRecipe
             }
         }
 
-        return new ResolvedRecipe(recipe.Name, recipe.Summary, [.. steps], recipe.Rules);
+        ImmutableArray<RecipeRule> rules =
+        [
+            .. recipe.Rules.Select(r => r with { Passes = r.Passes.ToImmutableSortedDictionary(p => p.Key, p => p.Value is JsonObject o ? formats.Replace(Factory(p.Key), o) : null, StringComparer.Ordinal) }),
+        ];
+        return new ResolvedRecipe(recipe, formats, [.. steps], rules);
     }
 
-    private static void Assign(string recipe, (IPassFactory Factory, PassOptions Options)[] steps, string assignment, Func<string, IPassFactory> find)
+    private static void Assign(string recipe, (IPassFactory Factory, PassOptions Options)[] steps, string assignment, Func<string, IPassFactory> find, FormatDefinitions formats)
     {
         int equals = assignment.IndexOf('=', StringComparison.Ordinal);
         int dot = assignment.LastIndexOf('.', equals);
         IPassFactory factory = find(assignment[..dot]);
         PassOption option = PassOptions.Find(factory, assignment[(dot + 1)..equals]);
-        JsonNode? value = PassOptions.ParseText(option, assignment[(equals + 1)..]);
+        string text = assignment[(equals + 1)..];
+        JsonNode? value = PassOptions.ParseText(option, option.Formats is null ? text : formats.Replace(option, text));
         bool found = false;
         for (int i = 0; i < steps.Length; i++)
         {
@@ -124,7 +137,8 @@ public sealed class ResolvedRecipe
         }
     }
 
-    private TensorRules RulesFor(IPassFactory factory) => new(
+    /// <summary>What the rules say to the passes of a factory.</summary>
+    public TensorRules RulesFor(IPassFactory factory) => new(
     [
         .. _rules
             .Where(r => r.Skip || r.Passes.ContainsKey(factory.Name))

@@ -10,6 +10,9 @@ namespace ModelPack;
 /// </summary>
 public sealed record UnitSpec
 {
+    /// <summary>Longest text form: a palette of 256 values takes 2,048 digits.</summary>
+    private const int MaxText = 4096;
+
     public UnitSpec(string id, params ReadOnlySpan<(string Key, string Value)> arguments)
     {
         Id = id;
@@ -44,7 +47,7 @@ public sealed record UnitSpec
             return new UnitSpec(id);
         }
 
-        if (text[^1] != ')' || text.Length > 1000)
+        if (text[^1] != ')' || text.Length > MaxText)
         {
             throw Bad(text);
         }
@@ -106,6 +109,32 @@ public sealed record UnitSpec
                 throw new ModelPackException(ErrorCodes.BadUnitArgument, $"'{Id}' has no argument '{key}'; it has: {(known.IsEmpty ? "none" : string.Join(", ", known.ToArray()))}");
             }
         }
+    }
+
+    /// <summary>A description of an encoding for people: hexadecimal digits that go on for more than a few words are cut short.</summary>
+    public static string Shorten(string description)
+    {
+        const int longest = 32;
+        const int kept = 12;
+        var text = new StringBuilder();
+        int start = 0;
+        while (start < description.Length)
+        {
+            int end = start;
+            while (end < description.Length && char.IsAsciiHexDigitLower(description[end]))
+            {
+                end++;
+            }
+
+            text.Append(end - start > longest ? string.Concat(description.AsSpan(start, kept), "...") : description.AsSpan(start, end - start));
+            start = end;
+            if (start < description.Length)
+            {
+                text.Append(description[start++]);
+            }
+        }
+
+        return text.ToString();
     }
 
     public bool Equals(UnitSpec? other) => other is not null && ToString() == other.ToString();

@@ -25,4 +25,5 @@ public static partial class ErrorCodes
     public static readonly ErrorCode BadRecipeValue = new(2103, "a recipe key has a value of the wrong type");
     public static readonly ErrorCode BadRecipeRule = new(2104, "a recipe rule is not applicable");
     public static readonly ErrorCode BadAssignment = new(2105, "an override is not of the form pass.option=value");
+    public static readonly ErrorCode BadFormatDefinition = new(2106, "a number format that a recipe defines is not usable");
 }

@@ -139,6 +139,60 @@ public sealed class RecipeTests
     }
 
     [Fact]
+    public void Formats_are_replaced_everywhere_and_the_resolved_recipe_reads_back()
+    {
+        ResolvedRecipe recipe = Recipe.Parse("""
+            {
+              "formats": { "my-int": "int4(block=64,search=mse)", "rough": "my-int(block=128)" },
+              "passes": [{ "pass": "quantize", "format": "my-int" }],
+              "rules": [
+                { "match": "a.*", "quantize": { "format": "rough(scale=f16)" } },
+                { "match": "b.*", "quantize": { "format": "nf4(block=128)", "min_elements": 1 } },
+                { "match": "c.*", "quantize": false }
+              ]
+            }
+            """).With("quantize.block=32").Resolve(PassCatalog.All);
+
+        Assert.Equal("int4(block=64,search=mse)", recipe.Steps[0].Options.Text("format"));
+        Assert.Equal("int4(block=128,scale=f16,search=mse)", recipe.RulesFor(recipe.Steps[0].Factory).For("a.x", recipe.Steps[0].Options).Options.Text("format"));
+        Assert.Equal("nf4(block=128)", recipe.RulesFor(recipe.Steps[0].Factory).For("b.x", recipe.Steps[0].Options).Options.Text("format"));
+        Assert.Equal(["my-int: int4(block=64,search=mse)", "rough: int4(block=128,search=mse)"], recipe.Formats.Select(f => $"{f.Key}: {f.Value}"));
+        Assert.DoesNotContain("my-int", recipe.ToJson(), StringComparison.Ordinal);
+        Assert.Equal(recipe.ToJson(), Recipe.Parse(recipe.ToJson()).Resolve(PassCatalog.All).ToJson());
+    }
+
+    [Fact]
+    public void With_assignment_may_name_a_format_of_the_recipe()
+    {
+        Recipe recipe = Recipe.Parse("""{"formats":{"mine":"nf4(block=256)"},"passes":["quantize"]}""");
+
+        Assert.Equal("nf4(block=256)", recipe.With("quantize.format=mine").Resolve(PassCatalog.All).Steps[0].Options.Text("format"));
+    }
+
+    [Theory]
+    [InlineData("""{"formats":[],"passes":[]}""", 2103, "formats must be an object")]
+    [InlineData("""{"formats":{"a":4},"passes":[]}""", 2103, "formats.a must be a string")]
+    [InlineData("""{"formats":{"a":"int4","a":"int8"},"passes":[]}""", 2101, "a")]
+    [InlineData("""{"formats":{"a":"int44"},"passes":[]}""", 2106, "formats.a: unknown number format 'int44'; did you mean 'int4'?")]
+    [InlineData("""{"formats":{"a":"int4(block)"},"passes":[]}""", 2106, "formats.a: 'int4(block)' is not of the form")]
+    [InlineData("""{"formats":{"int4":"int4(block=64)"},"passes":[]}""", 2106, "formats.int4: a number format has that name already")]
+    [InlineData("""{"formats":{"bf16":"f16"},"passes":[]}""", 2106, "has that name already")]
+    [InlineData("""{"formats":{"Mine":"int4"},"passes":[]}""", 2106, "lower-case")]
+    [InlineData("""{"formats":{"":"int4"},"passes":[]}""", 2106, "lower-case")]
+    [InlineData("""{"formats":{"a":"a"},"passes":[]}""", 2106, "defined by itself: a -> a")]
+    [InlineData("""{"formats":{"a":"b(block=64)","b":"c","c":"a"},"passes":[]}""", 2106, "defined by itself: a -> b -> c -> a")]
+    [InlineData("""{"formats":{"mine":"int4"},"passes":[{"pass":"quantize","format":"mien"}]}""", 2004, "unknown number format 'mien'; did you mean 'mine'?")]
+    [InlineData("""{"formats":{"mine":"int4"},"passes":[{"pass":"quantize","format":"mine(block"}]}""", 2004, "not of the form")]
+    [InlineData("""{"passes":["quantize"],"rules":[{"match":"*","quantize":{"format":"int5x"}}]}""", 2004, "did you mean 'int5'?")]
+    public void Formats_wrong_definitions_and_uses_are_refused(string json, int code, string mention)
+    {
+        ModelPackException e = Assert.Throws<ModelPackException>(() => Recipe.Parse(json).Resolve(PassCatalog.All));
+
+        Assert.Equal(code, e.Code.Number);
+        Assert.Contains(mention, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Load_names_the_file_in_errors_and_takes_its_name()
     {
         using var folder = new TempFolder();

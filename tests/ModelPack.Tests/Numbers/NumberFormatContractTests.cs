@@ -57,6 +57,15 @@ public sealed class NumberFormatContractTests
                 data.Add("scalar(element=e8m0,round=up)");
             }
 
+            if (format.Id == "palette")
+            {
+                data.Add("palette(bits=8,entries=f16)");
+                data.Add("palette(bits=5)");
+                data.Add("palette(bits=3,group=row)");
+                data.Add("palette(bits=1,group=3,entries=bf16)");
+                data.Add("palette(bits=6,group=2)");
+            }
+
             if (format.Id is "nf4" or "dyn8")
             {
                 data.Add($"{format.Id}(block=128,nested=true)");
@@ -162,7 +171,7 @@ public sealed class NumberFormatContractTests
     {
         foreach (Shape shape in Shapes)
         {
-            IBoundNumberFormat bound = Bind(spec, shape);
+            IBoundNumberFormat bound = Bind(spec, shape, 12);
             if (!IsReal(bound))
             {
                 continue;
@@ -269,12 +278,12 @@ public sealed class NumberFormatContractTests
     }
 
     /// <summary>Formats that must know the whole tensor are given test values.</summary>
-    private static IBoundNumberFormat Bind(string spec, Shape shape)
+    private static IBoundNumberFormat Bind(string spec, Shape shape, ulong seed = 11)
     {
         UnitSpec parsed = UnitSpec.Parse(spec);
         if (NumberFormats.Get(parsed.Id) is ITensorwideFormat && shape.TryElementCount(out long count) && count < 1 << 20)
         {
-            TensorData data = TensorData.FromBytes(MemoryMarshal.AsBytes<float>(Values.Weights(11, (int)count)).ToArray());
+            TensorData data = TensorData.FromBytes(MemoryMarshal.AsBytes<float>(Values.Weights(seed, (int)count)).ToArray());
             parsed = NumberFormats.Complete(parsed, new RawValueReader(DType.F32, shape, data));
         }
 

@@ -26,9 +26,21 @@ public sealed class TierEqualityTests
         "scalar", "scalar(overflow=special)", "scalar(element=e4m3fn,overflow=special)", "scalar(element=e4m3fnuz,overflow=special)", "scalar(element=e5m2,overflow=special)", "scalar(element=e5m2fnuz)",
         "scalar(element=bf16)", "scalar(element=bf16,overflow=saturate)", "scalar(element=bf16,round=truncate)", "scalar(element=f16)", "scalar(element=f16,overflow=saturate)",
         "scalar(element=e3m2)", "scalar(element=e2m3)", "scalar(element=e2m1)",
+        .. Palettes(),
         "bnb-int8", "bitnet-i2_s(scale=0.04)",
         "gguf-q4_0", "gguf-q8_0", "gguf-q4_k", "gguf-q6_k", "gguf-tq1_0", "gguf-tq2_0", "gguf-mxfp4", "gguf-nvfp4",
     ];
+
+    /// <summary>Palettes of every width for the tensor (even ones over the range of the values, odd ones with many entries close together), and for every row.</summary>
+    private static IEnumerable<string> Palettes()
+    {
+        for (int bits = 1; bits <= 8; bits++)
+        {
+            float[] entries = [.. Enumerable.Range(0, 1 << bits).Select(i => bits % 2 == 0 ? (i - (1 << (bits - 1)) + 0.5f) * 0.1f / (1 << bits) : 0.02f + (i * 1e-6f))];
+            yield return $"palette(bits={bits},palette={PaletteText.Of(entries, DType.F32)})";
+            yield return $"palette(bits={bits},group=row,entries={(bits % 2 == 0 ? "f16" : "f32")})";
+        }
+    }
 
     [Theory]
     [MemberData(nameof(Specs))]
