@@ -1,8 +1,10 @@
+using System.Text.Json.Nodes;
 using ModelPack.Compiler;
+using ModelPack.Numbers;
 
 namespace ModelPack.Passes;
 
-/// <summary>The built-in recipes: the files of samples/recipes, embedded.</summary>
+/// <summary>The built-in recipes: the files of samples/recipes, embedded, and one for every number format.</summary>
 public static class RecipeCatalog
 {
     /// <summary>The recipe used when none is named: small, and close enough to the original for any use.</summary>
@@ -11,9 +13,23 @@ public static class RecipeCatalog
     /// <summary>Names of the built-in recipes, mildest first.</summary>
     public static IReadOnlyList<string> Names { get; } = ["lossless", "int8", "int4"];
 
-    /// <summary>A built-in recipe by name, or the recipe in a file (anything that ends in .json, holds a path separator, or names an existing file).</summary>
-    /// <param name="nameOrPath">Name or path; null for the default.</param>
-    /// <exception cref="ModelPackException">MP2100: neither. MP1001, MP1002, MP2101 to MP2104: the file is missing or wrong.</exception>
+    /// <summary>Number formats that can stand for a recipe: all that take fractions.</summary>
+    public static IReadOnlyList<string> Formats { get; } =
+        [.. NumberFormats.All.Select(f => f.Id).Where(id => !DTypes.TryParse(id, out DType dtype) || (dtype.IsFloat() && dtype is not (DType.F64 or DType.F32 or DType.F8E8M0)))];
+
+    /// <summary>From this many bits per value on a format is good enough for every layer; below, the ends of the network and convolutions take int8.</summary>
+    private const double BitsForAll = 7;
+
+    private static readonly Shape Reference = new(4096, 4096);
+
+    /// <summary>
+    /// A built-in recipe by name, the recipe in a file (anything that ends in .json, holds a path separator, or names an existing file), or a number format with or
+    /// without arguments, which stands for the recipe that stores weights in it.
+    /// </summary>
+    /// <param name="nameOrPath">Name, path or format; null for the default.</param>
+    /// <exception cref="ModelPackException">
+    /// MP2100: none of them. MP1001, MP1002, MP2101 to MP2104: the file is missing or wrong. MP1022: a format with wrong arguments.
+    /// </exception>
     public static Recipe Get(string? nameOrPath)
     {
         string name = nameOrPath ?? DefaultName;
@@ -23,9 +39,30 @@ public static class RecipeCatalog
         }
 
         bool isPath = name.EndsWith(".json", StringComparison.OrdinalIgnoreCase) || name.AsSpan().ContainsAny('/', '\\') || File.Exists(name);
-        return isPath
-            ? Recipe.Load(name)
-            : throw new ModelPackException(ErrorCodes.UnknownRecipe, $"no built-in recipe '{name}' and no such file{Suggestion.For(name, Names)}");
+        if (isPath)
+        {
+            return Recipe.Load(name);
+        }
+
+        string id = name.Split('(')[0];
+        return Formats.Contains(id, StringComparer.Ordinal)
+            ? ForFormat(UnitSpec.Parse(name))
+            : throw new ModelPackException(
+                ErrorCodes.UnknownRecipe, $"no built-in recipe '{name}', no such number format and no such file{Suggestion.For(id, [.. Names, .. Formats])}");
+    }
+
+    /// <summary>Weights in one number format; the same passes as the recipes of integers.</summary>
+    private static Recipe ForFormat(UnitSpec format)
+    {
+        double bits = NumberFormats.Bind(format, Reference).BitsPerValue;
+        string others = bits < BitsForAll ? "int8" : "same";
+        var quantize = new JsonObject { ["format"] = format.ToString(), ["ends"] = others, ["convolutions"] = others };
+        return new Recipe
+        {
+            Name = format.ToString(),
+            Summary = others == "same" ? $"{format} for every large weight" : $"{format} for linear layers; embeddings, first and last layers and convolutions in 8 bits",
+            Passes = [new("canonicalize"), new("fold-constants"), new("fuse-batchnorm"), new("share-tensors"), new("quantize", quantize)],
+        };
     }
 
     private static Recipe BuiltIn(string name)

@@ -12,7 +12,7 @@ internal static class CompileCommand
     {
         var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file or a checkpoint folder" };
         var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };
-        var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}) or a recipe file", HelpName = "name|file.json" };
+        var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}), a recipe file, or a number format of 'modelpack formats' such as mxfp4 or nf4(block=128)", HelpName = "name|file.json" };
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.block=64. Repeatable", HelpName = "pass.option=value" };
         var target = new Option<string>("--target") { Description = "Hardware profile to plan for", HelpName = "profile", DefaultValueFactory = _ => "generic" };
         var accuracy = new Option<string>("--accuracy")
@@ -29,7 +29,7 @@ internal static class CompileCommand
         var evalTokens = new Option<string?>("--eval-tokens") { Description = "A token file (uint16, little-endian): measure perplexity before and after", HelpName = "file" };
         Option<int> window = IntOption.Create("--window", "Tokens per evaluation window", 256, 2, 1 << 20);
         var tensors = new Option<bool>("--tensors") { Description = "List every tensor, not only a summary by kind" };
-        recipe.CompletionSources.Add([.. RecipeCatalog.Names]);
+        recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
             input, output, recipe, sets, target, accuracy, maxMemory, seed, dryRun, evalTokens, window, tensors,

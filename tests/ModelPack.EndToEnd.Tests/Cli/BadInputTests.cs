@@ -124,7 +124,7 @@ public sealed class BadInputTests
     }
 
     [Theory]
-    [InlineData("--recipe", "int5")]
+    [InlineData("--recipe", "int9")]
     [InlineData("--recipe", "no-such-recipe.json")]
     [InlineData("--set", "quantize")]
     [InlineData("--set", "no-such-pass.block=32")]

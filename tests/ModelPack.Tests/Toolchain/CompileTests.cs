@@ -1,3 +1,5 @@
+using ModelPack.Numbers;
+using ModelPack.Passes;
 using ModelPack.Runtime;
 using ModelPack.Testing;
 using ModelPack.Tests.Runtime;
@@ -69,6 +71,27 @@ public sealed class CompileTests
         Assert.Empty(verified.Errors);
         Assert.True(verified.Rederived);
         Assert.NotEmpty(verified.Differences);
+    }
+
+    public static TheoryData<string> Formats => [.. RecipeCatalog.Formats];
+
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void Compile_numberFormatAsRecipe_runsAsItsDenseExportAndVerifies(string format)
+    {
+        using var folder = new TempFolder();
+        string model = folder["m.onnx"];
+        string artifact = folder["m.mpack"];
+        File.WriteAllBytes(model, NetworkModel.Language());
+        bool ternary = NumberFormats.Get(format) is ITernaryFormat;
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = format, Sets = ternary ? ["quantize.allow_ternary=true"] : [], Threads = 1 });
+
+        Exporting.Export(artifact, "onnx", folder["dense.onnx"], dense: true);
+
+        Assert.Contains(Inspection.Inspect(artifact).Tensors, t => t.Encoding.Contains(format, StringComparison.Ordinal));
+        AssertClose(Run(folder["dense.onnx"], "language"), Run(artifact, "language"), 1e-5);
+        VerifyResult verified = Verification.Verify(artifact, rederive: model);
+        Assert.True(verified.Ok && verified.Rederived == true, string.Join('\n', verified.Errors));
     }
 
     [Fact]
