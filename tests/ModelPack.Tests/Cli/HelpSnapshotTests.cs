@@ -18,7 +18,7 @@ public sealed class HelpSnapshotTests
             static void Add(System.CommandLine.Command command, TheoryData<string> paths)
             {
                 paths.Add(UsageErrors.Path(command));
-                foreach (System.CommandLine.Command child in command.Subcommands)
+                foreach (System.CommandLine.Command child in command.Subcommands.Where(c => !c.Hidden))
                 {
                     Add(child, paths);
                 }
