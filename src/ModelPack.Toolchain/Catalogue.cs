@@ -35,7 +35,7 @@ public static class Catalogue
         listed.AddRange(request.Specs.Select(s => Named(s, ParseFormat(s))));
         if (request.Recipe is string recipe)
         {
-            listed.AddRange(RecipeFormats.Of(RecipeCatalog.Get(recipe)).Select(f => Named(f.Name, f.Spec)));
+            listed.AddRange(OfRecipe(recipe));
         }
 
         if (everything)
@@ -83,6 +83,19 @@ public static class Catalogue
 
     /// <summary>Names of all number formats.</summary>
     public static IReadOnlyList<string> NumberFormatNames { get; } = [.. NumberFormats.All.Select(f => f.Id)];
+
+    private static IEnumerable<(string Name, UnitSpec Spec, string Summary)> OfRecipe(string nameOrPath)
+    {
+        Recipe recipe = RecipeCatalog.Get(nameOrPath);
+        try
+        {
+            return [.. RecipeFormats.Of(recipe).Select(f => Named(f.Name, f.Spec))];
+        }
+        catch (ModelPackException e)
+        {
+            throw e.WithPath(nameOrPath);
+        }
+    }
 
     private static (string Name, UnitSpec Spec, string Summary) Named(string name, UnitSpec spec)
     {
