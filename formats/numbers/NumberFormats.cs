@@ -21,6 +21,15 @@ public static class NumberFormats
         new PositFormat(16),
         new PositFormat(8),
         new BFloat8Format(),
+        new ScalarFormat(),
+
+        // Small floats with a scale per block.
+        new MxFormat("mxfp8", "OCP MXFP8: 8-bit floats with a power-of-two scale per 32: element=e4m3|e5m2, mode=floor|ceil|rceil|even", ("e4m3", ElementFormat.E4M3), ("e5m2", ElementFormat.E5M2)),
+        new MxFormat("mxfp6", "OCP MXFP6: 6-bit floats with a power-of-two scale per 32: element=e2m3|e3m2, mode=floor|ceil|rceil|even", ("e2m3", ElementFormat.E2M3), ("e3m2", ElementFormat.E3M2)),
+        new MxFormat("mxfp4", "OCP MXFP4: 4-bit floats (E2M1) with a power-of-two scale per 32: mode=floor|ceil|rceil|even", ("e2m1", ElementFormat.E2M1)),
+        new MxFormat("mxint8", "OCP MXINT8: 8-bit integers with a power-of-two scale per 32: mode=floor|ceil|rceil|even", ("int8", ElementFormat.Int8)),
+        new Nvfp4Format(),
+        new FloatFormat(),
 
         // Tables of values with a scale per block.
         new CodebookFormat("nf4", "4-bit NormalFloat of QLoRA", Codebook.Nf4),
@@ -29,6 +38,9 @@ public static class NumberFormats
 
         // Tables of values that are chosen for each tensor.
         new PaletteFormat(),
+
+        // 8-bit floats with a scale per tensor, row or block.
+        new Fp8Format(),
 
         // Weights trained to be -1, 0 or 1 times a scale.
         new TernaryFormat(),

@@ -23,6 +23,10 @@ public static class NumberBenchmark
         "int8", "int8(block=row)", "int8(symmetric=false)", "int7", "int6", "int5", "int4", "int4(block=128,scale=f16)", "int4(symmetric=false)", "int3", "int2",
         "nf4", "nf4(nested=true)", "fp4", "dyn8", "dyn8(block=256)",
         "palette(bits=4)", "palette(bits=8)",
+        "mxfp8", "mxfp8(element=e5m2)", "mxfp6", "mxfp6(element=e3m2)", "mxfp4", "mxint8", "nvfp4(global=4E-05)",
+        "float(exponent=3,mantissa=4)", "float(exponent=2,mantissa=2,scale=f16)", "float(exponent=4,mantissa=3,scale=none)",
+        "fp8", "fp8(scope=tensor,scale=0.0003)", "fp8(scope=tile)", "fp8(rule=pow2,scope=tile)", "fp8(scope=block)", "fp8(element=e5m2)", "fp8(element=e4m3,rule=gaudi)", "fp8(rule=mse,scope=tile)",
+        "scalar", "scalar(element=bf16,round=truncate)", "scalar(element=e3m2)", "scalar(element=e2m1)",
         "posit16", "posit16(es=1)", "posit8", "posit8(es=0)", "bfloat8",
     ];
 
@@ -98,7 +102,7 @@ public static class NumberBenchmark
     private static void Encode(IBoundNumberFormat format, float[] values, Memory<byte>[] streams)
     {
         var tile = new Memory<byte>[streams.Length];
-        (int rows, int columns, int tileRows) = Tiles(format);
+        (int rows, int columns, int tileRows) = Tiling(format);
         for (int row = 0; row < rows; row += tileRows)
         {
             for (int s = 0; s < streams.Length; s++)
@@ -114,7 +118,7 @@ public static class NumberBenchmark
     private static void Decode(IBoundNumberFormat format, Memory<byte>[] streams, float[] output)
     {
         var tile = new ReadOnlyMemory<byte>[streams.Length];
-        (int rows, int columns, int tileRows) = Tiles(format);
+        (int rows, int columns, int tileRows) = Tiling(format);
         for (int row = 0; row < rows; row += tileRows)
         {
             for (int s = 0; s < streams.Length; s++)
@@ -127,13 +131,9 @@ public static class NumberBenchmark
         }
     }
 
-    /// <summary>Rows that the format codes, their values, and rows per tile: formats that code several rows as one get fewer.</summary>
-    private static (int Rows, int Columns, int TileRows) Tiles(IBoundNumberFormat format)
-    {
-        int rows = (int)format.Shape.Rows;
-        int tile = Math.Max(1, TileRows * rows / Rows);
-        return (rows, (int)format.Shape.Columns, rows % tile == 0 ? tile : 1);
-    }
+    /// <summary>Coded rows, which may hold several rows of the matrix, and how many of them make a tile.</summary>
+    private static (int Rows, int Columns, int TileRows) Tiling(IBoundNumberFormat format) =>
+        ((int)format.Shape.Rows, (int)format.Shape.Columns, Math.Max(1, TileRows * Columns / (int)format.Shape.Columns));
 
     private static void Copy(float[] values, float[] output)
     {

@@ -1,10 +1,17 @@
 using BenchmarkDotNet.Running;
 using ModelPack.Benchmarks;
 
-// `--quick [results-folder]`: minimum times of a few seconds, as a table beside memcpy. Otherwise BenchmarkDotNet with its own options.
+// `--quick [results-folder]`: minimum times of a few seconds, as a table beside memcpy. `--matmul`: ONNX Runtime's MatMulNBits beside its MatMul.
+// Otherwise BenchmarkDotNet with its own options.
 if (args is ["--quick", ..])
 {
     return QuickTables.Run(args.Length > 1 ? args[1] : null, Console.Out);
+}
+
+if (args is ["--matmul"])
+{
+    MatMulTable.Run(Console.Out);
+    return 0;
 }
 
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);

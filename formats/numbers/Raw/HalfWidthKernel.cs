@@ -50,6 +50,28 @@ internal static class HalfWidthKernel<TLanes>
         }
     }
 
+    public static void TruncateBf16(ReadOnlySpan<float> values, Span<ushort> destination)
+    {
+        destination = destination[..values.Length];
+        ref float from = ref MemoryMarshal.GetReference(values);
+        ref ushort to = ref MemoryMarshal.GetReference(destination);
+        TLanes magnitudeMask = TLanes.CreateInt(0x7FFFFFFF);
+        TLanes infinity = TLanes.CreateInt(0x7F800000);
+        TLanes quiet = TLanes.CreateInt(0x40);
+        int i = 0;
+        for (; i + 16 <= values.Length; i += 16)
+        {
+            TLanes bits = TLanes.Load(ref Unsafe.Add(ref from, i));
+            TLanes isNan = TLanes.GreaterInt(TLanes.And(bits, magnitudeMask), infinity);
+            TLanes.StoreU16(TLanes.Or(TLanes.ShiftRight(bits, 16), TLanes.And(isNan, quiet)), ref Unsafe.Add(ref to, i));
+        }
+
+        for (; i < values.Length; i++)
+        {
+            destination[i] = HalfWidthReference.TruncateBf16(values[i]);
+        }
+    }
+
     public static void WidenHalf(ReadOnlySpan<ushort> source, Span<float> values)
     {
         values = values[..source.Length];

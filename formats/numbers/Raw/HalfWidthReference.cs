@@ -14,6 +14,13 @@ internal static class HalfWidthReference
             : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 
+    /// <summary>Towards zero: the upper half. NaN gets the quiet bit, for its payload may lie in the lower half alone.</summary>
+    public static ushort TruncateBf16(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        return (ushort)((bits >> 16) | ((bits & 0x7FFFFFFF) > 0x7F800000 ? 0x40u : 0u));
+    }
+
     /// <summary>Exact. The f16 exponent and significand, moved to their f32 places, are 2^112 too small, subnormals included.</summary>
     public static float WidenHalf(ushort code)
     {

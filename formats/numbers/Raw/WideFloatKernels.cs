@@ -82,9 +82,33 @@ internal static class WideFloatKernels
         }
     }
 
-    internal static void NarrowHalf(ReadOnlySpan<float> values, Span<ushort> destination, SimdTier tier)
+    internal static void TruncateBf16(ReadOnlySpan<float> values, Span<ushort> destination, SimdTier tier)
     {
-        SmallFloatFormat format = SmallFloatFormat.Half;
+        switch (tier)
+        {
+            case SimdTier.Vector512:
+                HalfWidthKernel<Lanes512>.TruncateBf16(values, destination);
+                break;
+            case SimdTier.Vector256:
+                HalfWidthKernel<Lanes256>.TruncateBf16(values, destination);
+                break;
+            case SimdTier.Vector128:
+                HalfWidthKernel<Lanes128>.TruncateBf16(values, destination);
+                break;
+            default:
+                for (int i = 0; i < values.Length; i++)
+                {
+                    destination[i] = HalfWidthReference.TruncateBf16(values[i]);
+                }
+
+                break;
+        }
+    }
+
+    internal static void NarrowHalf(ReadOnlySpan<float> values, Span<ushort> destination, SimdTier tier) => EncodeWords(values, SmallFloatFormat.Half, destination, tier);
+
+    internal static void EncodeWords(ReadOnlySpan<float> values, SmallFloatFormat format, Span<ushort> destination, SimdTier tier)
+    {
         switch (tier)
         {
             case SimdTier.Vector512:

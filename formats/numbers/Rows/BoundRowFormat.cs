@@ -76,10 +76,13 @@ internal abstract class BoundRowFormat : IBoundNumberFormat
             at++;
         }
 
-        return new ModelPackException(
-            ErrorCodes.UnrepresentableValue,
-            FormattableString.Invariant($"value {values[at]} at row {at / Columns}, column {at % Columns} of the tile cannot be stored as {Spec.Id}"));
+        return Unrepresentable(values, at);
     }
+
+    /// <summary>The error for a value of a tile that the format cannot hold.</summary>
+    protected ModelPackException Unrepresentable(ReadOnlySpan<float> values, int at) => new(
+        ErrorCodes.UnrepresentableValue,
+        FormattableString.Invariant($"value {values[at]} at row {at / Columns}, column {at % Columns} of the tile cannot be stored as {Spec.Id}"));
 
     /// <summary>The error for a scale that no encoder writes.</summary>
     protected ModelPackException BadScale(int block) =>

@@ -46,8 +46,9 @@ internal static class SmallFloatKernel<TLanes>
         }
     }
 
+    /// <summary>Codes of 16 values.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TLanes Encode(TLanes bits, SmallFloatFormat f, in Constants c)
+    public static TLanes Encode(TLanes bits, SmallFloatFormat f, in Constants c)
     {
         int shift = 23 - f.MantissaBits;
         TLanes magnitude = TLanes.And(bits, c.MagnitudeMask);
@@ -67,7 +68,8 @@ internal static class SmallFloatKernel<TLanes>
         return TLanes.Or(code, sign);
     }
 
-    private readonly struct Constants(SmallFloatFormat f)
+    /// <summary>What encoding into a format needs in every lane.</summary>
+    public readonly struct Constants(SmallFloatFormat f)
     {
         public readonly TLanes MagnitudeMask = TLanes.CreateInt(0x7FFFFFFF);
         public readonly TLanes One = TLanes.CreateInt(1);

@@ -11,10 +11,8 @@ internal sealed class TileDecoder
     private readonly DenseEncoding _encoding;
     private readonly DType _target;
     private readonly IBoundNumberFormat? _format;
-    private readonly TensorData? _dense;
-
-    /// <summary>Rows of the tensor in one row that the format codes.</summary>
     private readonly long _group = 1;
+    private readonly TensorData? _dense;
 
     /// <param name="encoding">Encoding of an artifact's tensor or component.</param>
     /// <param name="chunkBytes">Chunk size of its first stream.</param>
@@ -32,15 +30,14 @@ internal sealed class TileDecoder
 
         _format = NumberFormats.Bind(encoding.Format, encoding.Shape);
         long perRow = _format.Streams[0].BytesPerRow;
-        _group = Math.Max(1, encoding.Shape.Rows / Math.Max(1, _format.Shape.Rows));
-        TileRows = perRow > 0 ? Math.Max(1, chunkBytes / perRow) * _group : TileRows;
+        _group = RegroupedValueReader.RowsPerRow(_format.Shape, encoding.Shape);
+        TileRows = perRow > 0 ? Math.Max(1, chunkBytes / perRow) * _group : (TileRows + _group - 1) / _group * _group;
     }
 
-    /// <summary>Rows of a tile: those of a chunk, where chunks hold rows.</summary>
+    /// <summary>Rows of a tile: those of a chunk, where chunks hold rows. Whole coded rows, where those hold several rows of the tensor.</summary>
     public long TileRows { get; }
 
-
-    /// <summary>Decodes whole rows; fastest for a whole tile.</summary>
+    /// <summary>Decodes whole rows from the start of a tile on, at most a tile; fastest for a whole tile.</summary>
     public void Decode(long firstRow, int rows, Span<byte> destination)
     {
         if (_format is null)

@@ -2,35 +2,104 @@ using System.Buffers;
 
 namespace ModelPack.Pack;
 
-/// <summary>Values of an encoded number format, read tile by tile of the rows that it codes.</summary>
+/// <summary>Values of an encoded number format, read row tile by row tile.</summary>
 internal sealed class DenseValueReader(IBoundNumberFormat format, DenseEncoding encoding) : IValueReader
 {
-    public Shape Shape => format.Shape;
+    private readonly long _group = RegroupedValueReader.RowsPerRow(format.Shape, encoding.Shape);
+
+    public Shape Shape => encoding.Shape;
 
     public void ReadRows(long firstRow, int rows, Span<float> destination)
     {
-        destination = destination[..checked((int)(rows * Shape.Columns))];
-        if (destination.IsEmpty)
+        int columns = checked((int)Shape.Columns);
+        destination = destination[..checked(rows * columns)];
+        while (!destination.IsEmpty)
         {
+            // Whole coded rows at once, then and before that the wanted rows of one.
+            int skip = (int)(firstRow % _group);
+            long whole = skip == 0 ? rows / _group : 0;
+            int count = whole > 0 ? (int)(whole * _group) : (int)Math.Min(rows, _group - skip);
+            Span<float> part = destination[..(count * columns)];
+            if (whole > 0)
+            {
+                DecodeRows(firstRow / _group, (int)whole, part);
+            }
+            else
+            {
+                DecodeWithin(firstRow / _group, skip, count, part);
+            }
+
+            destination = destination[part.Length..];
+            firstRow += count;
+            rows -= count;
+        }
+    }
+
+    private void DecodeRows(long firstRow, int rows, Span<float> destination)
+    {
+        using var parts = new Parts(format.Streams.Count);
+        for (int s = 0; s < format.Streams.Count; s++)
+        {
+            long perRow = format.Streams[s].BytesPerRow;
+            parts.Read(s, encoding.Streams[s].Data, firstRow * perRow, checked((int)(rows * perRow)));
+        }
+
+        format.DecodeRows(parts.Bytes, rows, destination);
+    }
+
+    /// <summary>Rows of the tensor inside one coded row.</summary>
+    private void DecodeWithin(long codedRow, int firstRow, int rows, Span<float> destination)
+    {
+        if (format is IGroupedRowFormat grouped)
+        {
+            using var parts = new Parts(format.Streams.Count);
+            for (int s = 0; s < format.Streams.Count; s++)
+            {
+                (int offset, int length) = grouped.Part(s, firstRow, rows);
+                parts.Read(s, encoding.Streams[s].Data, (codedRow * format.Streams[s].BytesPerRow) + offset, length);
+            }
+
+            grouped.DecodePart(parts.Bytes, firstRow, rows, destination);
             return;
         }
 
-        int count = encoding.Streams.Length;
-        var rented = new byte[count][];
-        var parts = new ReadOnlyMemory<byte>[count];
-        for (int s = 0; s < count; s++)
+        int columns = (int)Shape.Columns;
+        float[] all = ArrayPool<float>.Shared.Rent(checked((int)format.Shape.Columns));
+        try
         {
-            long perRow = format.Streams[s].BytesPerRow;
-            int length = checked((int)(rows * perRow));
-            rented[s] = ArrayPool<byte>.Shared.Rent(length);
-            encoding.Streams[s].Data.Read(firstRow * perRow, rented[s].AsSpan(0, length));
-            parts[s] = rented[s].AsMemory(0, length);
+            DecodeRows(codedRow, 1, all.AsSpan(0, (int)format.Shape.Columns));
+            all.AsSpan(firstRow * columns, rows * columns).CopyTo(destination);
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(all);
+        }
+    }
+
+    /// <summary>Pieces of all streams in rented memory.</summary>
+    private readonly struct Parts(int count) : IDisposable
+    {
+        private readonly byte[]?[] _rented = new byte[count][];
+
+        public ReadOnlyMemory<byte>[] Bytes { get; } = new ReadOnlyMemory<byte>[count];
+
+        public void Read(int stream, TensorData data, long offsetBytes, int lengthBytes)
+        {
+            byte[] rented = ArrayPool<byte>.Shared.Rent(lengthBytes);
+            _rented[stream] = rented;
+            data.Read(offsetBytes, rented.AsSpan(0, lengthBytes));
+            Bytes[stream] = rented.AsMemory(0, lengthBytes);
         }
 
-        format.DecodeRows(parts, rows, destination);
-        foreach (byte[] bytes in rented)
+        public void Dispose()
         {
-            ArrayPool<byte>.Shared.Return(bytes);
+            foreach (byte[]? rented in _rented)
+            {
+                if (rented is not null)
+                {
+                    ArrayPool<byte>.Shared.Return(rented);
+                }
+            }
         }
     }
 }

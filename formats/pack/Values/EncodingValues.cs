@@ -16,12 +16,11 @@ public static class EncodingValues
             case DenseEncoding { Source: WeightEncoding source } pending:
                 CheckShape(pending, source);
                 IValueReader values = Open(source);
-                IBoundNumberFormat format = NumberFormats.Bind(NumberFormats.Complete(pending.Format, values), pending.Shape);
-                return UngroupedValueReader.Of(new PendingValueReader(format, RegroupedValueReader.Of(values, format.Shape)), pending.Shape);
+                return new PendingValueReader(NumberFormats.Bind(NumberFormats.Complete(pending.Format, values), pending.Shape), pending.Shape, values);
             case DenseEncoding dense when RawEncodings.TryGet(dense, out DType dtype, out TensorData data):
                 return new RawValueReader(dtype, dense.Shape, data);
             case DenseEncoding dense:
-                return UngroupedValueReader.Of(new DenseValueReader(StreamChecks.Bind(dense), dense), dense.Shape);
+                return new DenseValueReader(StreamChecks.Bind(dense), dense);
             case StructuredEncoding structured:
                 ModelPack.IStructure structure = ModelPack.Structures.Structures.Get(structured.Structure.Id);
                 structure.Validate(structured);

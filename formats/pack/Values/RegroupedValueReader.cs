@@ -1,20 +1,26 @@
 namespace ModelPack.Pack;
 
-/// <summary>Values of a reader seen as fewer, longer rows: what a format codes whose rows are several rows of the tensor, or all of it.</summary>
+/// <summary>
+/// The same values in the same order under the shape whose rows a number format codes: each of its rows is several whole rows of the tensor, up to all of them
+/// (<see cref="IBoundNumberFormat.Shape"/>).
+/// </summary>
 internal sealed class RegroupedValueReader(IValueReader inner, Shape shape) : IValueReader
 {
-    private readonly long _rows = inner.Shape.Rows / Math.Max(1, shape.Rows);
-
     public Shape Shape { get; } = shape;
+
+    /// <summary>Rows of <paramref name="tensor"/> in one row of <paramref name="coded"/>; 1 where there are no values.</summary>
+    public static long RowsPerRow(Shape coded, Shape tensor) => tensor.Columns == 0 ? 1 : Math.Max(1, coded.Columns / tensor.Columns);
+
+    /// <summary>The reader itself where shapes are equal.</summary>
+    public static IValueReader Of(IValueReader values, Shape coded) => coded == values.Shape ? values : new RegroupedValueReader(values, coded);
 
     public void ReadRows(long firstRow, int rows, Span<float> destination)
     {
-        if (rows > 0)
+        destination = destination[..checked((int)(rows * Shape.Columns))];
+        if (!destination.IsEmpty)
         {
-            inner.ReadRows(firstRow * _rows, checked((int)(rows * _rows)), destination);
+            long group = RowsPerRow(Shape, inner.Shape);
+            inner.ReadRows(firstRow * group, checked((int)(rows * group)), destination);
         }
     }
-
-    /// <summary>The reader itself where its rows are those wanted.</summary>
-    public static IValueReader Of(IValueReader values, Shape shape) => values.Shape == shape ? values : new RegroupedValueReader(values, shape);
 }

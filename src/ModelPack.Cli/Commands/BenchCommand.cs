@@ -8,6 +8,7 @@ internal static class BenchCommand
     public static Command Create(CliHost host) => new("bench", "Measure on this machine")
     {
         BenchModelCommand.Create(host),
+        BenchStartCommand.Create(host),
         BenchNumbersCommand.Create(host),
     };
 }

@@ -14,13 +14,13 @@ internal static class BenchModelCommand
         var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
-            BenchModelResult result = Benchmarking.Model(session.Get(model), session.Get(against), session.Threads, session.Progress, session.Cancellation);
+            BenchModelResult result = Benchmarking.Model(session.Get(model), session.Get(against), session.Threads, path => BenchStartCommand.InNewProcess(path, session.Threads, session.Cancellation), session.Progress, session.Cancellation);
             session.Show(BenchModelDocument.Of(result), JsonOutput.Types.BenchModelDocument, console =>
             {
-                var table = new TextTable("model", ">load", ">first run", ">median", ">p90", ">runs/s", ">memory");
+                var table = new TextTable("model", ">load", ">first run", ">load, new process", ">first run", ">median", ">p90", ">runs/s", ">memory");
                 foreach (BenchedModel row in new[] { result.Model, result.Against }.OfType<BenchedModel>())
                 {
-                    table.Add(row.Path, Words.Seconds(row.LoadSeconds), Words.Seconds(row.FirstRunSeconds), Words.Milliseconds(row.MedianMs), Words.Milliseconds(row.P90Ms), Words.Number(row.RunsPerSecond), ByteSize.Format(row.RssBytes));
+                    table.Add(row.Path, Words.Seconds(row.LoadSeconds), Words.Seconds(row.FirstRunSeconds), Words.Seconds(row.ColdLoadSeconds ?? double.NaN), Words.Seconds(row.ColdFirstRunSeconds ?? double.NaN), Words.Milliseconds(row.MedianMs), Words.Milliseconds(row.P90Ms), Words.Number(row.RunsPerSecond), ByteSize.Format(row.RssBytes ?? 0));
                 }
 
                 table.WriteTo(console);

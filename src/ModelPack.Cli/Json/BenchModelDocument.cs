@@ -11,13 +11,17 @@ internal sealed record BenchModelDocument
 
     public required double FirstRunSeconds { get; init; }
 
+    public double? ColdLoadSeconds { get; init; }
+
+    public double? ColdFirstRunSeconds { get; init; }
+
     public required double MedianMs { get; init; }
 
     public required double P90Ms { get; init; }
 
     public required double RunsPerSecond { get; init; }
 
-    public required long RssBytes { get; init; }
+    public long? RssBytes { get; init; }
 
     /// <summary>Median of the other model / median of this one; null without <c>--against</c>.</summary>
     public double? Ratio { get; init; }
@@ -33,6 +37,8 @@ internal sealed record BenchModelDocument
         Path = result.Model.Path,
         LoadSeconds = result.Model.LoadSeconds,
         FirstRunSeconds = result.Model.FirstRunSeconds,
+        ColdLoadSeconds = result.Model.ColdLoadSeconds,
+        ColdFirstRunSeconds = result.Model.ColdFirstRunSeconds,
         MedianMs = result.Model.MedianMs,
         P90Ms = result.Model.P90Ms,
         RunsPerSecond = result.Model.RunsPerSecond,

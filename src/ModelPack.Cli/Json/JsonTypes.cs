@@ -16,5 +16,6 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(FormatsResult))]
 [JsonSerializable(typeof(BenchModelDocument))]
 [JsonSerializable(typeof(BenchNumbersResult))]
+[JsonSerializable(typeof(ModelStart))]
 [JsonSerializable(typeof(ErrorEnvelope))]
 internal sealed partial class JsonTypes : JsonSerializerContext;

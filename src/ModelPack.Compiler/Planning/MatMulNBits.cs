@@ -7,20 +7,21 @@ namespace ModelPack.Compiler.Planning;
 /// MatMul and Gemm on a block-integer weight as ONNX Runtime's <c>com.microsoft.MatMulNBits</c>, which reads the stored codes.
 /// </summary>
 /// <remarks>
-/// <para>Why what is chosen: ONNX Runtime 1.31.1, one thread of an AMD EPYC (Zen 4) with AVX-512 (2026-11-22, other work on the machine, best of many runs), milliseconds
-/// at M = 1 / M = 256, and error of the product relative to f64 on the decoded weights (N(0,1) activations):</para>
+/// <para>Why what is chosen: ONNX Runtime 1.31.1, one thread of an AMD EPYC (family 26 model 2) with AVX-512, 2026-11-25, best of many runs, milliseconds at M = 1 / M = 256
+/// (made by <c>dotnet run -c Release --project tests/ModelPack.Benchmarks -- --matmul</c>), and error of the product relative to f64 on the decoded weights (N(0,1) activations):</para>
 /// <code>
 ///                         K=768 N=256     K=1024 N=1024    K=4096 N=4096   error
-/// dense f32               0.011 / 0.88    0.051 /  9.6      3.1 / 373      3e-7
-/// int4 b32  level 0       0.015 / 0.90    0.074 /  5.7      1.8 / 449      5e-7
-/// int4 b128 level 0       0.014 / 0.90    0.065 / 10.2      1.4 / 352      5e-7
-/// int4 b32  level 4       0.006 / 0.82    0.022 /  8.8      0.31 / 221     5.3e-3
-/// int4 b128 level 4       0.005 / 0.59    0.015 /  3.0      0.19 / 151     6.3e-3
-/// int8 b128 level 0       0.215 / 1.11    2.6   / 17.6      291 / 677      2e-7
-/// int8 b128 level 4       0.005 / 0.54    0.021 /  2.7      0.35 / 124     6.6e-3
+/// dense f32               0.015 / 0.54    0.117 / 3.8      3.7 / 137       3e-7
+/// int4 b32  level 0       0.016 / 0.54    0.067 / 3.9      1.6 / 60        5e-7
+/// int4 b128 level 0       0.011 / 0.54    0.052 / 3.5      1.0 / 60        5e-7
+/// int4 b32  level 4       0.007 / 0.62    0.031 / 3.0      0.67 / 44       5.3e-3
+/// int4 b128 level 4       0.007 / 0.41    0.026 / 2.2      0.50 / 30       6.3e-3
+/// int8 b128 level 0       0.195 / 0.82    1.42  / 5.9      306 / 392       2e-7
+/// int8 b128 level 4       0.010 / 0.48    0.045 / 2.2      1.0 / 34        6.6e-3
 /// </code>
-/// <para>Level 1 takes the same path as level 0. So exact int4 uses level 0: as fast as dense and a seventh of its memory. Exact int8 expands:
-/// level 0 has no fast kernel for 8 bits. Level 4 rounds activations to int8 per block and is left to <see cref="PlanAccuracy.Fast"/>.</para>
+/// <para>Level 1 takes the same path as level 0. So exact int4 uses level 0: about as fast as dense on small weights, faster on large ones, at a seventh of the memory. (An older
+/// AMD EPYC, family 25 model 17, took up to 1.5 times as long as dense on small weights at one row.) Exact int8 expands: level 0 has no fast kernel for 8 bits. Level 4 rounds
+/// activations to int8 per block and is left to <see cref="PlanAccuracy.Fast"/>.</para>
 /// </remarks>
 internal static class MatMulNBits
 {
@@ -49,13 +50,13 @@ internal static class MatMulNBits
         if (level == 0 && weight.Bits == 8)
         {
             return NodeChoice.Expanded(
-                new RejectedKernel(kernel, "no fast kernel for 8 bits without rounding activations: measured 19 to 95 times slower than dense f32 at one row"),
+                new RejectedKernel(kernel, "no fast kernel for 8 bits without rounding activations: 12 to 80 times slower than dense f32 at one row where it was measured"),
                 new RejectedKernel(Kernel(weight, 4), "rounds activations to int8, about 0.6 % relative error: plan with accuracy 'fast' to use it"));
         }
 
         RejectedKernel other = level == 0
             ? new RejectedKernel(Kernel(weight, 4), "rounds activations to int8, about 0.5 % relative error: plan with accuracy 'fast' to use it")
-            : new RejectedKernel(Kernel(weight, 0), "exact but 2 to 8 times slower at one row; accuracy 'fast' was asked for");
+            : new RejectedKernel(Kernel(weight, 0), "exact but about twice as slow at one row; accuracy 'fast' was asked for");
         return new NodeChoice(kernel, Build(node, tensor, weight, level, context), [other, new RejectedKernel(NodeChoice.Expand, Memory(tensor, weight))]);
     }
 
@@ -63,7 +64,7 @@ internal static class MatMulNBits
         string.Create(CultureInfo.InvariantCulture, $"ort:MatMulNBits(bits={weight.Bits},block={weight.Block},level={level})");
 
     private static string Memory(Tensor tensor, BlockWeight weight) => string.Create(
-        CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {weight.KernelBytes}, and no faster");
+        CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {weight.KernelBytes}");
 
     private static string? WhyNot(Node node, Tensor tensor, BlockWeight weight, PlanContext context)
     {

@@ -11,8 +11,9 @@ public interface IBoundNumberFormat
     UnitSpec Spec { get; }
 
     /// <summary>
-    /// The shape whose rows are coded: the one asked for, except that raw formats of sub-byte types, which pack the flattened tensor,
-    /// see one row of all elements where a row would not end at a byte.
+    /// The shape whose rows are coded: the one asked for, except that formats may take several rows of it as one. Raw formats of sub-byte types, which pack the flattened
+    /// tensor, see one row of all elements where a row would not end at a byte; a format with a scale per rectangle takes the rows of a rectangle together
+    /// (<see cref="IGroupedRowFormat"/>). The elements and their order are the same.
     /// </summary>
     Shape Shape { get; }
 

@@ -7,8 +7,7 @@ namespace ModelPack.Runtime.Evaluation;
 /// <param name="LoadSeconds">Opening it, weights decoded, session ready.</param>
 /// <param name="FirstRunSeconds">The first run.</param>
 /// <param name="RunSeconds">Every later run, in order.</param>
-/// <param name="RssBytes">Resident memory added by opening and the first run.</param>
-public sealed record ModelTimes(string Path, double LoadSeconds, double FirstRunSeconds, IReadOnlyList<double> RunSeconds, long RssBytes)
+public sealed record ModelTimes(string Path, double LoadSeconds, double FirstRunSeconds, IReadOnlyList<double> RunSeconds)
 {
     /// <summary>The run time that <paramref name="share"/> of the runs do not exceed, in seconds.</summary>
     public double Percentile(double share)
@@ -33,13 +32,13 @@ public static class ModelBenchmark
     /// <param name="cancellation">Checked before every load and run.</param>
     /// <remarks>
     /// Every model is loaded several times, turn by turn, after one load of each that is not counted: it pays for starting ONNX Runtime and for the
-    /// just-in-time compiler. The fastest load is reported.
+    /// just-in-time compiler. The fastest load is reported. What a new process pays, and memory, are <see cref="ColdStart"/>'s to measure.
     /// </remarks>
     public static IReadOnlyList<ModelTimes> Measure(
         IReadOnlyList<string> paths, ModelSessionOptions options, Func<ModelSession, IReadOnlyList<NamedTensor>>? inputs = null, CancellationToken cancellation = default)
     {
         IReadOnlyList<NamedTensor>? sample = null;
-        Start[] best = [.. paths.Select(_ => new Start(double.MaxValue, double.MaxValue, 0))];
+        Start[] best = [.. paths.Select(_ => new Start(double.MaxValue, double.MaxValue))];
         var sessions = new List<ModelSession>();
         try
         {
@@ -71,7 +70,7 @@ public static class ModelBenchmark
                 }
             }
 
-            return [.. best.Select((s, i) => new ModelTimes(paths[i], s.LoadSeconds, s.FirstRunSeconds, times[i], s.RssBytes))];
+            return [.. best.Select((s, i) => new ModelTimes(paths[i], s.LoadSeconds, s.FirstRunSeconds, times[i]))];
         }
         finally
         {
@@ -82,15 +81,14 @@ public static class ModelBenchmark
     private static (ModelSession Session, Start Start) Open(
         string path, ModelSessionOptions options, Func<ModelSession, IReadOnlyList<NamedTensor>>? inputs, ref IReadOnlyList<NamedTensor>? sample)
     {
-        long rss = Environment.WorkingSet;
         long start = Stopwatch.GetTimestamp();
         ModelSession session = ModelSession.Open(path, options);
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         try
         {
-            sample ??= inputs?.Invoke(session) ?? [.. session.Inputs.Select((input, i) => SampleInputs.Random(input, (ulong)i))];
+            sample ??= inputs?.Invoke(session) ?? SampleInputs.Random(session);
             double first = Time(session, sample);
-            return (session, new Start(load, first, Math.Max(0, Environment.WorkingSet - rss)));
+            return (session, new Start(load, first));
         }
         catch
         {
@@ -99,7 +97,7 @@ public static class ModelBenchmark
         }
     }
 
-    private readonly record struct Start(double LoadSeconds, double FirstRunSeconds, long RssBytes)
+    private readonly record struct Start(double LoadSeconds, double FirstRunSeconds)
     {
         public double Total => LoadSeconds + FirstRunSeconds;
     }

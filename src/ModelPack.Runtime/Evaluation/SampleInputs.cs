@@ -38,6 +38,10 @@ public static class SampleInputs
     /// <summary>A file name for an input or output: characters that file systems refuse become <c>_</c>.</summary>
     public static string FileName(string name) => string.Concat(name.Select(c => char.IsLetterOrDigit(c) || c is '-' or '.' or '_' ? c : '_')) + ".npy";
 
+    /// <summary>Seeded values for every input; see the other overload.</summary>
+    /// <exception cref="ModelPackException">MP5022: as there.</exception>
+    public static IReadOnlyList<NamedTensor> Random(ModelSession session) => [.. session.Inputs.Select((input, i) => Random(input, (ulong)i))];
+
     /// <summary>Seeded values for an input: floats uniform in -1..1, integers 0 or 1, booleans true. Free dimensions become 1.</summary>
     /// <exception cref="ModelPackException">MP5022: the input is not a tensor of a type that can be made up.</exception>
     public static NamedTensor Random(ModelValue input, ulong seed)

@@ -32,7 +32,9 @@ internal static class ArtifactContent
         {
             PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(request.Accuracy), IsExternal = IsExternal });
             var bound = planned.Plan.Bindings.Select(b => b.Initializer).ToHashSet(StringComparer.Ordinal);
-            Add(Artifact.GraphBlob, OnnxModelWriter.WriteWeightless(model, IsExternal, Dense));
+            // Only initializers of the main graph are tensors of the artifact: a weight of a branch stays inside the graph, however large.
+            var external = stored.ToHashSet<Tensor>(ReferenceEqualityComparer.Instance);
+            Add(Artifact.GraphBlob, OnnxModelWriter.WriteWeightless(model, external.Contains, Dense));
             Add(Artifact.ExecutionGraphBlob, OnnxModelWriter.WriteWeightless(planned.ExecutionModel, t => bound.Contains(t.Name), Dense));
             Add(Artifact.PlanBlob, ExecutionPlanJson.Write(planned.Plan));
         }

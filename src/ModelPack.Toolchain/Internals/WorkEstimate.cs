@@ -1,6 +1,6 @@
 namespace ModelPack.Toolchain;
 
-/// <summary>Rough time and memory of packing, for dry runs. Constants: one core of an AMD EPYC (Zen 4), .NET 10, 2026-11-22.</summary>
+/// <summary>Rough time and memory of packing, for dry runs. Constants: one core of an AMD EPYC (family 25 model 17), .NET 10, 2026-11-22.</summary>
 internal static class WorkEstimate
 {
     /// <summary>Input bytes per second and core that are quantised and coded, measured on the sample model.</summary>

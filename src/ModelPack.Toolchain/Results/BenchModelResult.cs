@@ -20,9 +20,17 @@ public sealed record BenchedModel
 {
     public required string Path { get; init; }
 
+    /// <summary>Opening it in a process that has opened models before; the fastest of several.</summary>
     public required double LoadSeconds { get; init; }
 
+    /// <summary>The first run after that.</summary>
     public required double FirstRunSeconds { get; init; }
+
+    /// <summary>Opening it in a new process, just-in-time compilation included; the median of several processes. Null when none was started.</summary>
+    public double? ColdLoadSeconds { get; init; }
+
+    /// <summary>The first run after that.</summary>
+    public double? ColdFirstRunSeconds { get; init; }
 
     public required double MedianMs { get; init; }
 
@@ -30,6 +38,6 @@ public sealed record BenchedModel
 
     public required double RunsPerSecond { get; init; }
 
-    /// <summary>Resident memory added by loading and running this model.</summary>
-    public required long RssBytes { get; init; }
+    /// <summary>Resident memory that loading and one run of this model add to a new process; the median of several. Null when none was started.</summary>
+    public long? RssBytes { get; init; }
 }

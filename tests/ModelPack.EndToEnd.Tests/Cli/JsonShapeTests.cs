@@ -162,7 +162,9 @@ public sealed class JsonShapeTests(SampleModel sample) : IClassFixture<SampleMod
     {
         JsonElement json = Run("bench", "model", sample.Artifact, "--against", SampleModel.Graph);
 
-        AssertKeys(json, "load_seconds", "median_ms", "p90_ms", "rss_bytes", "ratio");
+        AssertKeys(json, "load_seconds", "cold_load_seconds", "cold_first_run_seconds", "median_ms", "p90_ms", "rss_bytes", "ratio");
+        Assert.True(json.GetProperty("cold_load_seconds").GetDouble() > 0);
+        Assert.True(json.GetProperty("rss_bytes").GetInt64() > 1 << 20);
         Assert.True(json.GetProperty("median_ms").GetDouble() > 0);
         Assert.True(json.GetProperty("ratio").GetDouble() > 0);
     }

@@ -38,7 +38,7 @@ public sealed class OnnxBuilder
 
     public OnnxBuilder Output(string name, int type, params object[] dims) => ValueInfo(12, name, type, dims);
 
-    /// <summary>A node; attribute values are int, long, float, string or long[].</summary>
+    /// <summary>A node; attribute values are int, long, float, string, long[], or another builder for a subgraph.</summary>
     public OnnxBuilder Node(string op, string[] inputs, string[] outputs, string domain = "", string name = "", params (string Name, object Value)[] attributes)
     {
         var node = new ProtoWriter();
@@ -129,6 +129,8 @@ public sealed class OnnxBuilder
         {
             case float f:
                 return attribute.Float(2, f).Varint(20, 1);
+            case OnnxBuilder graph:
+                return attribute.Message(6, graph._graph.Text(2, name)).Varint(20, 5);
             case int i:
                 return attribute.Varint(3, i).Varint(20, 2);
             case long l:

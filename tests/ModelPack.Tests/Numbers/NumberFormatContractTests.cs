@@ -35,6 +35,37 @@ public sealed class NumberFormatContractTests
                 data.Add("palette(bits=6,group=2)");
             }
 
+            if (format.Id == "float")
+            {
+                data.Add("float(exponent=2,mantissa=2,scale=none)");
+                data.Add("float(exponent=3,mantissa=2,specials=fnuz,scale=f16,block=48)");
+                data.Add("float(exponent=0,mantissa=2,scale=e4m3,block=row)");
+                data.Add("float(exponent=1,mantissa=0,scale=bf16)");
+            }
+
+            if (format.Id is "mxfp8" or "mxfp6")
+            {
+                data.Add(format.Id == "mxfp8" ? "mxfp8(element=e5m2,mode=rceil)" : "mxfp6(element=e3m2,mode=even)");
+            }
+
+            if (format.Id == "fp8")
+            {
+                data.Add("fp8(scope=tensor)");
+                data.Add("fp8(rule=mse,scope=tensor)");
+                data.Add("fp8(scope=tile)");
+                data.Add("fp8(block=16,element=e5m2,rule=mse,scope=tile)");
+                data.Add("fp8(element=e4m3,rule=gaudi,scope=block)");
+            }
+
+            if (format.Id == "scalar")
+            {
+                data.Add("scalar(element=bf16,round=truncate)");
+                data.Add("scalar(element=f16,overflow=saturate)");
+                data.Add("scalar(element=e3m2)");
+                data.Add("scalar(element=e2m1)");
+                data.Add("scalar(element=e8m0,round=up)");
+            }
+
             if (format.Id is "nf4" or "dyn8")
             {
                 data.Add($"{format.Id}(block=128,nested=true)");
@@ -265,6 +296,11 @@ public sealed class NumberFormatContractTests
     private static float[] Input(IBoundNumberFormat bound, ulong seed)
     {
         float[] values = Values.Weights(seed, (int)bound.Shape.ElementCount);
+        if (bound.Spec.Text("element", "") == "e8m0")
+        {
+            return [.. values.Select(MathF.Abs)];
+        }
+
         if (bound is BoundRawFormat raw)
         {
             var random = new SplitMix(seed);

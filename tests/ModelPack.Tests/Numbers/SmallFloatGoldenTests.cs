@@ -17,16 +17,22 @@ public sealed class SmallFloatGoldenTests
     public void Encode_ties_saturating_equalsGolden(string name) =>
         CheckCodes(Format(name), Golden.Floats($"scalar/{name}_ties_in.bin"), Golden.Bytes($"scalar/{name}_ties_sat1_codes.bin"), Golden.Floats($"scalar/{name}_table.bin"));
 
+    public static TheoryData<string, int> Overflowing() => new() { { "e4m3fn", 0x7F }, { "e4m3fnuz", 0x80 }, { "e5m2", 0x7C }, { "e5m2fnuz", 0x80 }, { "e4m3_ieee", 0x78 } };
+
     [Theory]
-    [InlineData("e4m3fn", 0x7F)]
-    [InlineData("e4m3fnuz", 0x80)]
-    [InlineData("e5m2", 0x7C)]
-    [InlineData("e5m2fnuz", 0x80)]
-    [InlineData("e4m3_ieee", 0x78)]
+    [MemberData(nameof(Overflowing))]
     public void Encode_ties_overflowing_equalsGolden(string name, int overflowCode) => CheckCodes(
         Format(name).OverflowingTo(overflowCode),
         Golden.Floats($"scalar/{name}_ties_in.bin"),
         Golden.Bytes($"scalar/{name}_ties_sat0_codes.bin"),
+        Golden.Floats($"scalar/{name}_table.bin"));
+
+    [Theory]
+    [MemberData(nameof(Overflowing))]
+    public void Encode_baseInputs_overflowing_equalsGolden(string name, int overflowCode) => CheckCodes(
+        Format(name).OverflowingTo(overflowCode),
+        Golden.Floats("scalar/base_in.bin"),
+        Golden.Bytes($"scalar/{name}_base_sat0_codes.bin"),
         Golden.Floats($"scalar/{name}_table.bin"));
 
     [Theory]

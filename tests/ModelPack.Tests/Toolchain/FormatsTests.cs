@@ -11,7 +11,7 @@ public sealed class FormatsTests
 {
     /// <summary>
     /// Bits per weight, mean squared error on N(0,1), effective bits and capacity. Formats of the published comparison that this build has; a row is one line, so a format that comes later adds one.
-    /// The plain 8-bit floats have no scale, which does not matter for N(0,1); <c>gguf-mxfp4</c> and <c>gguf-nvfp4</c> round ties differently, which does not matter for random values.
+    /// The plain 8-bit float has no scale, which does not matter for N(0,1); <c>gguf-mxfp4</c> and <c>gguf-nvfp4</c> round ties differently, which does not matter for random values.
     /// </summary>
     public static TheoryData<string, double, double, double, double> Published => new()
     {
@@ -22,6 +22,14 @@ public sealed class FormatsTests
         { "int4(scale=f16)", 4.5, 9.41e-3, 3.39, 0.841 },
         { "int4(scale=f16,block=64)", 4.25, 1.158e-2, 3.24, 0.823 },
         { "int4(scale=f16,block=128)", 4.125, 1.375e-2, 3.12, 0.806 },
+        { "mxint8", 8.25, 6.7e-5, 6.93, 0.991 },
+        { "fp8(scope=tensor)", 8, 6.9e-4, 5.25, 0.963 },
+        { "mxfp8(element=e4m3)", 8.25, 8.4e-4, 5.11, 0.959 },
+        { "mxfp8(element=e5m2)", 8.25, 2.9e-3, 4.23, 0.917 },
+        { "mxfp6(element=e2m3)", 6.25, 8.0e-4, 5.15, 0.960 },
+        { "mxfp6(element=e3m2)", 6.25, 2.9e-3, 4.23, 0.917 },
+        { "mxfp4", 4.25, 1.31e-2, 3.13, 0.807 },
+        { "nvfp4", 4.5, 9.0e-3, 3.40, 0.842 },
         { "gguf-mxfp4", 4.25, 1.31e-2, 3.13, 0.807 },
         { "gguf-nvfp4", 4.5, 9.0e-3, 3.40, 0.842 },
         { "ternary", 2, 0.260, 0.97, 0.259 },

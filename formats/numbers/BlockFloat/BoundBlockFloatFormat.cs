@@ -1,0 +1,108 @@
+using System.Runtime.InteropServices;
+
+namespace ModelPack.Numbers;
+
+/// <summary>A block float format on a shape.</summary>
+internal sealed class BoundBlockFloatFormat : BoundRowFormat
+{
+    private readonly BlockFloatLayout _layout;
+    private readonly BlockFloatRows _rows;
+
+    public BoundBlockFloatFormat(UnitSpec spec, Shape shape, BlockFloatLayout layout, SimdTier tier)
+        : base(spec, shape, StreamsOf(layout))
+    {
+        _layout = layout;
+        _rows = BlockFloatRows.For(layout.Element, tier);
+    }
+
+    protected override void EncodeTile(ReadOnlySpan<float> values, int rows, ReadOnlySpan<Memory<byte>> streams)
+    {
+        Span<byte> codes = streams[0].Span;
+        Span<byte> scales = streams.Length > 1 ? streams[1].Span : default;
+        CheckValues(values);
+        for (int r = 0; r < rows; r++)
+        {
+            Span<byte> rowScales = scales.IsEmpty ? scales : scales.Slice(r * RowBytes(1), RowBytes(1));
+            if (_rows.EncodeRow(values.Slice(r * Columns, Columns), _layout, codes.Slice(r * RowBytes(0), RowBytes(0)), rowScales) >= 0)
+            {
+                throw NotFinite(values);
+            }
+        }
+    }
+
+    protected override void DecodeTile(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, Span<float> values)
+    {
+        ReadOnlySpan<byte> codes = streams[0].Span;
+        ReadOnlySpan<byte> scales = streams.Length > 1 ? streams[1].Span : default;
+        CheckScales(scales);
+        for (int r = 0; r < rows; r++)
+        {
+            ReadOnlySpan<byte> rowScales = scales.IsEmpty ? scales : scales.Slice(r * RowBytes(1), RowBytes(1));
+            _rows.DecodeRow(codes.Slice(r * RowBytes(0), RowBytes(0)), rowScales, _layout, values.Slice(r * Columns, Columns));
+        }
+    }
+
+    private static StreamLayout[] StreamsOf(in BlockFloatLayout layout)
+    {
+        DType code = layout.Element switch
+        {
+            { IsInteger: true } => DType.I8,
+            var e when e == ElementFormat.E4M3 => DType.F8E4M3FN,
+            var e when e == ElementFormat.E5M2 => DType.F8E5M2,
+            _ => DType.U8,
+        };
+        var codes = new StreamLayout("codes", layout.CodeBytesPerRow, code);
+        DType scale = layout.Scale switch
+        {
+            BlockScaleType.E8M0 => DType.F8E8M0,
+            BlockScaleType.E4M3 => DType.F8E4M3FN,
+            BlockScaleType.F16 => DType.F16,
+            BlockScaleType.BF16 => DType.BF16,
+            _ => DType.F32,
+        };
+        return layout.Scale == BlockScaleType.None ? [codes] : [codes, new StreamLayout("scales", (long)layout.BlockCount * layout.ScaleBytes, scale)];
+    }
+
+    /// <summary>Rejects what elements cannot express: NaN where neither they nor the scales have one, negative numbers without a sign.</summary>
+    private void CheckValues(ReadOnlySpan<float> values)
+    {
+        ElementFormat element = _layout.Element;
+        if (_layout.Scale == BlockScaleType.None && element.Specials == FloatSpecials.None && FiniteCheck.FirstNotFinite(values) >= 0)
+        {
+            throw NotFinite(values);
+        }
+
+        if (element.Signed)
+        {
+            return;
+        }
+
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (values[i] < 0)
+            {
+                throw new ModelPackException(
+                    ErrorCodes.UnrepresentableValue,
+                    FormattableString.Invariant($"value {values[i]} at row {i / Columns}, column {i % Columns} of the tile is negative, and {Spec} has no sign"));
+            }
+        }
+    }
+
+    private void CheckScales(ReadOnlySpan<byte> scales)
+    {
+        if (_layout.Scale == BlockScaleType.F32)
+        {
+            CheckFinite(MemoryMarshal.Cast<byte, float>(scales));
+        }
+        else if (_layout.Scale is BlockScaleType.E4M3 or BlockScaleType.F16 or BlockScaleType.BF16)
+        {
+            for (int i = 0; i < scales.Length / _layout.ScaleBytes; i++)
+            {
+                if (!float.IsFinite(BlockMap.Read(scales, i, _layout.Scale)))
+                {
+                    throw BadScale(i);
+                }
+            }
+        }
+    }
+}

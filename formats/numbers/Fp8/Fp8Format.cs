@@ -1,0 +1,148 @@
+using System.Globalization;
+
+namespace ModelPack.Numbers;
+
+/// <summary>8-bit floats times an f32 scale. See SPEC.md.</summary>
+internal sealed class Fp8Format : ITieredFormat, ITensorwideFormat
+{
+    private const int DefaultBlock = 128;
+
+    public string Id => "fp8";
+
+    public string Summary => "8-bit floats times an f32 scale: element=e4m3fn|e5m2|..., scope=tensor|row|tile (DeepSeek's 128x128)|block (1x128), rule=absmax|mse|pow2|gaudi";
+
+    public IBoundNumberFormat Bind(UnitSpec spec, Shape shape) => Bind(spec, shape, SimdTiers.Current);
+
+    public IBoundNumberFormat Bind(UnitSpec spec, Shape shape, SimdTier tier)
+    {
+        Arguments given = Read(spec);
+        int block = given.Block;
+        switch (given.Scope)
+        {
+            case "tile":
+                return Tiled(given, shape, tier);
+            case "tensor":
+            {
+                int columns = RowLimits.Columns(Id, shape);
+                return new BoundFp8Format(
+                    given.Full, shape, given.Element, given.Rule, new Fp8Grid(1, columns, 1, Math.Max(columns, 1)), given.Scale, tier, Codes(given, columns));
+            }
+
+            default:
+            {
+                int columns = RowLimits.Columns(Id, shape);
+                bool whole = given.Scope == "row";
+                var grid = new Fp8Grid(1, columns, 1, whole ? Math.Max(columns, 1) : block);
+                var scales = new StreamLayout("scales", (whole ? 1L : grid.Across) * sizeof(float), DType.F32);
+                return new BoundFp8Format(given.Full, shape, given.Element, given.Rule, grid, null, tier, Codes(given, columns), scales);
+            }
+        }
+    }
+
+    public UnitSpec Complete(UnitSpec spec, IValueReader values)
+    {
+        Arguments given = Read(spec);
+        if (given.Scope != "tensor" || given.Scale is not null)
+        {
+            return spec;
+        }
+
+        float amax = 0;
+        RowScan.Run(values, Id, (tile, columns) =>
+        {
+            amax = Math.Max(amax, Fp8Reference.Largest(tile, 1, tile.Length, tile.Length));
+            return true;
+        });
+        float scale = given.Rule.Scale(amax);
+        return spec.With("scale", SpecNumbers.Text(given.Rule.Searches && amax > 0 ? Search(values, given.Rule, amax, scale) : scale));
+    }
+
+    /// <summary>The tensor's scale with the least squared error: errors of rows as in a block of one row, added in f64 in order.</summary>
+    private float Search(IValueReader values, Fp8Rule rule, float amax, float start)
+    {
+        float[] candidates = [start, .. Enumerable.Range(0, Fp8Rule.Candidates).Select(k => rule.Candidate(start, k))];
+        double[] errors = new double[candidates.Length];
+        float unit = IntBlockReference.ErrorUnit(amax);
+        RowScan.Run(values, Id, (tile, columns) =>
+        {
+            for (int at = 0; at < tile.Length; at += columns)
+            {
+                ReadOnlySpan<float> row = tile.Slice(at, columns);
+                for (int k = 0; k < candidates.Length; k++)
+                {
+                    errors[k] += SquaredError(row, candidates[k], unit, rule.Format);
+                }
+            }
+
+            return true;
+        });
+        int best = 0;
+        for (int k = 1; k < candidates.Length; k++)
+        {
+            best = errors[k] < errors[best] * IntBlockReference.Margin ? k : best;
+        }
+
+        return candidates[best];
+    }
+
+    private static double SquaredError(ReadOnlySpan<float> row, float scale, float unit, in SmallFloatFormat f) => SimdTiers.Current switch
+    {
+        SimdTier.Vector512 => Fp8Kernel<Lanes512>.SquaredError(row, scale, unit, f),
+        SimdTier.Vector256 => Fp8Kernel<Lanes256>.SquaredError(row, scale, unit, f),
+        SimdTier.Vector128 => Fp8Kernel<Lanes128>.SquaredError(row, scale, unit, f),
+        _ => Fp8Reference.SquaredError(row, 1, row.Length, row.Length, scale, unit, f),
+    };
+
+    /// <summary>A coded row is a strip of <c>block</c> rows of the tensor where strips are whole, else the whole tensor: either way the streams are row-major matrices.</summary>
+    private BoundFp8Format Tiled(Arguments given, Shape shape, SimdTier tier)
+    {
+        if (!shape.TryElementCount(out long count))
+        {
+            throw new ModelPackException(ErrorCodes.BadEncoding, $"'{Id}': shape {shape} is too large");
+        }
+
+        long rows = count == 0 ? 0 : shape.Rows;
+        long columns = count == 0 ? 0 : shape.Columns;
+        bool strips = rows > 0 && rows % given.Block == 0;
+        Shape coded = strips ? new Shape(rows / given.Block, given.Block * columns) : new Shape(count);
+        _ = RowLimits.Columns(Id, coded);
+        var grid = new Fp8Grid(strips ? given.Block : (int)rows, (int)columns, given.Block, given.Block);
+        var scales = new StreamLayout("scales", (long)grid.Across * grid.Down * sizeof(float), DType.F32);
+        return new BoundFp8Format(given.Full, coded, given.Element, given.Rule, grid, null, tier, Codes(given, (int)coded.Columns), scales);
+    }
+
+    private static StreamLayout Codes(in Arguments given, int columns) => new("codes", columns, given.Element.Hint);
+
+    private Arguments Read(UnitSpec spec)
+    {
+        spec.AllowOnly("backoff", "block", "element", "min_amax", "rule", "scale", "scope");
+        Fp8Element element = Fp8Element.Get(SpecChoice.Of(spec, "element", "e4m3fn", Fp8Element.Names));
+        string rule = SpecChoice.Of(spec, "rule", "absmax", "absmax", "mse", "pow2", "gaudi");
+        string scope = SpecChoice.Of(spec, "scope", "row", "tensor", "row", "tile", "block");
+        float backoff = SpecNumbers.Read(spec, "backoff") ?? 1;
+        float leastAmax = SpecNumbers.Read(spec, "min_amax") ?? 0;
+        float? scale = SpecNumbers.Read(spec, "scale");
+        bool blocked = scope is "tile" or "block";
+        int block = spec.Int("block", DefaultBlock, 16, 4096);
+        string? wrong =
+            !(backoff is > 0 and <= 1) ? "backoff must be above 0 and at most 1"
+            : leastAmax < 0 ? "min_amax must not be negative"
+            : scale is not null && (scope != "tensor" || !(scale > 0)) ? "scale must be positive, and is for scope=tensor only"
+            : block % 16 != 0 ? "block must be a multiple of 16"
+            : !blocked && spec.Arguments.ContainsKey("block") ? "block is for scope=tile and scope=block only"
+            : rule == "gaudi" && !Fp8Rule.HasGaudiScales(element) ? $"rule=gaudi has no scales for element={element.Name}"
+            : null;
+        if (wrong is not null)
+        {
+            throw new ModelPackException(ErrorCodes.BadUnitArgument, $"'{Id}': {wrong}");
+        }
+
+        var full = new UnitSpec(
+            Id, ("backoff", SpecNumbers.Text(backoff)), ("element", element.Name), ("min_amax", SpecNumbers.Text(leastAmax)), ("rule", rule), ("scope", scope));
+        full = blocked ? full.With("block", block.ToString(CultureInfo.InvariantCulture)) : full;
+        full = scale is float s ? full.With("scale", SpecNumbers.Text(s)) : full;
+        return new Arguments(full, element, new Fp8Rule(element, rule, backoff, leastAmax), scope, block, scale);
+    }
+
+    private readonly record struct Arguments(UnitSpec Full, Fp8Element Element, Fp8Rule Rule, string Scope, int Block, float? Scale);
+}

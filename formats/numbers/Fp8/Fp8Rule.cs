@@ -1,0 +1,89 @@
+using System.Numerics;
+
+namespace ModelPack.Numbers;
+
+/// <summary>How the scale of a block follows from its largest magnitude (SPEC.md, section 4).</summary>
+internal readonly struct Fp8Rule
+{
+    /// <summary>Candidates of the search: the scale of <c>absmax</c> times (12 + k)/16.</summary>
+    public const int Candidates = 21;
+
+    private const int FirstSixteenths = 12;
+
+    private readonly string _rule;
+    private readonly float _divisor;
+    private readonly float _leastAmax;
+    private readonly float _largest;
+    private readonly float _largestPower;
+    private readonly int _step;
+    private readonly int _lowest;
+    private readonly int _highest;
+
+    /// <param name="element">Element type.</param>
+    /// <param name="rule"><c>absmax</c>, <c>mse</c>, <c>pow2</c> or <c>gaudi</c>.</param>
+    /// <param name="backoff">Part of the element's range that the largest magnitude takes.</param>
+    /// <param name="leastAmax">Smaller largest magnitudes are taken for this one.</param>
+    public Fp8Rule(Fp8Element element, string rule, float backoff, float leastAmax)
+    {
+        Format = element.Format;
+        _rule = rule;
+        _divisor = element.Max * backoff;
+        _leastAmax = leastAmax;
+        _largest = float.MaxValue / element.Max;
+        while (!float.IsFinite(_largest * element.Max))
+        {
+            _largest = MathF.BitDecrement(_largest);
+        }
+
+        _largestPower = BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(_largest) & 0x7F800000);
+        (_step, _lowest, _highest) = element.Name switch
+        {
+            "e4m3" => (4, -8, 4),
+            "e4m3fn" => (1, -55, 7),
+            _ => (1, 0, 0),
+        };
+    }
+
+    public SmallFloatFormat Format { get; }
+
+    public bool Searches => _rule == "mse";
+
+    /// <summary>True when the hardware that <c>gaudi</c> is about has the element type.</summary>
+    public static bool HasGaudiScales(Fp8Element element) => element.Name is "e4m3" or "e4m3fn" or "e5m2";
+
+    /// <summary>The scale for a finite largest magnitude; for a search the scale it starts from. Positive, and the largest element times it is finite.</summary>
+    public float Scale(float amax)
+    {
+        amax = Math.Max(amax, _leastAmax);
+        if (amax == 0)
+        {
+            return 1;
+        }
+
+        float scale = Math.Max(amax / _divisor, float.Epsilon);
+        return _rule switch
+        {
+            "pow2" => Math.Min(PowerAbove(scale), _largestPower),
+            "gaudi" => Accelerated(scale),
+            _ => Math.Min(scale, _largest),
+        };
+    }
+
+    /// <summary>Candidate 0 to <see cref="Candidates"/> - 1 of the search.</summary>
+    public float Candidate(float scale, int index) => Math.Min(scale * ((FirstSixteenths + index) / 16f), _largest);
+
+    /// <summary>The least power of two that is not below a positive value; infinity above 2^127.</summary>
+    private static float PowerAbove(float value)
+    {
+        int bits = BitConverter.SingleToInt32Bits(value);
+        return BitConverter.Int32BitsToSingle(bits < 0x00800000 ? (int)BitOperations.RoundUpToPowerOf2((uint)bits) : (bits + 0x7FFFFF) & 0x7F800000);
+    }
+
+    private float Accelerated(float scale)
+    {
+        // A power below 2^-126 has exponent field 0 and is clamped like any other that is too small.
+        int exponent = ((BitConverter.SingleToInt32Bits(PowerAbove(scale)) >> 23) & 0xFF) - 127;
+        int stepped = (exponent + _step - 1) & -_step;
+        return BitConverter.Int32BitsToSingle((Math.Clamp(stepped, _lowest, _highest) + 127) << 23);
+    }
+}
