@@ -1,5 +1,4 @@
 using ModelPack.Compiler;
-using ModelPack.Numbers;
 
 namespace ModelPack.Passes;
 

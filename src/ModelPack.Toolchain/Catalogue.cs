@@ -14,6 +14,7 @@ public static class Catalogue
     [
         "int8(block=128)", "int4(block=64)", "int4(block=128)", "int4(symmetric=false)", "int4(search=mse)", "int3(block=64)", "int2(search=mse)",
         "nf4(block=128)", "nf4(nested=true)", "palette(bits=8)", "palette(bits=6)", "palette(bits=5)", "palette(bits=3)", "palette(bits=2)", "palette(bits=1)", "palette(group=row)",
+        "mxfp8(element=e5m2)", "mxfp6(element=e3m2)", "fp8(scope=tensor)", "fp8(scope=tile)", "fp8(rule=mse)",
         "ternary(rule=absmax)", "ternary(packing=base3)", "ternary(scope=row)",
     ];
 
@@ -35,7 +36,7 @@ public static class Catalogue
         listed.AddRange(request.Specs.Select(s => Named(s, ParseFormat(s))));
         if (request.Recipe is string recipe)
         {
-            listed.AddRange(RecipeFormats.Of(RecipeCatalog.Get(recipe)).Select(f => Named(f.Name, f.Spec)));
+            listed.AddRange(OfRecipe(recipe));
         }
 
         if (everything)
@@ -83,6 +84,19 @@ public static class Catalogue
 
     /// <summary>Names of all number formats.</summary>
     public static IReadOnlyList<string> NumberFormatNames { get; } = [.. NumberFormats.All.Select(f => f.Id)];
+
+    private static IEnumerable<(string Name, UnitSpec Spec, string Summary)> OfRecipe(string nameOrPath)
+    {
+        Recipe recipe = RecipeCatalog.Get(nameOrPath);
+        try
+        {
+            return [.. RecipeFormats.Of(recipe).Select(f => Named(f.Name, f.Spec))];
+        }
+        catch (ModelPackException e)
+        {
+            throw e.WithPath(nameOrPath);
+        }
+    }
 
     private static (string Name, UnitSpec Spec, string Summary) Named(string name, UnitSpec spec)
     {

@@ -108,8 +108,9 @@ internal static class Clusters
 
         for (int r = 2; r <= k; r++)
         {
-            // Of the last row only its end is needed.
-            Halve(prefix, starts, previous, current, choices.AsSpan(r * (m + 1), m + 1), r, r == k ? m : r, m, r - 1, m - 1);
+            // Later clusters need a point each; of the last row only its end is needed.
+            int high = m - (k - r);
+            Halve(prefix, starts, previous, current, choices.AsSpan(r * (m + 1), m + 1), r == k ? m : r, high, r - 1, high - 1);
             Span<double> swap = previous;
             previous = current;
             current = swap;
@@ -128,9 +129,9 @@ internal static class Clusters
         ArrayPool<ushort>.Shared.Return(choices);
     }
 
-    /// <summary>Row r of the programme for the ends from <paramref name="low"/> to <paramref name="high"/>, whose best last starts lie between two known ones.</summary>
+    /// <summary>A row of the programme for the ends from <paramref name="low"/> to <paramref name="high"/>, whose best last starts lie between two known ones.</summary>
     private static void Halve(
-        in Prefix prefix, ReadOnlySpan<int> starts, ReadOnlySpan<double> previous, Span<double> current, Span<ushort> choices, int r, int low, int high, int from, int to)
+        in Prefix prefix, ReadOnlySpan<int> starts, ReadOnlySpan<double> previous, Span<double> current, Span<ushort> choices, int low, int high, int from, int to)
     {
         if (low > high)
         {
@@ -151,8 +152,8 @@ internal static class Clusters
 
         current[end] = best;
         choices[end] = (ushort)choice;
-        Halve(prefix, starts, previous, current, choices, r, low, end - 1, from, choice);
-        Halve(prefix, starts, previous, current, choices, r, end + 1, high, choice, to);
+        Halve(prefix, starts, previous, current, choices, low, end - 1, from, choice);
+        Halve(prefix, starts, previous, current, choices, end + 1, high, choice, to);
     }
 
     /// <summary>Moves bounds to the midpoints between means until nothing moves.</summary>

@@ -61,7 +61,7 @@ internal static class PaletteText
     {
         int digits = 2 * Bytes(entries);
         float[] palette = new float[1 << bits];
-        bool valid = text.Length == palette.Length * digits && !text.AsSpan().ContainsAnyExcept("0123456789abcdef");
+        bool valid = text.Length == palette.Length * digits && text.All(char.IsAsciiHexDigitLower);
         for (int i = 0; valid && i < palette.Length; i++)
         {
             palette[i] = FromBits(uint.Parse(text.AsSpan(i * digits, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture), entries);

@@ -10,7 +10,7 @@ internal static class FormatsCommand
 {
     public static Command Create(CliHost host)
     {
-        var specs = new Argument<string[]>("format") { Description = "Number formats with arguments; none lists everything", Arity = ArgumentArity.ZeroOrMore };
+        var specs = new Argument<string[]>("format") { HelpName = "format", Description = "Number formats with arguments; none lists everything", Arity = ArgumentArity.ZeroOrMore };
         var sparsity = new Option<string[]>("--sparsity")
         {
             Description = "Combine each format with sparsity, comma-separated: 90% of the least weights, 2:4 neighbours, blocks:50% of 32 x 32 blocks, or all of the usual ones",

@@ -119,7 +119,7 @@ internal sealed class FormatDefinitions
     private static UnitSpec With(UnitSpec definition, UnitSpec use) => use.Arguments.Aggregate(definition, (spec, argument) => spec.With(argument.Key, argument.Value));
 
     private static bool IsName(string text) =>
-        text.Length is > 0 and <= 64 && !text.AsSpan().ContainsAnyExcept("abcdefghijklmnopqrstuvwxyz0123456789_.-");
+        text.Length is > 0 and <= 64 && text.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '_' or '.' or '-');
 
     private static ModelPackException Bad(string name, string detail) => new(ErrorCodes.BadFormatDefinition, $"formats.{name}: {detail}");
 }

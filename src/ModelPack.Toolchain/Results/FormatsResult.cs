@@ -13,7 +13,7 @@ public sealed record FormatRow
 
     public required string Summary { get; init; }
 
-    /// <summary>Stored bits per weight on a 4096 x 4096 matrix before lossless coding, masks and indexes of sparse weights included (kept weights of a sparsity pattern alone: 16 bits); null for structures and codecs.</summary>
+    /// <summary>Stored bits per weight on a 4096 x 4096 matrix before lossless coding, masks and indexes of sparse weights included (a sparsity pattern alone keeps weights in 16 bits); null for structures and codecs.</summary>
     public double? BitsPerWeight { get; init; }
 
     /// <summary>Mean squared error on N(0,1) values, measured, of compositions as well; null where it does not apply.</summary>

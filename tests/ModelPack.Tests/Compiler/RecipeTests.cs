@@ -170,6 +170,7 @@ public sealed class RecipeTests
     }
 
     [Theory]
+    [InlineData("""{"formats":{"f":"float(exponent=3,mantissa=2,block=32,scale=e8m0)","f":"int4"},"passes":[]}""", 2101, "f")]
     [InlineData("""{"formats":[],"passes":[]}""", 2103, "formats must be an object")]
     [InlineData("""{"formats":{"a":4},"passes":[]}""", 2103, "formats.a must be a string")]
     [InlineData("""{"formats":{"a":"int4","a":"int8"},"passes":[]}""", 2101, "a")]

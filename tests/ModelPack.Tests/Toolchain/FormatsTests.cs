@@ -1,6 +1,4 @@
-using ModelPack.Compiler;
 using ModelPack.Numbers;
-using ModelPack.Passes;
 using ModelPack.Testing;
 using ModelPack.Tests.Cli;
 using ModelPack.Toolchain;
@@ -13,16 +11,25 @@ public sealed class FormatsTests
 {
     /// <summary>
     /// Bits per weight, mean squared error on N(0,1), effective bits and capacity. Formats of the published comparison that this build has; a row is one line, so a format that comes later adds one.
-    /// The plain 8-bit floats have no scale, which does not matter for N(0,1); <c>gguf-mxfp4</c> and <c>gguf-nvfp4</c> round ties differently, which does not matter for random values.
+    /// The plain 8-bit float has no scale, which does not matter for N(0,1); <c>gguf-mxfp4</c> and <c>gguf-nvfp4</c> round ties differently, which does not matter for random values.
     /// </summary>
     public static TheoryData<string, double, double, double, double> Published => new()
     {
         { "int8(scale=f16)", 8.5, 2.8e-5, 7.56, 0.994 },
         { "f8e4m3fn", 8, 6.9e-4, 5.25, 0.963 },
-        { "f8e5m2", 8, 2.9e-3, 4.23, 0.917 },
-        { "int4(scale=f16)", 4.5, 9.1e-3, 3.39, 0.841 },
-        { "int4(scale=f16,block=64)", 4.25, 1.12e-2, 3.24, 0.823 },
-        { "int4(scale=f16,block=128)", 4.125, 1.32e-2, 3.12, 0.806 },
+
+        // Published: 9.1e-3, 1.12e-2, 1.32e-2 from 32,768 values, whose deviation is 1.2 to 1.6 %. These are from 2^20 values, drawn and rounded by another program.
+        { "int4(scale=f16)", 4.5, 9.41e-3, 3.39, 0.841 },
+        { "int4(scale=f16,block=64)", 4.25, 1.158e-2, 3.24, 0.823 },
+        { "int4(scale=f16,block=128)", 4.125, 1.375e-2, 3.12, 0.806 },
+        { "mxint8", 8.25, 6.7e-5, 6.93, 0.991 },
+        { "fp8(scope=tensor)", 8, 6.9e-4, 5.25, 0.963 },
+        { "mxfp8(element=e4m3)", 8.25, 8.4e-4, 5.11, 0.959 },
+        { "mxfp8(element=e5m2)", 8.25, 2.9e-3, 4.23, 0.917 },
+        { "mxfp6(element=e2m3)", 6.25, 8.0e-4, 5.15, 0.960 },
+        { "mxfp6(element=e3m2)", 6.25, 2.9e-3, 4.23, 0.917 },
+        { "mxfp4", 4.25, 1.31e-2, 3.13, 0.807 },
+        { "nvfp4", 4.5, 9.0e-3, 3.40, 0.842 },
         { "gguf-mxfp4", 4.25, 1.31e-2, 3.13, 0.807 },
         { "gguf-nvfp4", 4.5, 9.0e-3, 3.40, 0.842 },
         { "ternary", 2, 0.260, 0.97, 0.259 },
@@ -41,7 +48,7 @@ public sealed class FormatsTests
 
         // Two digits of the table are another half percent to a few.
         Assert.InRange(row.GaussianMse!.Value / mse, 0.98 - Half(mse), 1.02 + Half(mse));
-        Assert.Equal(effectiveBits, row.EffectiveBits!.Value, 0.03);
+        Assert.Equal(effectiveBits, row.EffectiveBits!.Value, 0.04);
         Assert.Equal(capacity, row.Capacity!.Value, 0.005);
         Assert.Equal(row.Capacity.Value * 8 / bits, row.CapacityPerByte!.Value, 6);
     }
@@ -87,7 +94,7 @@ public sealed class FormatsTests
     [InlineData("int4(block=128)", "50%")]
     [InlineData("int8", "2:4")]
     [InlineData("nf4", "1:4")]
-    [InlineData("palette(bits=3)", "4:8")]
+    [InlineData("int6", "4:8")]
     public void Product_rule_is_near_the_capacity_of_the_measured_error_and_never_above_it(string spec, string pattern)
     {
         IReadOnlyList<FormatRow> rows = Catalogue.Formats(new FormatsRequest { Specs = [spec, "f32"], Sparsity = [pattern] }).Formats;
@@ -113,9 +120,9 @@ public sealed class FormatsTests
     [InlineData(0, 1)]
     [InlineData(1, 0)]
     [InlineData(2, 0)]
-    [InlineData(0.25, 0.2596)]
+    [InlineData(0.25, 0.26866)] // tanh(0.41)^1.39
     [InlineData(1e-30, 1)]
-    public void Capacity_at_its_ends(double mse, double expected) => Assert.Equal(expected, GaussianError.Capacity(mse), 0.004);
+    public void Capacity_at_its_ends(double mse, double expected) => Assert.Equal(expected, GaussianError.Capacity(mse), 1e-5);
 
     [Fact]
     public void All_formats_are_listed_with_plausible_numbers()
@@ -125,7 +132,7 @@ public sealed class FormatsTests
         Assert.Equal(rows.Count, rows.Select(r => (r.Kind, r.Name)).Distinct().Count());
         Assert.Empty(NumberFormats.All.Select(f => f.Id).Except(rows.Where(r => r.Kind == "number").Select(r => r.Name)));
         Assert.All(rows.Where(r => r.Capacity is not null), r => Assert.InRange(r.Capacity!.Value, 0, 1));
-        Assert.All(NumberFormats.All.Where(f => f is not RawFormat), f => Assert.Contains(rows, r => r.Name == f.Id && r.GaussianMse is > 0 and < 0.5 && r.CapacityPerByte > 0));
+        Assert.All(NumberFormats.All.Where(f => f is not RawFormat), f => Assert.Contains(rows, r => r.Name == f.Id && r.GaussianMse is > 0 and < 0.7 && r.CapacityPerByte > 0));
     }
 
     [Theory]
@@ -179,6 +186,44 @@ public sealed class FormatsTests
             rows.Where(r => r.Kind == "number").Select(r => r.Name));
         Assert.Equal(6, rows.Count(r => r.Kind == "composition"));
         Assert.Equal("int4(block=128,scale=f32,search=none,symmetric=true)", rows[0].Summary);
+    }
+
+    [Theory]
+    [InlineData("""{"formats":{"a":"int44"},"passes":[]}""", "MP2106: formats.a: unknown number format 'int44'; did you mean 'int4'?")]
+    [InlineData("""{"formats":{"a":"int4(blok=1)"},"passes":[]}""", "MP1022: 'int4' has no argument 'blok'")]
+    [InlineData("""{"passes":["quantise"]}""", "MP2005: ")]
+    public void Wrong_recipes_exit_with_1_and_name_the_file(string json, string expected)
+    {
+        using var folder = new TempFolder();
+        string path = Path.Combine(folder.Path, "r.json");
+        File.WriteAllText(path, json);
+
+        (int code, string output, string error) = CliHarness.Run("formats", "--recipe", path);
+
+        Assert.Equal((1, ""), (code, output));
+        Assert.StartsWith($"{path}: error {expected}", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Formats_of_a_recipe_are_stored_under_their_full_specs_and_rederive()
+    {
+        using var folder = new TempFolder();
+        string model = folder["m.onnx"];
+        File.WriteAllBytes(model, NetworkModel.Language());
+        File.WriteAllText(folder["r.json"], """
+            {
+              "formats": { "body": "palette(bits=4,group=8)", "tail": "palette(bits=6,entries=f16)" },
+              "passes": ["canonicalize", { "pass": "quantize", "format": "body", "min_elements": 64, "ends": "int8" }],
+              "rules": [{ "match": "mix*", "quantize": { "format": "tail" } }]
+            }
+            """);
+
+        CompileResult result = ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], Recipe = folder["r.json"], Threads = 2 });
+
+        Assert.Contains(result.Tensors, t => t.Encoding.Contains("palette(bits=4,entries=f32,group=8)", StringComparison.Ordinal));
+        Assert.Contains(result.Tensors, t => t.Encoding.Contains("palette(bits=6,entries=f16,group=tensor,palette=", StringComparison.Ordinal) && t.Encoding.EndsWith("...)", StringComparison.Ordinal));
+        VerifyResult verified = Verification.Verify(folder["m.mpack"], rederive: model);
+        Assert.True(verified.Ok, string.Join('\n', verified.Errors));
     }
 
     private static double Half(double rounded) => 0.05 * Math.Pow(10, Math.Floor(Math.Log10(rounded))) / rounded;
