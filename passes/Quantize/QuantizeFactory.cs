@@ -17,6 +17,7 @@ internal sealed class QuantizeFactory : IPassFactory
         new("symmetric", "boolean", "true", "Integer formats: only a scale per block; false adds a zero point, better for one-sided weights", PerTensor: true),
         new("scale", "string", "\"auto\"", "Integer formats: type of the scales; auto takes f16 where every scale of the tensor fits, else f32", ["auto", "f32", "f16", "bf16"], PerTensor: true),
         new("search", "string", "\"none\"", "Integer formats: mse tries clipped ranges for every block and keeps the one with the least squared error", ["none", "mse"], PerTensor: true),
+        new("axis", "string", "\"auto\"", "Axis along which blocks run: the reduction axis of the operator that reads the tensor, or the last or first axis of the tensor as stored", ["auto", "last", "first"], PerTensor: true),
         new("ends", "string", "\"same\"", "Embeddings, layers that read the input and layers that make the output: as all others, int8, or kept as they are", ["same", "int8", "keep"]),
         new("convolutions", "string", "\"same\"", "Convolutions: as all others, int8, or kept as they are", ["same", "int8", "keep"]),
         new("ops", "array", """["MatMul","Gemm","Conv","Gather"]""", "Operators whose weights are quantised; for checkpoints MatMul means any linear layer, Gather embeddings", ["MatMul", "Gemm", "Conv", "Gather"]),

@@ -12,6 +12,7 @@ namespace ModelPack.Passes;
 /// Gemm b [N, K] (transB), Gather   int4(...) over the tensor as it is
 /// Conv w [O, I, kH, kW]            reshaped > int8(...) over [O, I*kH*kW]
 /// </code>
+/// Option <c>axis</c> chooses the last or the first axis of the tensor instead (a first axis of several is <c>reshaped > permuted(perm=1x0) > ...</c>).
 /// What is left alone is reported with its reason. A recipe rule that sets the format of a tensor overrides the policies for ends and
 /// convolutions, and the check of its use: blocks then run along the last axis.
 /// </summary>
@@ -150,6 +151,7 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         }
 
         PassOptions chosen = decision.Options;
+        usage = usage with { Layout = LayoutFor(chosen.Text("axis"), tensor.Shape.Rank, usage.Layout) };
         UnitSpec spec = QuantizeFormat.Of(format, chosen);
         double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape);
         return bits < stored.BitsPerElement()
@@ -187,9 +189,17 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         };
     }
 
-    /// <summary>The matrix to quantise, rows along the reduction axis.</summary>
+    private static WeightLayout LayoutFor(string axis, int rank, WeightLayout reduction) => axis switch
+    {
+        "last" => WeightLayout.Rows,
+        "first" => rank == 2 ? WeightLayout.Columns : WeightLayout.First,
+        _ => reduction,
+    };
+
+    /// <summary>The matrix to quantise, rows along the axis of the blocks.</summary>
     private static WeightEncoding Component(Tensor tensor, WeightLayout layout) => layout switch
     {
+        WeightLayout.First => Structured.Transpose(Component(tensor, WeightLayout.Filters)),
         WeightLayout.Columns => Structured.Transpose(tensor.Encoding),
         WeightLayout.Filters => Structured.Reshape(tensor.Encoding, new Shape(tensor.Shape[0], tensor.Shape.ElementCount / tensor.Shape[0])),
         _ => tensor.Encoding,
@@ -214,6 +224,7 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
             {
                 WeightLayout.Columns => Structured.Transpose(pending),
                 WeightLayout.Filters => Structured.Reshape(pending, tensor.Shape),
+                WeightLayout.First => Structured.Reshape(Structured.Transpose(pending), tensor.Shape),
                 _ => pending,
             },
         };

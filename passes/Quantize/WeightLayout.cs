@@ -11,6 +11,9 @@ internal enum WeightLayout
 
     /// <summary>All axes but the first are: [O, I/groups, kH, kW].</summary>
     Filters,
+
+    /// <summary>The first axis of a tensor of more than two: [K, ...]. Only on request.</summary>
+    First,
 }
 
 /// <summary>What a weight is for, as far as the choice of precision goes.</summary>

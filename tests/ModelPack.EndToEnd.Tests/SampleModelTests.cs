@@ -15,6 +15,8 @@ public sealed class SampleModelTests
         { "int4", ["quantize.block=32", "quantize.scale=f32", "quantize.ends=keep", "quantize.symmetric=false"], 38.896 },
         { "int8", ["quantize.block=128", "quantize.scale=f32", "quantize.ends=keep"], 38.754 },
         { "int4", ["quantize.format=nf4(block=64)", "quantize.ends=keep"], 38.872 },
+        { "int4", ["quantize.format=mxfp4", "quantize.ends=keep"], 39.083 },
+        { "int4", ["quantize.format=mxfp8", "quantize.ends=keep"], 38.754 },
         { "int4", ["quantize.format=int3(block=32)", "quantize.scale=f32", "quantize.ends=keep"], 39.877 },
         { "int4", ["quantize.format=ternary(packing=base3)", "quantize.allow_ternary=true", "quantize.ends=keep"], 123.865 },
         { "lossless", [], 38.748 },

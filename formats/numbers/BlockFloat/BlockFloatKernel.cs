@@ -69,9 +69,7 @@ internal sealed class BlockFloatKernel<TLanes, TElement>(TElement element) : Blo
 
             if (i < values.Length)
             {
-                TLanes v = TLanes.Load(in MemoryMarshal.GetReference(rest));
-                v = map.Divides ? TLanes.Divide(v, factor) : TLanes.Multiply(v, factor);
-                PackRest(TLanes.LowBytes(_element.Encode(v)), bits, to[at..]);
+                EncodeRest(rest, map, bits, to[at..]);
             }
         }
 
@@ -80,49 +78,63 @@ internal sealed class BlockFloatKernel<TLanes, TElement>(TElement element) : Blo
 
     public override void DecodeRow(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, in BlockFloatLayout layout, Span<float> row)
     {
-        BlockFloatLayout local = layout;
-        int bits = local.Element.Bits;
-        for (int start = 0, b = 0; start < row.Length; start += local.Block, b++)
+        int bits = layout.Element.Bits;
+        int done = bits switch
         {
-            Span<float> values = row.Slice(start, Math.Min(local.Block, row.Length - start));
-            DecodeBlock(codes[(int)((long)start * bits / 8)..], bits, BlockMap.Read(scales, b, local.Scale), values);
+            8 => DecodeGroups<UnpackBytes>(codes, scales, layout, row[..(row.Length & ~15)]),
+            4 => DecodeGroups<UnpackNibbles>(codes, scales, layout, row[..(row.Length & ~15)]),
+            _ => DecodeGroups<UnpackWide>(codes, scales, layout, row[..WideGroups(row.Length, bits, codes.Length)]),
+        };
+        for (; done < row.Length; done += 16)
+        {
+            Span<float> group = row.Slice(done, Math.Min(16, row.Length - done));
+            DecodeRest(codes.Slice((int)((long)done * bits / 8), ((group.Length * bits) + 7) / 8), bits, BlockMap.Read(scales, done / layout.Block, layout.Scale), group);
         }
     }
 
-    [SkipLocalsInit]
-    private void DecodeBlock(ReadOnlySpan<byte> codes, int bits, float scale, Span<float> values)
+    /// <summary>How many values of a row can be read 16 at a time together with 8 - <paramref name="bits"/> bytes after them.</summary>
+    private static int WideGroups(int length, int bits, int codeBytes) =>
+        Bmi2.X64.IsSupported && codeBytes >= 8 + bits ? Math.Min(length & ~15, (((codeBytes - 8 - bits) / (2 * bits)) + 1) * 16) : 0;
+
+    /// <summary>Whole groups; returns how many values. One place only where elements are decoded, so that all of it is inlined.</summary>
+    private int DecodeGroups<TUnpacking>(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, in BlockFloatLayout layout, Span<float> values)
+        where TUnpacking : struct, IUnpacking
     {
-        TLanes factor = TLanes.Create(scale);
+        TElement element = _element;
+        int bits = layout.Element.Bits;
+        int block = layout.Block;
+        BlockScaleType type = layout.Scale;
+        ulong mask = CodePacking.Mask(bits);
+        ref float powersOfTwo = ref BlockMap.PowersOfTwo;
+        ref byte from = ref MemoryMarshal.GetReference(codes);
         ref float to = ref MemoryMarshal.GetReference(values);
         int i = 0;
-        int at = 0;
-        if (bits is not (4 or 8) && Bmi2.X64.IsSupported)
+        for (int b = 0; i < values.Length; b++)
         {
-            ulong mask = CodePacking.Mask(bits);
-            ref byte from = ref MemoryMarshal.GetReference(codes);
-            for (; i + 16 <= values.Length && at + 8 + bits <= codes.Length; i += 16, at += 2 * bits)
+            TLanes factor = TLanes.Create(type == BlockScaleType.E8M0 ? Unsafe.Add(ref powersOfTwo, scales[b]) : BlockMap.Read(scales, b, type));
+            int end = (int)Math.Min((long)i + block, values.Length);
+            for (; i < end; i += 16)
             {
-                TLanes code = TLanes.FromBytes(CodePacking.Unpack16Wide(in Unsafe.Add(ref from, at), bits, mask));
-                TLanes.Store(TLanes.Multiply(_element.Decode(code), factor), ref Unsafe.Add(ref to, i));
+                TLanes code = TLanes.FromBytes(TUnpacking.Read(in from, bits, mask));
+                TLanes.Store(TLanes.Multiply(element.Decode(code), factor), ref Unsafe.Add(ref to, i));
+                from = ref Unsafe.Add(ref from, 2 * bits);
             }
         }
 
-        for (; i + 16 <= values.Length; i += 16, at += 2 * bits)
-        {
-            TLanes code = TLanes.FromBytes(CodePacking.Unpack16(codes.Slice(at, 2 * bits), bits));
-            TLanes.Store(TLanes.Multiply(_element.Decode(code), factor), ref Unsafe.Add(ref to, i));
-        }
+        return i;
+    }
 
-        if (i < values.Length)
-        {
-            Span<byte> packed = stackalloc byte[16];
-            Span<float> decoded = stackalloc float[16];
-            packed.Clear();
-            codes[at..Math.Min(codes.Length, at + (2 * bits))].CopyTo(packed);
-            TLanes code = TLanes.FromBytes(CodePacking.Unpack16(packed[..(2 * bits)], bits));
-            TLanes.Store(TLanes.Multiply(_element.Decode(code), factor), ref MemoryMarshal.GetReference(decoded));
-            decoded[..(values.Length - i)].CopyTo(values[i..]);
-        }
+    /// <summary>One group, complete or not.</summary>
+    [SkipLocalsInit]
+    private void DecodeRest(ReadOnlySpan<byte> codes, int bits, float scale, Span<float> values)
+    {
+        Span<byte> packed = stackalloc byte[16];
+        Span<float> decoded = stackalloc float[16];
+        packed.Clear();
+        codes.CopyTo(packed);
+        TLanes code = TLanes.FromBytes(CodePacking.Unpack16(packed[..(2 * bits)], bits));
+        TLanes.Store(TLanes.Multiply(_element.Decode(code), TLanes.Create(scale)), ref MemoryMarshal.GetReference(decoded));
+        decoded[..values.Length].CopyTo(values);
     }
 
     [SkipLocalsInit]
@@ -144,6 +156,15 @@ internal sealed class BlockFloatKernel<TLanes, TElement>(TElement element) : Blo
             row[i..].CopyTo(rest);
             PackRest(TLanes.LowBytes(_element.EncodeWithNan(TLanes.Load(in MemoryMarshal.GetReference(rest)))), bits, codes[at..]);
         }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void EncodeRest(ReadOnlySpan<float> rest, BlockMap map, int bits, Span<byte> destination)
+    {
+        TLanes v = TLanes.Load(in MemoryMarshal.GetReference(rest));
+        TLanes factor = TLanes.Create(map.Value);
+        v = map.Divides ? TLanes.Divide(v, factor) : TLanes.Multiply(v, factor);
+        PackRest(TLanes.LowBytes(_element.Encode(v)), bits, destination);
     }
 
     /// <summary>The last, incomplete group of a row; padding codes are those of zero, so that padding bits are 0.</summary>

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace ModelPack.Numbers;
 
@@ -9,6 +10,11 @@ namespace ModelPack.Numbers;
 internal readonly record struct BlockMap(float Value, bool Divides)
 {
     private const int Infinity = 0x7F800000;
+
+    private static readonly float[] Powers = [.. Enumerable.Range(0, 256).Select(c => E8M0.Decode((byte)c))];
+
+    /// <summary>The 256 values of E8M0.</summary>
+    public static ref float PowersOfTwo => ref MemoryMarshal.GetArrayDataReference(Powers);
 
     /// <summary>Chooses the scale of a block and stores it. False for a NaN or infinity that the scale type cannot express.</summary>
     /// <param name="amaxBits">f32 bits of the largest magnitude; above 0x7F7FFFFF when a value is NaN or infinite.</param>

@@ -15,6 +15,9 @@ internal sealed class BoundBlockFloatFormat : BoundRowFormat
         _rows = BlockFloatRows.For(layout.Element, tier);
     }
 
+    /// <summary>What codes mean.</summary>
+    internal ElementFormat Element => _layout.Element;
+
     protected override void EncodeTile(ReadOnlySpan<float> values, int rows, ReadOnlySpan<Memory<byte>> streams)
     {
         Span<byte> codes = streams[0].Span;

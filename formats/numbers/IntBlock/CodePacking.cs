@@ -55,14 +55,15 @@ internal static class CodePacking
             return Vector128.Create(source);
         }
 
-        if (bits == 4)
-        {
-            // Widen every byte to 16 bits, then put its high nibble into the upper byte.
-            Vector128<ushort> bytes = Vector128.WidenLower(Vector128.CreateScalarUnsafe(MemoryMarshal.Read<ulong>(source)).AsByte());
-            return ((bytes | (bytes << 4)) & Vector128.Create((ushort)0x0F0F)).AsByte();
-        }
+        return bits == 4 ? Unpack16Of4(MemoryMarshal.Read<ulong>(source)) : UnpackAny(source, bits);
+    }
 
-        return UnpackAny(source, bits);
+    /// <summary>Sixteen codes of 4 bits, first in the lowest: every byte widened to 16 bits, then its high nibble put into the upper byte.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Unpack16Of4(ulong packed)
+    {
+        Vector128<ushort> bytes = Vector128.WidenLower(Vector128.CreateScalarUnsafe(packed).AsByte());
+        return ((bytes | (bytes << 4)) & Vector128.Create((ushort)0x0F0F)).AsByte();
     }
 
     /// <summary>

@@ -18,6 +18,11 @@ internal readonly partial struct Lanes512(Vector512<float> v) : ILanes16<Lanes51
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 FromBytes(Vector128<byte> bytes)
     {
+        if (Avx512F.IsSupported)
+        {
+            return new(Avx512F.ConvertToVector512Int32(bytes).AsSingle());
+        }
+
         Vector256<ushort> words = Vector256.WidenLower(bytes.ToVector256Unsafe());
         return new(Vector512.WidenLower(words.ToVector512Unsafe()).AsSingle());
     }

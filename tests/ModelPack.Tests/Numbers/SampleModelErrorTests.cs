@@ -25,6 +25,8 @@ public sealed class SampleModelErrorTests
     [InlineData("int6(block=128)", 0.00071)]
     [InlineData("int8(block=128)", 0.00004)]
     [InlineData("int8(block=row)", 0.00005)]
+    [InlineData("mxfp4", 0.01362)]
+    [InlineData("mxfp8", 0.00093)]
     public void RelativeSquaredError_ofTheDecoderLinears_equalsTheIndependentFigure(string spec, double expected)
     {
         double error = 0;
@@ -55,6 +57,12 @@ public sealed class SampleModelErrorTests
     [InlineData("bf16", "F99B7800858FE1BD")]
     [InlineData("f16", "0B8B7189B8AE86FF")]
     [InlineData("f8e4m3fn", "62AEE4F0580AA4B4")]
+    [InlineData("mxfp8(element=e5m2,mode=even)", "6D8B5F6B224882B2")]
+    [InlineData("mxfp6(mode=rceil)", "2BC0AFFC04DD2C53")]
+    [InlineData("mxfp4", "40FC765B9F6D2B35")]
+    [InlineData("mxint8(mode=ceil)", "9515CE6FFD6F1D19")]
+    [InlineData("nvfp4(global=4E-05)", "FCEDD27E66D38F3E")]
+    [InlineData("float(exponent=2,mantissa=2,scale=f16,block=48)", "FD117E08E5E22935")]
     public void EncodedBytes_areTheSameEverywhere(string spec, string expected)
     {
         var shape = new Shape(13, 333);

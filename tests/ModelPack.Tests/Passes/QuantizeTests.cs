@@ -101,6 +101,39 @@ public sealed class QuantizeTests
         Assert.InRange(NumberFormats.Bind(Pending(weight).Format, Pending(weight).Shape).BitsPerValue, 1.58, 2.2);
     }
 
+    [Theory]
+    [InlineData("MatMul", "auto", "permuted(perm=1x0) > mxfp4(mode=floor)", new long[] { 64, 96 }, new long[] { 96, 64 })]
+    [InlineData("MatMul", "first", "permuted(perm=1x0) > mxfp4(mode=floor)", new long[] { 64, 96 }, new long[] { 96, 64 })]
+    [InlineData("MatMul", "last", "mxfp4(mode=floor)", new long[] { 64, 96 }, new long[] { 64, 96 })]
+    [InlineData("Gather", "auto", "mxfp4(mode=floor)", new long[] { 64, 96 }, new long[] { 64, 96 })]
+    [InlineData("Gather", "first", "permuted(perm=1x0) > mxfp4(mode=floor)", new long[] { 64, 96 }, new long[] { 96, 64 })]
+    [InlineData("Conv", "auto", "reshaped > mxfp4(mode=floor)", new long[] { 64, 8, 5, 7 }, new long[] { 64, 280 })]
+    [InlineData("Conv", "last", "mxfp4(mode=floor)", new long[] { 64, 8, 5, 7 }, new long[] { 64, 8, 5, 7 })]
+    [InlineData("Conv", "first", "reshaped > permuted(perm=1x0) > mxfp4(mode=floor)", new long[] { 64, 8, 5, 7 }, new long[] { 280, 64 })]
+    public void Run_axis_chooses_where_blocks_run(string op, string axis, string expected, long[] dims, long[] rows)
+    {
+        Tensor source = Ir.Random("w", dims);
+        Tensor weight = Pipeline.Run(
+            Ir.Model(Ir.Graph("x", "y", [Ir.Op(op, op == "Gather" ? "w,x" : "x,w", "y")], source)), Pipeline.Make("quantize", $$"""{"format":"mxfp4","axis":"{{axis}}"}""")).Initializer("w");
+
+        Assert.Equal(expected, weight.Encoding.Describe());
+        Assert.Equal((new Shape(dims), new Shape(rows)), (weight.Shape, Pending(weight).Shape));
+
+        // At most half the power of two that the block of a value reaches, blocks being counted along the axis.
+        float[] before = Pipeline.Values(source);
+        float[] after = Pipeline.Values(weight);
+        bool first = expected.Contains("permuted", StringComparison.Ordinal);
+        int stride = first ? (int)(source.Shape.ElementCount / dims[0]) : 1;
+        int length = first ? (int)dims[0] : (int)rows[^1];
+        for (int i = 0; i < before.Length; i++)
+        {
+            int position = i / stride % length;
+            int start = i - (position % 32 * stride);
+            float largest = Enumerable.Range(0, Math.Min(32, length - (position / 32 * 32))).Max(k => MathF.Abs(before[start + (k * stride)]));
+            Assert.InRange(MathF.Abs(before[i] - after[i]), 0, MathF.ScaleB(1, Math.Max(MathF.ILogB(largest), -140) - 1));
+        }
+    }
+
     [Fact]
     public void Run_transposed_source_is_not_transposed_twice()
     {
@@ -310,10 +343,12 @@ public sealed class QuantizeTests
         Assert.Same(once, Pipeline.Run(once, Pipeline.Make("quantize", """{"format":"int4"}""")));
     }
 
-    private static DenseEncoding Pending(Tensor tensor) => tensor.Encoding switch
+    private static DenseEncoding Pending(Tensor tensor) => Pending(tensor.Encoding);
+
+    private static DenseEncoding Pending(WeightEncoding encoding) => encoding switch
     {
-        StructuredEncoding structured => Assert.IsType<DenseEncoding>(Assert.Single(structured.Components)),
-        WeightEncoding encoding => Assert.IsType<DenseEncoding>(encoding),
+        StructuredEncoding structured => Pending(Assert.Single(structured.Components)),
+        _ => Assert.IsType<DenseEncoding>(encoding),
     };
 
     private static Model Quantize(Graph graph) => Pipeline.Run(Ir.Model(graph), Pipeline.Make("quantize"));
