@@ -125,7 +125,7 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
     /// <summary>Decides from names, shapes and uses alone; no data is read.</summary>
     private Plan MakePlan(Tensor tensor, GraphUsage? graphUsage)
     {
-        if (tensor.DType is not (DType.F32 or DType.F16 or DType.BF16) || !Structured.IsRaw(tensor.Encoding, out DType stored))
+        if (tensor.DType is not (DType.F32 or DType.F16 or DType.BF16) || StoredBits(tensor.Encoding) is not double stored)
         {
             return new Plan(); // Not a float weight, or compressed already: nothing to say about it.
         }
@@ -154,10 +154,16 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         usage = usage with { Layout = LayoutFor(chosen.Text("axis"), tensor.Shape.Rank, usage.Layout) };
         UnitSpec spec = QuantizeFormat.Of(format, chosen);
         double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape);
-        return bits < stored.BitsPerElement()
+        return bits < stored
             ? new Plan(usage, spec, AllowTernary: chosen.Flag("allow_ternary"))
-            : new Plan(Refusal: string.Create(CultureInfo.InvariantCulture, $"rows of {Component(tensor, usage.Layout).Shape.Columns} in {spec} would take {bits:0.#} bits per value instead of {stored.BitsPerElement()}"));
+            : new Plan(Refusal: string.Create(CultureInfo.InvariantCulture, $"rows of {Component(tensor, usage.Layout).Shape.Columns} in {spec} would take {bits:0.#} bits per value instead of {stored:0.#}"));
     }
+
+    /// <summary>Bits per value of a weight as the input has it: plain, or scaled FP8 of a checkpoint. Null for what passes have compressed already.</summary>
+    private static double? StoredBits(WeightEncoding encoding) =>
+        Structured.IsRaw(encoding, out DType stored) ? stored.BitsPerElement()
+        : encoding is DenseEncoding { IsPending: false, Format.Id: "fp8" } fp8 ? NumberFormats.Bind(fp8.Format, fp8.Shape).BitsPerValue
+        : null;
 
     private string? Refusal(Tensor tensor, TensorDecision decision, bool meant, WeightUsage usage)
     {

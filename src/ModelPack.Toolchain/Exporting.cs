@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using ModelPack.Compiler;
+using ModelPack.Containers.Checkpoint;
 using ModelPack.Containers.Onnx;
 using ModelPack.Pack;
 
@@ -13,7 +14,7 @@ public static class Exporting
 
     /// <summary>
     /// Exports an artifact. <c>onnx</c>: the execution graph with its compressed weights in stock operators (or dense weights when <paramref name="dense"/>).
-    /// <c>safetensors</c>: dense tensors.
+    /// <c>safetensors</c>: dense tensors, and unless <paramref name="dense"/> weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> as FP8 checkpoints have them.
     /// </summary>
     /// <exception cref="ModelPackException">MP4107: the artifact has no graph to export as ONNX, or the format is unknown.</exception>
     public static ExportResult Export(
@@ -22,6 +23,14 @@ public static class Exporting
         long start = Stopwatch.GetTimestamp();
         using PackReader reader = PackReader.Open(artifact);
         Model model = to == "onnx" && !dense ? ExecutionModel(reader, cancellation) : Artifact.ReadModel(reader, cancellation);
+        Model source = model;
+        if (to == "safetensors" && model.Kind != ModelKind.Onnx)
+        {
+            model = dense ? model : Fp8BlockWeights.Split(model);
+            model = ReferenceEquals(model, source) ? Fp8BlockWeights.Undeclared(model) : model;
+        }
+
+        bool fp8 = model.Graph.Initializers.Length > source.Graph.Initializers.Length;
         progress?.Report(new ToolProgress("export", 0, 0, output));
         IReadOnlyList<string> files = to switch
         {
@@ -36,7 +45,7 @@ public static class Exporting
             Input = artifact,
             To = to,
             Files = files,
-            LoadableBy = to == "onnx" ? LoadableOnnx(model) : ["any safetensors reader"],
+            LoadableBy = to == "onnx" ? LoadableOnnx(model) : fp8 ? ["loaders of FP8 checkpoints with 128x128 block scales (transformers, vLLM)"] : ["any safetensors reader"],
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
         };
     }

@@ -49,22 +49,25 @@ public static class FilePacking
     /// <param name="artifact">The artifact.</param>
     /// <param name="output">The main file to write, or the folder of a checkpoint.</param>
     /// <param name="dtype">For compiled artifacts: float dtype of the dense tensors; null keeps each tensor's own.</param>
+    /// <param name="fp8">
+    /// For compiled artifacts: weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> are not made dense but written as they are, codes and <c>_scale_inv</c>, the way FP8 checkpoints have them.
+    /// </param>
     /// <param name="threads">Worker threads; 0 means one per processor.</param>
     /// <param name="progress">Told how far it is.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <exception cref="ModelPackException">The artifact is damaged or the output cannot be written.</exception>
     public static PackFileResult Unpack(
-        string artifact, string output, DType? dtype = null, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string artifact, string output, DType? dtype = null, bool fp8 = false, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         using PackReader reader = PackReader.Open(artifact);
         if (Artifact.IsCompiled(reader))
         {
-            IReadOnlyList<string> files = DenseExport.Write(reader, output, dtype, progress, cancellation);
+            IReadOnlyList<string> files = DenseExport.Write(reader, output, dtype, fp8, progress, cancellation);
             return Result(artifact, output, reader.File.LengthBytes, files.Sum(f => new FileInfo(f).Length), files, start, unpacking: true);
         }
 
-        if (dtype is not null)
+        if (dtype is not null || fp8)
         {
             throw new ModelPackException(ErrorCodes.NotACompiledArtifact, "was made by 'pack': its files come back byte for byte, so --dtype does not apply", artifact);
         }

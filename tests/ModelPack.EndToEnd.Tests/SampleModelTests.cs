@@ -19,6 +19,8 @@ public sealed class SampleModelTests
         { "int4", ["quantize.format=mxfp8", "quantize.ends=keep"], 38.754 },
         { "int4", ["quantize.format=int3(block=32)", "quantize.scale=f32", "quantize.ends=keep"], 39.877 },
         { "int4", ["quantize.format=ternary(packing=base3)", "quantize.allow_ternary=true", "quantize.ends=keep"], 123.865 },
+        { "int8", ["quantize.format=fp8(scope=tensor)", "quantize.ends=keep"], 38.763 },
+        { "int8", ["quantize.format=fp8(scope=row)", "quantize.ends=keep"], 38.773 },
         { "lossless", [], 38.748 },
     };
 

@@ -20,7 +20,7 @@ internal sealed class CheckpointContainer(long maxShardBytes = CheckpointContain
 
     public bool Recognizes(string path) => CheckpointFolder.Recognizes(path);
 
-    public ImportedModel Import(string path, CancellationToken cancellation = default) => WithFiles(path, static content =>
+    public ImportedModel Import(string path, CancellationToken cancellation = default) => WithFiles(path, content =>
     {
         var tensors = ImmutableArray.CreateBuilder<Tensor>();
         var metadata = ImmutableArray.CreateBuilder<KeyValuePair<string, string>>();
@@ -31,12 +31,13 @@ internal sealed class CheckpointContainer(long maxShardBytes = CheckpointContain
             metadata.AddRange(header.Metadata.Where(m => keys.Add(m.Key)));
         }
 
+        ImmutableArray<CarriedFile> carried = [.. content.Carried.Select(c => new CarriedFile(c.Name, c.File.Region(0, c.File.LengthBytes)))];
         var model = new Model
         {
             Kind = ModelKind.Checkpoint,
-            Graph = new Graph { Initializers = tensors.DrainToImmutable() },
+            Graph = new Graph { Initializers = Fp8BlockWeights.Join(tensors.DrainToImmutable(), Fp8Declaration.Block(carried), path) },
             Metadata = metadata.DrainToImmutable(),
-            Files = [.. content.Carried.Select(c => new CarriedFile(c.Name, c.File.Region(0, c.File.LengthBytes)))],
+            Files = carried,
         };
         return new ImportedModel(model, [.. content.Files]);
     }, cancellation);

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Collections.Immutable;
 using ModelPack.Compiler;
+using ModelPack.Containers.Checkpoint;
 
 namespace ModelPack.Containers.Safetensors;
 
@@ -37,7 +38,7 @@ internal sealed class SafetensorsContainer : IContainer
             var model = new Model
             {
                 Kind = ModelKind.Safetensors,
-                Graph = new Graph { Initializers = Tensors(file, header) },
+                Graph = new Graph { Initializers = Fp8BlockWeights.Join(Tensors(file, header), declaredBlock: null, path) },
                 Metadata = header.Metadata,
             };
             return new ImportedModel(model, [file]);

@@ -2,7 +2,7 @@ namespace ModelPack;
 
 public static partial class ErrorCodes
 {
-    // MP1150-1179: checkpoint folders.
+    // MP1150-1169: checkpoint folders.
     public static readonly ErrorCode CheckpointWithoutTensors = new(1150, "a folder without safetensors files");
     public static readonly ErrorCode CheckpointAmbiguous = new(1151, "a folder with several checkpoints");
     public static readonly ErrorCode IndexTooLarge = new(1152, "a checkpoint index that is too long");
@@ -17,6 +17,9 @@ public static partial class ErrorCodes
     public static readonly ErrorCode TensorNotInShard = new(1161, "a tensor that is not in the file the checkpoint index names");
     public static readonly ErrorCode TensorNotInIndex = new(1162, "a tensor that the checkpoint index does not name");
     public static readonly ErrorCode TensorInTwoShards = new(1163, "a tensor that is in two files of a checkpoint");
+
+    // MP1170-1179: what tensors of a checkpoint mean together.
+    public static readonly ErrorCode Fp8BlockScale = new(1170, "block scales of an FP8 checkpoint that are missing, have no weight, or do not fit it");
 
     // MP1180-1199: writing checkpoint folders.
     public static readonly ErrorCode CheckpointFileClash = new(1180, "two files of a checkpoint with the same path");

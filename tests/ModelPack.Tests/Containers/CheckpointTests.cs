@@ -25,6 +25,22 @@ public sealed class CheckpointTests
     }
 
     [Fact]
+    public void Fp8BlockScale_declared_and_missing()
+    {
+        using var folder = new TempFolder();
+        var model = new Model
+        {
+            Kind = ModelKind.Checkpoint,
+            Graph = new Graph { Initializers = [Tensor.Raw("x.weight", DType.F8E4M3FN, new Shape(2, 2), TensorData.FromBytes(new byte[4]))] },
+            Files = [new CarriedFile("config.json", TensorData.FromBytes("{\"quantization_config\":{\"quant_method\":\"fp8\",\"weight_block_size\":[128,128]}}"u8.ToArray()))],
+        };
+        Container.Export(model, folder["m"], t => t.TryGetRawData(out TensorData data) ? data : TensorData.Empty);
+        var error = Assert.Throws<ModelPackException>(() => Container.Import(folder["m"]));
+        Assert.Equal(ErrorCodes.Fp8BlockScale, error.Code);
+        Assert.Equal("x.weight", error.Tensor);
+    }
+
+    [Fact]
     public void Import_single_file_folder()
     {
         using var folder = new TempFolder();

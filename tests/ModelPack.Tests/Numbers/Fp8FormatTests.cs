@@ -1,0 +1,265 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using ModelPack.Numbers;
+using ModelPack.Testing;
+using Xunit;
+
+namespace ModelPack.Tests.Numbers;
+
+/// <summary>Format <c>fp8</c>: codes, scales and layout.</summary>
+public sealed class Fp8FormatTests
+{
+    public static TheoryData<string> Elements() => [.. Fp8Element.Names];
+
+    [Theory]
+    [MemberData(nameof(Elements))]
+    public void Decode_everyCode_isItsValueTimesTheScale_andEncodesToItself(string element)
+    {
+        float[] table = SmallFloatReference.DecodeTable(Fp8Element.Get(element).Format);
+        byte[] codes = [.. Enumerable.Range(0, 256).Select(c => (byte)c)];
+        foreach (float scale in new[] { 1f, 0.37f, 3e-5f, 1.25e-41f })
+        {
+            IBoundNumberFormat bound = Bind($"fp8(element={element},scale={SpecNumbers.Text(scale)},scope=tensor)", new Shape(256));
+            float[] values = new float[256];
+            bound.DecodeRows([codes], 1, values);
+            Assert.All(codes, c => Assert.True(Golden.SameValue(table[c] * scale, values[c]), $"{element} {c:X2} x {scale}"));
+            if (scale > 1e-6f)
+            {
+                byte[] finite = [.. codes.Where(c => float.IsFinite(table[c]))];
+                byte[] back = new byte[finite.Length];
+                Bind(bound.Spec.ToString(), new Shape(finite.Length)).EncodeRows([.. finite.Select(c => values[c])], 1, [back]);
+                Assert.Equal(finite, back);
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Elements))]
+    public void Encode_isMonotone_andSaturatesBeyondTheLargest(string element)
+    {
+        Fp8Element e = Fp8Element.Get(element);
+        float[] values = [.. Values.AnyBits(5, 3000).Where(float.IsFinite).Concat([e.Max, MathF.BitIncrement(e.Max), e.Max * 1.5f, float.MaxValue, 0, float.Epsilon]).Select(MathF.Abs).Order()];
+        byte[] codes = new byte[values.Length];
+        Bind($"fp8(element={element},scale=1,scope=tensor)", new Shape(values.Length)).EncodeRows(values, 1, [codes]);
+        Assert.All(Enumerable.Range(1, codes.Length - 1), i => Assert.True(codes[i] >= codes[i - 1], $"{values[i - 1]:R} and {values[i]:R}"));
+        Assert.Equal(e.Format.MaxCode, codes[^1]);
+        float[] table = SmallFloatReference.DecodeTable(e.Format);
+        Assert.All(Enumerable.Range(0, codes.Length).Where(i => values[i] <= e.Max), i =>
+        {
+            float distance = Math.Abs(values[i] - table[codes[i]]);
+            Assert.True(codes[i] == 0 || distance <= Math.Abs(values[i] - table[codes[i] - 1]));
+            Assert.True(codes[i] == e.Format.MaxCode || distance <= Math.Abs(values[i] - table[codes[i] + 1]));
+        });
+    }
+
+    [Theory]
+    [InlineData("absmax", 1f, 0.1f, 0.1f / 448)]
+    [InlineData("absmax", 448f, 448f, 1f)]
+    [InlineData("pow2", 448f, 448f, 1f)]
+    [InlineData("pow2", 1f, 448.00003f, 2f)]
+    [InlineData("pow2", 1f, 1e-41f, 2.242078E-44f)]
+    [InlineData("pow2", 1f, 1e-45f, 1.4E-45f)]
+    [InlineData("absmax", 1f, 1e-45f, 1.4E-45f)]
+    [InlineData("pow2", 1f, float.MaxValue, 6.646140E+35f)]
+    public void Scale_ofABlock_followsItsRule(string rule, float other, float amax, float expected)
+    {
+        IBoundNumberFormat bound = Bind($"fp8(rule={rule})", new Shape(1, 3));
+        (byte[] codes, float[] scales) = Encode(bound, [Math.Min(other, amax), -amax, 0]);
+        Assert.Equal(expected, scales[0]);
+        float[] back = Decode(bound, codes, scales);
+        Assert.All(back, v => Assert.True(float.IsFinite(v)));
+        Assert.True(back[1] < 0);
+        Assert.Equal(0, codes[2]);
+    }
+
+    [Theory]
+    [InlineData("e4m3", 1f, 1f / 16)]
+    [InlineData("e4m3", 240f, 1f)]
+    [InlineData("e4m3", 241f, 16f)]
+    [InlineData("e4m3", 1e30f, 16f)]
+    [InlineData("e4m3", 1e-40f, 1f / 256)]
+    [InlineData("e4m3fn", 1f, 1f / 256)]
+    [InlineData("e4m3fn", 1e30f, 128f)]
+    [InlineData("e4m3fn", 1e-40f, 2.7755575615628914e-17f)]
+    [InlineData("e5m2", 1f, 1f)]
+    public void Scale_gaudi_isOneOfTheHardware(string element, float amax, float expected) =>
+        Assert.Equal(expected, Encode(Bind($"fp8(element={element},rule=gaudi)", new Shape(1, 2)), [amax, 0]).Scales[0]);
+
+    [Fact]
+    public void Scale_backoffAndLeastAmax_moveTheScale()
+    {
+        Assert.Equal(2 * (3f / 448), Encode(Bind("fp8(backoff=0.5)", new Shape(1, 1)), [3]).Scales[0]);
+        Assert.Equal(0.001f / 448, Encode(Bind("fp8(min_amax=0.001)", new Shape(1, 1)), [1e-6f]).Scales[0]);
+        Assert.Equal(0.001f / 448, Encode(Bind("fp8(min_amax=0.001)", new Shape(1, 1)), [0]).Scales[0]);
+    }
+
+    [Theory]
+    [MemberData(nameof(Elements))]
+    public void Encode_hugeAndZeroBlocks_stayFinite(string element)
+    {
+        foreach (string rule in new[] { "absmax", "mse", "pow2" })
+        {
+            IBoundNumberFormat bound = Bind($"fp8(block=16,element={element},rule={rule},scope=block)", new Shape(1, 48));
+            float[] values = [.. Enumerable.Repeat(-0f, 16), .. Enumerable.Range(0, 16).Select(i => i == 7 ? float.MaxValue : 1e30f * i), .. Enumerable.Range(0, 16).Select(i => i * float.Epsilon)];
+            (byte[] codes, float[] scales) = Encode(bound, values);
+            float[] back = Decode(bound, codes, scales);
+            Assert.All(back, v => Assert.True(float.IsFinite(v)));
+            Assert.Equal(1, scales[0]);
+            Assert.All(codes[..16], c => Assert.Equal(Fp8Element.Get(element).Format.HasNegativeZero ? 0x80 : 0, c));
+            Assert.InRange(back[23], float.MaxValue / 2, float.MaxValue);
+        }
+    }
+
+    [Fact]
+    public void Encode_mse_isNeverWorse_andOftenBetter()
+    {
+        int better = 0;
+        for (ulong seed = 0; seed < 40; seed++)
+        {
+            float[] values = Values.Weights(seed, 5 * 200);
+            foreach (string scope in new[] { "row", "block", "tile", "tensor" })
+            {
+                double absmax = Error($"fp8(scope={scope})", values);
+                double mse = Error($"fp8(rule=mse,scope={scope})", values);
+                Assert.True(mse <= absmax, $"seed {seed}, {scope}: {mse} after {absmax}");
+                better += mse < absmax * 0.99 ? 1 : 0;
+            }
+        }
+
+        Assert.True(better > 80, $"{better} of 160");
+    }
+
+    [Fact]
+    public void Encode_pow2_isAnExponentShift()
+    {
+        float[] values = Values.Weights(3, 512);
+        IBoundNumberFormat bound = Bind("fp8(rule=pow2)", new Shape(1, 512));
+        (byte[] codes, float[] scales) = Encode(bound, values);
+        Assert.Equal(0, BitConverter.SingleToInt32Bits(scales[0]) & 0x7FFFFF);
+        byte[] plain = new byte[512];
+        Bind("f8e4m3fn", new Shape(1, 512)).EncodeRows([.. values.Select(v => v / scales[0])], 1, [plain]);
+        Assert.Equal(plain, codes);
+    }
+
+    [Theory]
+    [InlineData(256, 130, 2, 2)]
+    [InlineData(200, 300, 2, 3)]
+    [InlineData(127, 1, 1, 1)]
+    [InlineData(1, 129, 1, 2)]
+    public void Tile_streamsAreTheMatricesOfACheckpoint(int rows, int columns, int down, int across)
+    {
+        var shape = new Shape(rows, columns);
+        IBoundNumberFormat bound = Bind("fp8(scope=tile)", shape);
+        Assert.Equal(rows * columns, bound.Streams[0].BytesPerRow * bound.Shape.Rows);
+        Assert.Equal(down * across * 4, bound.Streams[1].BytesPerRow * bound.Shape.Rows);
+        float[] values = Values.Weights(9, rows * columns);
+        (byte[] codes, float[] scales) = Encode(bound, values);
+        for (int r = 0; r < down; r++)
+        {
+            for (int c = 0; c < across; c++)
+            {
+                float amax = 0;
+                for (int i = r * 128; i < Math.Min(rows, (r + 1) * 128); i++)
+                {
+                    for (int j = c * 128; j < Math.Min(columns, (c + 1) * 128); j++)
+                    {
+                        amax = Math.Max(amax, Math.Abs(values[(i * columns) + j]));
+                    }
+                }
+
+                Assert.Equal(amax / 448, scales[(r * across) + c]);
+            }
+        }
+
+        float[] table = SmallFloatReference.DecodeTable(SmallFloatFormat.E4M3Fn);
+        float[] back = Decode(bound, codes, scales);
+        Assert.All(Enumerable.Range(0, back.Length), i =>
+            Assert.Equal(table[codes[i]] * scales[(i / columns / 128 * across) + (i % columns / 128)], back[i]));
+    }
+
+    [Theory]
+    [InlineData(384, 70, "fp8(scope=tile)")]
+    [InlineData(200, 300, "fp8(scope=tile)")]
+    [InlineData(96, 33, "fp8(block=32,scope=tile)")]
+    public void DecodePart_anyRows_equalsTheWhole(int rows, int columns, string spec)
+    {
+        IBoundNumberFormat bound = Bind(spec, new Shape(rows, columns));
+        var grouped = (IGroupedRowFormat)bound;
+        (byte[] codes, float[] scales) = Encode(bound, Values.Weights(2, rows * columns));
+        byte[][] streams = [codes, MemoryMarshal.AsBytes<float>(scales).ToArray()];
+        float[] whole = Decode(bound, codes, scales);
+        int perCoded = rows / (int)bound.Shape.Rows;
+        for (int first = 0; first < perCoded; first += 7)
+        {
+            foreach (int count in new[] { 1, 3, perCoded - first }.Where(n => first + n <= perCoded))
+            {
+                int coded = (int)bound.Shape.Rows - 1;
+                ReadOnlyMemory<byte>[] parts =
+                [
+                    .. streams.Select((s, i) =>
+                    {
+                        (int offset, int length) = grouped.Part(i, first, count);
+                        return (ReadOnlyMemory<byte>)s.AsMemory((coded * (int)bound.Streams[i].BytesPerRow) + offset, length);
+                    }),
+                ];
+                float[] values = new float[count * columns];
+                grouped.DecodePart(parts, first, count, values);
+                Assert.Equal(whole.AsSpan(((coded * perCoded) + first) * columns, values.Length).ToArray(), values);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("fp8(backoff=0)")]
+    [InlineData("fp8(backoff=1.5)")]
+    [InlineData("fp8(min_amax=-1)")]
+    [InlineData("fp8(scale=1)")]
+    [InlineData("fp8(scale=0,scope=tensor)")]
+    [InlineData("fp8(block=128)")]
+    [InlineData("fp8(block=24,scope=tile)")]
+    [InlineData("fp8(element=e3m4)")]
+    [InlineData("fp8(element=e5m2fnuz,rule=gaudi)")]
+    [InlineData("fp8(rule=none)")]
+    public void Bind_impossibleArguments_isMP1022(string spec) =>
+        Assert.Equal(ErrorCodes.BadUnitArgument, Assert.Throws<ModelPackException>(() => Bind(spec, new Shape(4, 4))).Code);
+
+    [Fact]
+    public void Tensor_withoutItsScale_canBeSizedOnly()
+    {
+        IBoundNumberFormat bound = Bind("fp8(scope=tensor)", new Shape(2, 3));
+        Assert.Equal(8, bound.BitsPerValue);
+        Assert.Equal(ErrorCodes.BadEncoding, Assert.Throws<ModelPackException>(() => bound.EncodeRows(new float[6], 2, [new byte[6]])).Code);
+        Assert.Equal(ErrorCodes.BadStream, Assert.Throws<ModelPackException>(() => bound.DecodeRows([new byte[6]], 2, new float[6])).Code);
+    }
+
+    [Fact]
+    public void Decode_scaleThatIsNoNumber_isMP1023() =>
+        Assert.Equal(ErrorCodes.BadStream, Assert.Throws<ModelPackException>(() => Decode(Bind("fp8(scope=tile)", new Shape(2, 2)), new byte[4], [float.NaN])).Code);
+
+    private static IBoundNumberFormat Bind(string spec, Shape shape) => NumberFormats.Bind(UnitSpec.Parse(spec), shape);
+
+    private static double Error(string spec, float[] values)
+    {
+        var shape = new Shape(5, 200);
+        UnitSpec full = NumberFormats.Complete(UnitSpec.Parse(spec), new RawValueReader(DType.F32, shape, TensorData.FromBytes(MemoryMarshal.AsBytes<float>(values).ToArray())));
+        IBoundNumberFormat bound = NumberFormats.Bind(full, shape);
+        (byte[] codes, float[] scales) = Encode(bound, values);
+        float[] back = Decode(bound, codes, scales);
+        return values.Zip(back, (a, b) => ((double)a - b) * ((double)a - b)).Sum();
+    }
+
+    private static (byte[] Codes, float[] Scales) Encode(IBoundNumberFormat bound, float[] values)
+    {
+        byte[][] streams = [.. bound.Streams.Select(s => new byte[s.BytesPerRow * bound.Shape.Rows])];
+        bound.EncodeRows(values, (int)bound.Shape.Rows, [.. streams.Select(s => s.AsMemory())]);
+        return (streams[0], streams.Length == 1 ? [float.Parse(bound.Spec.Text("scale", "1"), CultureInfo.InvariantCulture)] : MemoryMarshal.Cast<byte, float>(streams[1]).ToArray());
+    }
+
+    private static float[] Decode(IBoundNumberFormat bound, byte[] codes, float[] scales)
+    {
+        float[] values = new float[codes.Length];
+        ReadOnlyMemory<byte>[] streams = bound.Streams.Count == 1 ? [codes] : [codes, MemoryMarshal.AsBytes<float>(scales).ToArray()];
+        bound.DecodeRows(streams, (int)bound.Shape.Rows, values);
+        return values;
+    }
+}
