@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using ModelPack.Numbers;
 
 namespace ModelPack.Toolchain;
@@ -14,14 +15,22 @@ public static class NumberBenchmark
     private const int Columns = 4096;
     private const int TileRows = 16;
     private const int Passes = 21;
+    private const int LeastPasses = 3;
+
+    /// <summary>Formats whose encoders search get fewer passes.</summary>
+    private static readonly TimeSpan EnoughTime = TimeSpan.FromSeconds(4);
 
     /// <summary>What is measured when no formats are named: one spec per format and the variants that run through other kernels.</summary>
     public static IReadOnlyList<string> DefaultFormats { get; } =
     [
-        "bf16", "f16", "f8e4m3fn", "f8e5m2",
-        "int8", "int8(block=row)", "int8(symmetric=false)", "int7", "int6", "int5", "int4", "int4(block=128,scale=f16)", "int4(symmetric=false)", "int3", "int2",
-        "nf4", "nf4(nested=true)", "fp4", "dyn8", "dyn8(block=256)",
+        "bf16", "f16", "f8e4m3fn", "f8e4m3fnuz", "f8e5m2", "f8e5m2fnuz",
+        "int8", "int8(block=row)", "int8(symmetric=false)", "int8(symmetric=false,zeros=float)", "int7", "int6", "int5",
+        "int4", "int4(block=row)", "int4(block=128,scale=f16)", "int4(symmetric=false)", "int4(symmetric=false,zeros=float)", "int4(layout=planes)",
+        "int3", "int3(layout=planes)", "int2", "int2(block=128,scale=f16)",
+        "nf4", "nf4(nested=true)", "fp4", "dyn8", "dyn8(block=256)", "dyn8(nested=true)",
         "posit16", "posit16(es=1)", "posit8", "posit8(es=0)", "bfloat8",
+        "ternary", "ternary(packing=base3)", "ternary(scope=row)", "bitnet-i2_s", "bnb-int8",
+        "gguf-q8_0", "gguf-q6_k", "gguf-q4_k", "gguf-q4_0", "gguf-mxfp4", "gguf-nvfp4", "gguf-tq2_0", "gguf-tq1_0",
     ];
 
     /// <summary>Measures formats one after the other.</summary>
@@ -32,8 +41,16 @@ public static class NumberBenchmark
     public static BenchNumbersResult Run(IReadOnlyList<string>? formats = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         // Binding first: a misspelt name should not cost the measurements before it.
-        IBoundNumberFormat[] bound = [.. (formats ?? DefaultFormats).Select(f => NumberFormats.Bind(UnitSpec.Parse(f), new Shape(Rows, Columns)))];
+        var shape = new Shape(Rows, Columns);
+        UnitSpec[] specs = [.. (formats ?? DefaultFormats).Select(UnitSpec.Parse)];
+        foreach (UnitSpec spec in specs)
+        {
+            _ = NumberFormats.Bind(spec, shape);
+        }
+
         float[] values = GaussianError.Sample(Rows * Columns, 0.02f);
+        var reader = new RawValueReader(DType.F32, shape, TensorData.FromBytes(MemoryMarshal.AsBytes<float>(values).ToArray()));
+        IBoundNumberFormat[] bound = [.. specs.Select(s => NumberFormats.Bind(NumberFormats.Complete(s, reader), shape))];
         float[] output = new float[values.Length];
         var results = new List<BenchedFormat>();
         foreach (IBoundNumberFormat format in bound)
@@ -57,12 +74,17 @@ public static class NumberBenchmark
         Memory<byte>[] streams = [.. format.Streams.Select(s => new Memory<byte>(new byte[s.BytesPerRow * Rows]))];
         double encode = double.MaxValue;
         double decode = double.MaxValue;
+        double bf16 = double.MaxValue;
+        double f16 = double.MaxValue;
         double copy = double.MaxValue;
-        for (int pass = 0; pass < Passes; pass++)
+        long start = Stopwatch.GetTimestamp();
+        for (int pass = 0; pass < Passes && (pass < LeastPasses || Stopwatch.GetElapsedTime(start) < EnoughTime); pass++)
         {
             cancellation.ThrowIfCancellationRequested();
             encode = Math.Min(encode, Seconds(() => Encode(format, values, streams)));
-            decode = Math.Min(decode, Seconds(() => Decode(format, streams, output)));
+            decode = Math.Min(decode, Seconds(() => Decode(format, streams, DType.F32, MemoryMarshal.AsBytes(output.AsSpan()))));
+            bf16 = Math.Min(bf16, Seconds(() => Decode(format, streams, DType.BF16, MemoryMarshal.AsBytes(output.AsSpan(0, output.Length / 2)))));
+            f16 = Math.Min(f16, Seconds(() => Decode(format, streams, DType.F16, MemoryMarshal.AsBytes(output.AsSpan(0, output.Length / 2)))));
             copy = Math.Min(copy, Seconds(() => Copy(values, output)));
         }
 
@@ -73,6 +95,8 @@ public static class NumberBenchmark
             BitsPerWeight = format.BitsPerValue,
             EncodeGbps = gigabytes / encode,
             DecodeGbps = gigabytes / decode,
+            DecodeBf16Gbps = gigabytes / 2 / bf16,
+            DecodeF16Gbps = gigabytes / 2 / f16,
             MemcpyGbps = gigabytes / copy,
             DecodeRatio = copy / decode,
         };
@@ -100,8 +124,9 @@ public static class NumberBenchmark
         }
     }
 
-    private static void Decode(IBoundNumberFormat format, Memory<byte>[] streams, float[] output)
+    private static void Decode(IBoundNumberFormat format, Memory<byte>[] streams, DType dtype, Span<byte> output)
     {
+        int tileBytes = TileRows * Columns * dtype.BitsPerElement() / 8;
         var tile = new ReadOnlyMemory<byte>[streams.Length];
         for (int row = 0; row < Rows; row += TileRows)
         {
@@ -111,7 +136,7 @@ public static class NumberBenchmark
                 tile[s] = streams[s].Slice(row * rowBytes, TileRows * rowBytes);
             }
 
-            format.DecodeRows(tile, TileRows, output.AsSpan(row * Columns, TileRows * Columns));
+            format.DecodeRows(tile, TileRows, dtype, output.Slice(row / TileRows * tileBytes, tileBytes));
         }
     }
 

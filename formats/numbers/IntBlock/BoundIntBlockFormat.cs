@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 
 namespace ModelPack.Numbers;
 
@@ -122,6 +123,26 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
         if (packed is not null)
         {
             ArrayPool<byte>.Shared.Return(packed);
+        }
+    }
+
+    public void DecodeRows(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, DType dtype, Span<byte> values)
+    {
+        CheckCounts(NarrowDecoding.Count(dtype, values.Length), rows, streams.Length);
+        if (dtype == DType.F32)
+        {
+            DecodeRows(streams, rows, MemoryMarshal.Cast<byte, float>(values));
+            return;
+        }
+
+        for (int s = 0; s < streams.Length; s++)
+        {
+            CheckLength(s, rows, streams[s].Length);
+        }
+
+        if (rows > 0)
+        {
+            NarrowDecoding.Run(this, Layout.Columns, streams, rows, dtype, values, _tier);
         }
     }
 

@@ -9,7 +9,7 @@ namespace ModelPack.Numbers;
 /// Decoding of 8-bit codes through a table of 256 f32: value = table[code] x scale, one multiplication. With AVX-512 VBMI 64 codes at a time; otherwise one
 /// after the other, which is as fast as the gather instructions.
 /// </summary>
-internal sealed class ByteTable
+internal sealed partial class ByteTable
 {
     private readonly float[] _values;
 
@@ -19,7 +19,10 @@ internal sealed class ByteTable
     /// <param name="values">256 values by code.</param>
     public ByteTable(ReadOnlySpan<float> values)
     {
-        _values = values[..256].ToArray();
+        float[] table = values[..256].ToArray();
+        _values = table;
+        _bf16 = new(() => new Narrow(table, DType.BF16));
+        _f16 = new(() => new Narrow(table, DType.F16));
         for (int code = 0; code < 256; code++)
         {
             uint bits = BitConverter.SingleToUInt32Bits(_values[code]);

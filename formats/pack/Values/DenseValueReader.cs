@@ -1,15 +1,19 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 
 namespace ModelPack.Pack;
 
 /// <summary>Values of an encoded number format, read row tile by row tile.</summary>
-internal sealed class DenseValueReader(IBoundNumberFormat format, DenseEncoding encoding) : IValueReader
+internal sealed class DenseValueReader(IBoundNumberFormat format, DenseEncoding encoding) : INarrowValueReader
 {
     public Shape Shape => encoding.Shape;
 
-    public void ReadRows(long firstRow, int rows, Span<float> destination)
+    public void ReadRows(long firstRow, int rows, Span<float> destination) =>
+        ReadRows(firstRow, rows, DType.F32, MemoryMarshal.AsBytes(destination[..checked((int)(rows * Shape.Columns))]));
+
+    public void ReadRows(long firstRow, int rows, DType dtype, Span<byte> destination)
     {
-        destination = destination[..checked((int)(rows * Shape.Columns))];
+        destination = destination[..checked((int)(rows * Shape.Columns * dtype.BitsPerElement() / 8))];
         if (destination.IsEmpty)
         {
             return;
@@ -27,7 +31,7 @@ internal sealed class DenseValueReader(IBoundNumberFormat format, DenseEncoding 
             parts[s] = rented[s].AsMemory(0, length);
         }
 
-        format.DecodeRows(parts, rows, destination);
+        format.DecodeRows(parts, rows, dtype, destination);
         foreach (byte[] bytes in rented)
         {
             ArrayPool<byte>.Shared.Return(bytes);
