@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
 namespace ModelPack.Numbers;
 
 /// <summary>
@@ -76,20 +79,22 @@ internal sealed class Codebook
         return _codes[rank];
     }
 
-    /// <summary>Codes of values within [-1, 1] for an 8-bit codebook: a table entry per upper half of an f32, then the few thresholds inside.</summary>
+    /// <summary>
+    /// Codes of values within [-1, 1] for an 8-bit codebook: a table entry per upper half of an f32, then the one threshold that may lie inside (<see cref="Starts"/> makes sure
+    /// that there are no two), without a branch.
+    /// </summary>
     public void Encode8(ReadOnlySpan<float> values, Span<byte> codes)
     {
         codes = codes[..values.Length];
+        ref byte starts = ref MemoryMarshal.GetArrayDataReference(_starts);
+        ref float thresholds = ref MemoryMarshal.GetArrayDataReference(_thresholds);
+        ref byte byRank = ref MemoryMarshal.GetArrayDataReference(_codes);
         for (int i = 0; i < values.Length; i++)
         {
             float value = values[i];
-            int rank = _starts[BitConverter.SingleToUInt32Bits(value) >> 16];
-            while (_thresholds[rank] < value)
-            {
-                rank++;
-            }
-
-            codes[i] = _codes[rank];
+            nuint rank = Unsafe.Add(ref starts, BitConverter.SingleToUInt32Bits(value) >> 16);
+            rank += Unsafe.BitCast<bool, byte>(Unsafe.Add(ref thresholds, rank) < value);
+            codes[i] = Unsafe.Add(ref byRank, rank);
         }
     }
 
@@ -101,6 +106,7 @@ internal sealed class Codebook
             // The least value of the bucket: its low half all zeros for positive numbers, all ones for negative ones.
             uint bits = (uint)top << 16;
             float least = BitConverter.UInt32BitsToSingle(top >= 0x8000 ? bits | 0xFFFF : bits);
+            float greatest = BitConverter.UInt32BitsToSingle(top >= 0x8000 ? bits : bits | 0xFFFF);
             int rank = 0;
             while (!float.IsNaN(least) && thresholds[rank] < least)
             {
@@ -108,6 +114,10 @@ internal sealed class Codebook
             }
 
             starts[top] = (byte)rank;
+            if (rank + 1 < thresholds.Length && thresholds[rank + 1] < Math.Min(greatest, 1))
+            {
+                throw new InvalidOperationException("two thresholds of a codebook share the upper half of an f32");
+            }
         }
 
         return starts;

@@ -82,22 +82,25 @@ internal static class CodebookKernel<TLanes>
         }
     }
 
-    private static void Encode8(ReadOnlySpan<float> values, Span<float> scratch, BlockDivisor divisor, Codebook book, Span<byte> codes)
+    [SkipLocalsInit]
+    private static void Encode8(ReadOnlySpan<float> values, ReadOnlySpan<float> rest, BlockDivisor divisor, Codebook book, Span<byte> codes)
     {
         TLanes factor = TLanes.Create(divisor.Value);
-        ref float to = ref MemoryMarshal.GetReference(scratch);
-        for (int i = 0; i < values.Length; i += 16)
+        Span<float> scaled = stackalloc float[64];
+        ref float x = ref MemoryMarshal.GetReference(values);
+        ref float to = ref MemoryMarshal.GetReference(scaled);
+        int whole = values.Length & ~15;
+        for (int first = 0; first < values.Length; first += 64)
         {
-            int count = Math.Min(16, values.Length - i);
-            if (count < 16)
+            int count = Math.Min(64, values.Length - first);
+            for (int i = 0; i < count; i += 16)
             {
-                values[i..].CopyTo(scratch);
+                TLanes v = TLanes.Load(in first + i < whole ? ref Unsafe.Add(ref x, first + i) : ref MemoryMarshal.GetReference(rest));
+                v = divisor.IsFactor ? TLanes.Multiply(v, factor) : TLanes.Divide(v, factor);
+                TLanes.Store(v, ref Unsafe.Add(ref to, i));
             }
 
-            TLanes v = TLanes.Load(in count < 16 ? ref to : ref Unsafe.AsRef(in values[i]));
-            v = divisor.IsFactor ? TLanes.Multiply(v, factor) : TLanes.Divide(v, factor);
-            TLanes.Store(v, ref to);
-            book.Encode8(scratch[..count], codes[i..]);
+            book.Encode8(scaled[..count], codes[first..]);
         }
     }
 
