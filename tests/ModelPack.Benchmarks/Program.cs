@@ -7,5 +7,11 @@ if (args is ["--quick", ..])
     return QuickTables.Run(args.Length > 1 ? args[1] : null, Console.Out);
 }
 
+// `--numbers [results-folder]`: every number format as `modelpack bench numbers` measures it, as a table.
+if (args is ["--numbers", ..])
+{
+    return NumberTables.Run(args.Length > 1 ? args[1] : null, Console.Out);
+}
+
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
 return 0;

@@ -13,7 +13,7 @@ internal static class CodebookKernel<TLanes>
 {
     /// <summary>Returns -1, or a position in the first block that holds a NaN or infinity.</summary>
     [SkipLocalsInit]
-    public static int EncodeRow(ReadOnlySpan<float> row, int block, Codebook book, Span<byte> codes, Span<float> scales)
+    public static int EncodeRow(ReadOnlySpan<float> row, int block, Codebook book, Span<byte> codes, Span<float> scales, SimdTier tier)
     {
         Span<float> scratch = stackalloc float[16];
         TLanes magnitudeMask = TLanes.CreateInt(0x7FFFFFFF);
@@ -51,7 +51,7 @@ internal static class CodebookKernel<TLanes>
             }
             else
             {
-                Encode8(values, scratch, divisor, book, codes.Slice(start, values.Length));
+                Encode8(values, scratch, divisor, book, codes.Slice(start, values.Length), tier);
             }
         }
 
@@ -83,7 +83,7 @@ internal static class CodebookKernel<TLanes>
     }
 
     [SkipLocalsInit]
-    private static void Encode8(ReadOnlySpan<float> values, ReadOnlySpan<float> rest, BlockDivisor divisor, Codebook book, Span<byte> codes)
+    private static void Encode8(ReadOnlySpan<float> values, ReadOnlySpan<float> rest, BlockDivisor divisor, Codebook book, Span<byte> codes, SimdTier tier)
     {
         TLanes factor = TLanes.Create(divisor.Value);
         Span<float> scaled = stackalloc float[64];
@@ -100,7 +100,7 @@ internal static class CodebookKernel<TLanes>
                 TLanes.Store(v, ref Unsafe.Add(ref to, i));
             }
 
-            book.Encode8(scaled[..count], codes[first..]);
+            book.Encode8(scaled[..count], codes[first..], tier);
         }
     }
 

@@ -40,12 +40,8 @@ internal static class GgufLanes<TLanes>
 
     /// <summary>Integers brought into a range.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TLanes Clamp(TLanes values, int low, int high)
-    {
-        TLanes limit = TLanes.CreateInt(high);
-        values = TLanes.MaxInt(values, TLanes.CreateInt(low));
-        return TLanes.Select(TLanes.GreaterInt(values, limit), limit, values);
-    }
+    public static TLanes Clamp(TLanes values, int low, int high) =>
+        TLanes.MinInt(TLanes.MaxInt(values, TLanes.CreateInt(low)), TLanes.CreateInt(high));
 
     /// <summary>1 plus the trits of quotients: -1 from -0.5 down, 1 from 0.5 up.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -69,8 +65,7 @@ internal static class GgufLanes<TLanes>
         TLanes odd = TLanes.And(TLanes.ShiftRight(magnitude, 22), TLanes.CreateInt(1));
         TLanes rounded = TLanes.AddInt(TLanes.AddInt(magnitude, TLanes.CreateInt((1 << 21) - 1)), odd);
         TLanes large = TLanes.SubtractInt(TLanes.ShiftRight(rounded, 22), TLanes.CreateInt(126 << 1));
-        TLanes top = TLanes.CreateInt(7);
-        large = TLanes.Select(TLanes.GreaterInt(large, top), top, large);
+        large = TLanes.MinInt(large, TLanes.CreateInt(7));
         TLanes code = TLanes.Select(TLanes.GreaterInt(TLanes.Create(1f), magnitude), small, large);
         return TLanes.Or(code, TLanes.ShiftLeft(TLanes.ShiftRight(values, 31), 3));
     }

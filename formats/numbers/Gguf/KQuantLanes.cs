@@ -123,7 +123,14 @@ internal static class KQuantLanes<TLanes>
         TLanes scale = TLanes.Divide(TLanes.Create(1f), inverse);
         TLanes codesInverse = inverse;
         TLanes codesBase = min;
-        TLanes best = Error(ref x, ref w, size, maxCode, inverse, min, scale, min);
+        Span<float> trial = stackalloc float[16 * size];
+        ref float codes = ref MemoryMarshal.GetReference(trial);
+        for (int i = 0; i < 16 * size; i += 16)
+        {
+            TLanes.Store(Code(TLanes.Load(in Unsafe.Add(ref x, i)), inverse, min, maxCode), ref Unsafe.Add(ref codes, i));
+        }
+
+        TLanes best = Error(ref x, ref w, ref codes, size, scale, min);
         for (int step = 0; step <= 20; step++)
         {
             float offset = 0.1f * step;
@@ -135,6 +142,7 @@ internal static class KQuantLanes<TLanes>
             {
                 TLanes value = TLanes.Load(in Unsafe.Add(ref x, 16 * i));
                 TLanes l = Code(value, inverse, min, maxCode);
+                TLanes.Store(l, ref Unsafe.Add(ref codes, 16 * i));
                 TLanes wl = TLanes.Multiply(TLanes.Load(in Unsafe.Add(ref w, 16 * i)), l);
                 sumL = TLanes.Add(sumL, wl);
                 sumL2 = TLanes.Add(sumL2, TLanes.Multiply(wl, l));
@@ -147,7 +155,7 @@ internal static class KQuantLanes<TLanes>
             TLanes positive = TLanes.GreaterFloat(thisMin, default);
             thisMin = TLanes.Select(positive, default, thisMin);
             thisScale = TLanes.Select(positive, TLanes.Divide(sumXL, sumL2), thisScale);
-            TLanes error = Error(ref x, ref w, size, maxCode, inverse, min, thisScale, thisMin);
+            TLanes error = Error(ref x, ref w, ref codes, size, thisScale, thisMin);
             TLanes better = TLanes.And(TLanes.GreaterFloat(determinant, default), TLanes.GreaterFloat(best, error));
             best = TLanes.Select(better, error, best);
             scale = TLanes.Select(better, thisScale, scale);
@@ -169,17 +177,16 @@ internal static class KQuantLanes<TLanes>
     private static TLanes Code(TLanes value, TLanes inverse, TLanes min, int maxCode) =>
         TLanes.IntToFloat(GgufLanes<TLanes>.Clamp(GgufLanes<TLanes>.Nearest(TLanes.Multiply(inverse, TLanes.Subtract(value, min))), 0, maxCode));
 
-    /// <summary>The weighted squared error of codes measured from <paramref name="codesBase"/> when they stand for scale x code + minimum.</summary>
+    /// <summary>The weighted squared error of codes that stand for scale x code + minimum.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TLanes Error(ref float x, ref float w, int size, int maxCode, TLanes inverse, TLanes codesBase, TLanes scale, TLanes minimum)
+    private static TLanes Error(ref float x, ref float w, ref float codes, int size, TLanes scale, TLanes minimum)
     {
         TLanes error = default;
-        for (int i = 0; i < size; i++)
+        for (int i = 0; i < 16 * size; i += 16)
         {
-            TLanes value = TLanes.Load(in Unsafe.Add(ref x, 16 * i));
-            TLanes product = TLanes.Multiply(scale, Code(value, inverse, codesBase, maxCode));
-            TLanes difference = TLanes.Subtract(TLanes.Add(product, minimum), value);
-            error = TLanes.Add(error, TLanes.Multiply(TLanes.Load(in Unsafe.Add(ref w, 16 * i)), TLanes.Multiply(difference, difference)));
+            TLanes product = TLanes.Multiply(scale, TLanes.Load(in Unsafe.Add(ref codes, i)));
+            TLanes difference = TLanes.Subtract(TLanes.Add(product, minimum), TLanes.Load(in Unsafe.Add(ref x, i)));
+            error = TLanes.Add(error, TLanes.Multiply(TLanes.Load(in Unsafe.Add(ref w, i)), TLanes.Multiply(difference, difference)));
         }
 
         return error;

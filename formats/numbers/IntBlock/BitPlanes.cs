@@ -10,6 +10,10 @@ namespace ModelPack.Numbers;
 /// </summary>
 internal static class BitPlanes
 {
+    /// <summary>By width: bit 0 of 16 codes of up to 4 bits, or of 8 codes.</summary>
+    private static readonly ulong[] GroupMasks =
+        [.. Enumerable.Range(0, 9).Select(bits => Enumerable.Range(0, bits <= 4 ? 16 : 8).Aggregate(0ul, (mask, i) => mask | (1ul << (i * bits))))];
+
     /// <summary>Bytes of one blob of <paramref name="block"/> codes: planes are whole 16-bit words.</summary>
     public static long BlobBytes(long block, int bits) => (block + 15) / 16 * 2 * bits;
 
@@ -72,7 +76,7 @@ internal static class BitPlanes
         nint planeBytes = planes.Length / bits;
         ref byte from = ref MemoryMarshal.GetReference(packed);
         ref byte to = ref MemoryMarshal.GetReference(planes);
-        ulong mask = PlaneMask(bits);
+        ulong mask = GroupMasks[bits];
         int i = 0;
         if (bits <= 4)
         {
@@ -113,7 +117,7 @@ internal static class BitPlanes
         nint planeBytes = planes.Length / bits;
         ref byte from = ref MemoryMarshal.GetReference(planes);
         ref byte to = ref MemoryMarshal.GetReference(packed);
-        ulong mask = PlaneMask(bits);
+        ulong mask = GroupMasks[bits];
         int i = 0;
         if (bits <= 4)
         {
@@ -151,18 +155,6 @@ internal static class BitPlanes
         }
 
         return i;
-    }
-
-    /// <summary>Bit 0 of 16 codes of up to 4 bits, or of 8 codes.</summary>
-    private static ulong PlaneMask(int bits)
-    {
-        ulong mask = 0;
-        for (int i = 0; i < (bits <= 4 ? 16 : 8); i++)
-        {
-            mask |= 1ul << (i * bits);
-        }
-
-        return mask;
     }
 
     private static Vector128<byte> Load(ReadOnlySpan<byte> packed, int first, int count, int bits, Span<byte> group)
