@@ -15,11 +15,20 @@ public sealed class NumberFormatPropertyTests
         (s => s.Text("nested", "false") == "true", "scales are coded themselves"),
         (s => s.Id == "dyn8", "the least value of the map is -0.993, so a block whose largest magnitude is negative comes back smaller"),
         (s => s.Id == "ternary" && s.Text("rule", "absmean") == "absmean" && s.Text("scope", "tensor") == "row", "the mean magnitude of rounded values is another one"),
+        (s => s.Id == "bnb-int8", "a scale times 127 times 1/127 in f32 is not always that scale"),
         (s => s.Id == "gguf-nvfp4", "the scale is chosen for the largest value to become 6, and rounded"),
         (s => s.Id is "gguf-q4_k" or "gguf-q6_k", "the encoder searches scales by weighted error"),
     ];
 
     public static TheoryData<string> Specs() => NumberFormatContractTests.Specs();
+
+    /// <summary>Formats that decode values next to the largest f32 to infinity, and why.</summary>
+    private static readonly (Func<UnitSpec, bool> Applies, string Reason)[] OverflowAtTheTop =
+    [
+        (s => s.Id is "bf16" or "f16" or "bfloat8", "rounded to the nearest code, which is infinity"),
+        (s => s.Id.StartsWith("int", StringComparison.Ordinal) && s.Text("symmetric", "true") == "true", "the scale, the largest f32 divided by the largest code, may have been rounded up"),
+        (s => s.Id == "bnb-int8", "decoders multiply by the scale before they divide by 127"),
+    ];
 
     public static TheoryData<string> ScalarSpecs() => ["f16", "bf16", "f8e4m3fn", "f8e4m3fnuz", "f8e5m2", "f8e5m2fnuz", "f6e2m3", "f6e3m2", "f4e2m1"];
 
@@ -54,10 +63,11 @@ public sealed class NumberFormatPropertyTests
         foreach ((Func<UnitSpec, bool> applies, string reason) in NotIdempotent)
         {
             var shape = new Shape(64, 768);
-            bool changed = specs.Where(applies).Any(spec =>
+            bool changed = specs.Where(applies).SelectMany(_ => new[] { 1f, 0.3f }, (spec, factor) => (spec, factor)).Any(tried =>
             {
-                IBoundNumberFormat bound = NumberFormatContractTests.Bind(spec.ToString(), shape);
-                byte[][] first = NumberFormatContractTests.Encode(bound, NumberFormatContractTests.Input(bound, 43), int.MaxValue);
+                IBoundNumberFormat bound = NumberFormatContractTests.Bind(tried.spec.ToString(), shape);
+                float[] values = [.. NumberFormatContractTests.Input(bound, 43).Select(v => v * tried.factor)];
+                byte[][] first = NumberFormatContractTests.Encode(bound, values, int.MaxValue);
                 byte[][] second = NumberFormatContractTests.Encode(bound, NumberFormatContractTests.Decode(bound, first, int.MaxValue), int.MaxValue);
                 return first.Zip(second).Any(pair => !pair.First.AsSpan().SequenceEqual(pair.Second));
             });
@@ -143,8 +153,7 @@ public sealed class NumberFormatPropertyTests
                 Assert.All(decoded, v => Assert.False(float.IsNaN(v), $"{text}: NaN beside {huge}"));
                 Assert.Equal(decoded.Max(MathF.Abs), MathF.Abs(decoded[7]));
 
-                // Rounding to bf16 and f16 goes beyond the largest finite value; nothing else may invent an infinity.
-                Assert.True(float.IsFinite(decoded[7]) || UnitSpec.Parse(text).Id is "bf16" or "f16" or "bfloat8", $"{text}: {huge} became {decoded[7]}");
+                Assert.True(float.IsFinite(decoded[7]) || OverflowAtTheTop.Any(e => e.Applies(UnitSpec.Parse(text))), $"{text}: {huge} became {decoded[7]}");
             }
         }
     }
