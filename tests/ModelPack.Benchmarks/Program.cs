@@ -14,5 +14,11 @@ if (args is ["--matmul"])
     return 0;
 }
 
+// `--numbers [results-folder]`: every number format as `modelpack bench numbers` measures it, as a table.
+if (args is ["--numbers", ..])
+{
+    return NumberTables.Run(args.Length > 1 ? args[1] : null, Console.Out);
+}
+
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
 return 0;

@@ -27,15 +27,20 @@ internal static class QuickTables
         if (folder is not null)
         {
             Directory.CreateDirectory(folder);
-            string name = string.Concat(cpu.ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-');
-            string suffix = Widest() == "512" ? "" : $"-{Widest().Replace(" (forced)", "", StringComparison.Ordinal)}-bit";
-            File.WriteAllText(Path.Combine(folder, $"{name}{suffix}.md"), text + "\n");
+            File.WriteAllText(Path.Combine(folder, $"{FileName()}.md"), text + "\n");
         }
 
         return 0;
     }
 
-    private static string Widest()
+    /// <summary>This machine in the name of a result file: its CPU, and the vectors where they are narrower than it has.</summary>
+    public static string FileName()
+    {
+        string name = string.Concat(CpuName().ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-');
+        return Widest() == "512" ? name : $"{name}-{Widest().Replace(" (forced)", "", StringComparison.Ordinal)}-bit";
+    }
+
+    public static string Widest()
     {
         string forced = Environment.GetEnvironmentVariable("MODELPACK_SIMD") ?? "";
         return forced.Length > 0 ? $"{forced} (forced)"
@@ -44,7 +49,7 @@ internal static class QuickTables
             : Vector128.IsHardwareAccelerated ? "128" : "none";
     }
 
-    private static string CpuName()
+    public static string CpuName()
     {
         const string Path = "/proc/cpuinfo";
         if (File.Exists(Path))

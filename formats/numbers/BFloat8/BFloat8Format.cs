@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace ModelPack.Numbers;
 
 /// <summary>bfloat8: 1-5-2 bits reached by truncation. See SPEC.md.</summary>
@@ -45,5 +47,8 @@ internal sealed class BFloat8Format : ITieredFormat
 
         protected override void DecodeTile(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, Span<float> values) =>
             Table.Decode(streams[0].Span, values, tier);
+
+        protected override void DecodeTile(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, DType dtype, Span<byte> values) =>
+            Table.DecodeNarrow(streams[0].Span, dtype, MemoryMarshal.Cast<byte, ushort>(values), tier);
     }
 }

@@ -25,8 +25,15 @@ internal sealed class BoundBitNetI2Format(UnitSpec spec, Shape shape, long rowBy
         {
             ReadOnlySpan<float> row = values.Slice(r * Columns, Columns);
             Span<byte> codes = streams[0].Span.Slice(r * RowBytes(0), RowBytes(0));
-            codes.Clear();
-            for (int i = 0; i < codes.Length * 4; i++)
+            int done = tier switch
+            {
+                SimdTier.Vector512 => Encode<Lanes512>(row, rule, codes),
+                SimdTier.Vector256 => Encode<Lanes256>(row, rule, codes),
+                SimdTier.Vector128 => Encode<Lanes128>(row, rule, codes),
+                _ => 0,
+            };
+            codes[(done / 4)..].Clear();
+            for (int i = done; i < codes.Length * 4; i++)
             {
                 int code = i < row.Length ? rule.Trit(row[i]) + 1 : 1;
                 codes[(i / 128 * 32) + (i % 32)] |= (byte)(code << (6 - (i % 128 / 32 * 2)));
@@ -57,6 +64,27 @@ internal sealed class BoundBitNetI2Format(UnitSpec spec, Shape shape, long rowBy
                 row[i] = (((codes[(i / 128 * 32) + (i % 32)] >> (6 - (i % 128 / 32 * 2))) & 3) - 1) * gamma;
             }
         }
+    }
+
+    private static int Encode<TLanes>(ReadOnlySpan<float> row, TernaryScale rule, Span<byte> codes)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        var map = new TernaryMap<TLanes>(rule);
+        ref float x = ref MemoryMarshal.GetReference(row);
+        ref byte to = ref MemoryMarshal.GetReference(codes);
+        int first = 0;
+        for (; first + 128 <= row.Length; first += 128)
+        {
+            for (int half = 0; half < 32; half += 16)
+            {
+                ref float group = ref Unsafe.Add(ref x, first + half);
+                Vector128<byte> packed = (map.Codes(ref group) << 6) | (map.Codes(ref Unsafe.Add(ref group, 32)) << 4);
+                packed |= (map.Codes(ref Unsafe.Add(ref group, 64)) << 2) | map.Codes(ref Unsafe.Add(ref group, 96));
+                packed.StoreUnsafe(ref to, (nuint)((first / 4) + half));
+            }
+        }
+
+        return first;
     }
 
     private static int Decode<TLanes>(ReadOnlySpan<byte> codes, float gamma, Span<float> row)

@@ -1,3 +1,8 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
 namespace ModelPack.Numbers;
 
 /// <summary>
@@ -11,6 +16,8 @@ internal sealed class Codebook
     private readonly float[] _thresholds;
 
     private readonly byte[] _codes;
+
+    private readonly bool _codesAreRanks;
 
     /// <param name="bits">4 or 8.</param>
     /// <param name="values">f32 bit patterns by code.</param>
@@ -33,6 +40,7 @@ internal sealed class Codebook
             _thresholds[rank] = (Values[order[rank]] + Values[order[rank + 1]]) / 2;
         }
 
+        _codesAreRanks = !order.Where((code, rank) => code != rank).Any();
         if (bits == 8)
         {
             _starts = Starts(_thresholds);
@@ -76,31 +84,61 @@ internal sealed class Codebook
         return _codes[rank];
     }
 
-    /// <summary>Codes of values within [-1, 1] for an 8-bit codebook: a table entry per upper half of an f32, then the few thresholds inside.</summary>
-    public void Encode8(ReadOnlySpan<float> values, Span<byte> codes)
+    /// <summary>
+    /// Codes of values within [-1, 1] for an 8-bit codebook: a table entry per upper half of an f32, then the one threshold that may lie inside (<see cref="Starts"/> makes sure
+    /// that there are no two), without a branch.
+    /// </summary>
+    public void Encode8(ReadOnlySpan<float> values, Span<byte> codes, SimdTier tier)
     {
         codes = codes[..values.Length];
-        for (int i = 0; i < values.Length; i++)
+        int done = Avx2.IsSupported && _codesAreRanks && tier >= SimdTier.Vector256 ? Encode8Gathered(values, codes) : 0;
+        ref byte starts = ref MemoryMarshal.GetArrayDataReference(_starts);
+        ref float thresholds = ref MemoryMarshal.GetArrayDataReference(_thresholds);
+        ref byte byRank = ref MemoryMarshal.GetArrayDataReference(_codes);
+        for (int i = done; i < values.Length; i++)
         {
             float value = values[i];
-            int rank = _starts[BitConverter.SingleToUInt32Bits(value) >> 16];
-            while (_thresholds[rank] < value)
-            {
-                rank++;
-            }
-
-            codes[i] = _codes[rank];
+            nuint rank = Unsafe.Add(ref starts, BitConverter.SingleToUInt32Bits(value) >> 16);
+            rank += Unsafe.BitCast<bool, byte>(Unsafe.Add(ref thresholds, rank) < value);
+            codes[i] = Unsafe.Add(ref byRank, rank);
         }
+    }
+
+    /// <summary>Eight values at a time by two gathers: the starting rank (of four bytes read, the first), then the threshold at that rank. Returns how many values were coded.</summary>
+    private unsafe int Encode8Gathered(ReadOnlySpan<float> values, Span<byte> codes)
+    {
+        ref float from = ref MemoryMarshal.GetReference(values);
+        ref byte to = ref MemoryMarshal.GetReference(codes);
+        Vector256<int> low = Vector256.Create(0xFF);
+        int i = 0;
+        fixed (byte* starts = _starts)
+        fixed (float* thresholds = _thresholds)
+        {
+            for (; i + 16 <= values.Length; i += 16)
+            {
+                Vector256<float> a = Vector256.LoadUnsafe(ref from, (nuint)i);
+                Vector256<float> b = Vector256.LoadUnsafe(ref from, (nuint)i + 8);
+                Vector256<int> rankA = Avx2.GatherVector256((int*)starts, a.AsInt32() >>> 16, 1) & low;
+                Vector256<int> rankB = Avx2.GatherVector256((int*)starts, b.AsInt32() >>> 16, 1) & low;
+                rankA -= Vector256.LessThan(Avx2.GatherVector256(thresholds, rankA, 4), a).AsInt32();
+                rankB -= Vector256.LessThan(Avx2.GatherVector256(thresholds, rankB, 4), b).AsInt32();
+                Vector256<ushort> words = Vector256.Narrow(rankA.AsUInt32(), rankB.AsUInt32());
+                Vector128.Narrow(words.GetLower(), words.GetUpper()).StoreUnsafe(ref to, (nuint)i);
+            }
+        }
+
+        return i;
     }
 
     private static byte[] Starts(float[] thresholds)
     {
-        byte[] starts = new byte[65536];
-        for (int top = 0; top < starts.Length; top++)
+        byte[] starts = new byte[65536 + 3];
+        for (int top = 0; top < 65536; top++)
         {
             // The least value of the bucket: its low half all zeros for positive numbers, all ones for negative ones.
             uint bits = (uint)top << 16;
             float least = BitConverter.UInt32BitsToSingle(top >= 0x8000 ? bits | 0xFFFF : bits);
+            float greatest = BitConverter.UInt32BitsToSingle(top >= 0x8000 ? bits : bits | 0xFFFF);
             int rank = 0;
             while (!float.IsNaN(least) && thresholds[rank] < least)
             {
@@ -108,6 +146,10 @@ internal sealed class Codebook
             }
 
             starts[top] = (byte)rank;
+            if (rank + 1 < thresholds.Length && thresholds[rank + 1] < Math.Min(greatest, 1))
+            {
+                throw new InvalidOperationException("two thresholds of a codebook share the upper half of an f32");
+            }
         }
 
         return starts;

@@ -13,7 +13,7 @@ internal static class CodebookKernel<TLanes>
 {
     /// <summary>Returns -1, or a position in the first block that holds a NaN or infinity.</summary>
     [SkipLocalsInit]
-    public static int EncodeRow(ReadOnlySpan<float> row, int block, Codebook book, Span<byte> codes, Span<float> scales)
+    public static int EncodeRow(ReadOnlySpan<float> row, int block, Codebook book, Span<byte> codes, Span<float> scales, SimdTier tier)
     {
         Span<float> scratch = stackalloc float[16];
         TLanes magnitudeMask = TLanes.CreateInt(0x7FFFFFFF);
@@ -51,7 +51,7 @@ internal static class CodebookKernel<TLanes>
             }
             else
             {
-                Encode8(values, scratch, divisor, book, codes.Slice(start, values.Length));
+                Encode8(values, scratch, divisor, book, codes.Slice(start, values.Length), tier);
             }
         }
 
@@ -82,22 +82,25 @@ internal static class CodebookKernel<TLanes>
         }
     }
 
-    private static void Encode8(ReadOnlySpan<float> values, Span<float> scratch, BlockDivisor divisor, Codebook book, Span<byte> codes)
+    [SkipLocalsInit]
+    private static void Encode8(ReadOnlySpan<float> values, ReadOnlySpan<float> rest, BlockDivisor divisor, Codebook book, Span<byte> codes, SimdTier tier)
     {
         TLanes factor = TLanes.Create(divisor.Value);
-        ref float to = ref MemoryMarshal.GetReference(scratch);
-        for (int i = 0; i < values.Length; i += 16)
+        Span<float> scaled = stackalloc float[64];
+        ref float x = ref MemoryMarshal.GetReference(values);
+        ref float to = ref MemoryMarshal.GetReference(scaled);
+        int whole = values.Length & ~15;
+        for (int first = 0; first < values.Length; first += 64)
         {
-            int count = Math.Min(16, values.Length - i);
-            if (count < 16)
+            int count = Math.Min(64, values.Length - first);
+            for (int i = 0; i < count; i += 16)
             {
-                values[i..].CopyTo(scratch);
+                TLanes v = TLanes.Load(in first + i < whole ? ref Unsafe.Add(ref x, first + i) : ref MemoryMarshal.GetReference(rest));
+                v = divisor.IsFactor ? TLanes.Multiply(v, factor) : TLanes.Divide(v, factor);
+                TLanes.Store(v, ref Unsafe.Add(ref to, i));
             }
 
-            TLanes v = TLanes.Load(in count < 16 ? ref to : ref Unsafe.AsRef(in values[i]));
-            v = divisor.IsFactor ? TLanes.Multiply(v, factor) : TLanes.Divide(v, factor);
-            TLanes.Store(v, ref to);
-            book.Encode8(scratch[..count], codes[i..]);
+            book.Encode8(scaled[..count], codes[first..], tier);
         }
     }
 

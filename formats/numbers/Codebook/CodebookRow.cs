@@ -6,9 +6,9 @@ internal static class CodebookRow
     /// <summary>Returns -1, or a position in the first block that holds a NaN or infinity.</summary>
     public static int Encode(ReadOnlySpan<float> row, int block, Codebook book, Span<byte> codes, Span<float> scales, SimdTier tier) => tier switch
     {
-        SimdTier.Vector512 => CodebookKernel<Lanes512>.EncodeRow(row, block, book, codes, scales),
-        SimdTier.Vector256 => CodebookKernel<Lanes256>.EncodeRow(row, block, book, codes, scales),
-        SimdTier.Vector128 => CodebookKernel<Lanes128>.EncodeRow(row, block, book, codes, scales),
+        SimdTier.Vector512 => CodebookKernel<Lanes512>.EncodeRow(row, block, book, codes, scales, tier),
+        SimdTier.Vector256 => CodebookKernel<Lanes256>.EncodeRow(row, block, book, codes, scales, tier),
+        SimdTier.Vector128 => CodebookKernel<Lanes128>.EncodeRow(row, block, book, codes, scales, tier),
         _ => CodebookReference.EncodeRow(row, block, book, codes, scales),
     };
 

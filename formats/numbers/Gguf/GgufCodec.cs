@@ -10,7 +10,7 @@ internal abstract class GgufCodec
     public abstract int Bytes { get; }
 
     /// <summary>Encodes a row, its last block padded with zeros; false when a block cannot hold its values.</summary>
-    public abstract bool EncodeRow(ReadOnlySpan<float> row, Span<byte> blocks);
+    public abstract bool EncodeRow(ReadOnlySpan<float> row, Span<byte> blocks, SimdTier tier);
 
     public abstract void DecodeRow(ReadOnlySpan<byte> blocks, Span<float> row, SimdTier tier);
 }
@@ -23,28 +23,16 @@ internal sealed class GgufCodec<TBlock> : GgufCodec
 
     public override int Bytes => TBlock.Bytes;
 
-    public override bool EncodeRow(ReadOnlySpan<float> row, Span<byte> blocks)
+    public override bool EncodeRow(ReadOnlySpan<float> row, Span<byte> blocks, SimdTier tier)
     {
-        Span<float> padded = stackalloc float[TBlock.Values];
-        for (int start = 0, at = 0; start < row.Length; start += TBlock.Values, at += TBlock.Bytes)
+        blocks.Clear();
+        return tier switch
         {
-            scoped ReadOnlySpan<float> values = row[start..Math.Min(start + TBlock.Values, row.Length)];
-            if (values.Length < TBlock.Values)
-            {
-                padded.Clear();
-                values.CopyTo(padded);
-                values = padded;
-            }
-
-            Span<byte> block = blocks.Slice(at, TBlock.Bytes);
-            block.Clear();
-            if (!TBlock.Encode(values, block))
-            {
-                return false;
-            }
-        }
-
-        return true;
+            SimdTier.Vector512 => EncodeRow<Lanes512>(row, blocks),
+            SimdTier.Vector256 => EncodeRow<Lanes256>(row, blocks),
+            SimdTier.Vector128 => EncodeRow<Lanes128>(row, blocks),
+            _ => EncodeRowReference(row, blocks),
+        };
     }
 
     public override void DecodeRow(ReadOnlySpan<byte> blocks, Span<float> row, SimdTier tier)
@@ -80,5 +68,57 @@ internal sealed class GgufCodec<TBlock> : GgufCodec
                 TBlock.DecodeReference(block, values);
                 break;
         }
+    }
+
+    /// <summary>Groups of blocks in place; what is left of the row in a copy padded with zeros.</summary>
+    private static bool EncodeRow<TLanes>(ReadOnlySpan<float> row, Span<byte> blocks)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        int values = TBlock.Together * TBlock.Values;
+        int bytes = TBlock.Together * TBlock.Bytes;
+        int at = 0;
+        for (; row.Length >= values; row = row[values..], at += bytes)
+        {
+            if (!TBlock.Encode<TLanes>(row[..values], blocks.Slice(at, bytes)))
+            {
+                return false;
+            }
+        }
+
+        if (row.IsEmpty)
+        {
+            return true;
+        }
+
+        Span<float> padded = stackalloc float[values];
+        Span<byte> last = stackalloc byte[bytes];
+        padded.Clear();
+        last.Clear();
+        row.CopyTo(padded);
+        bool fits = TBlock.Encode<TLanes>(padded, last);
+        last[..(blocks.Length - at)].CopyTo(blocks[at..]);
+        return fits;
+    }
+
+    private static bool EncodeRowReference(ReadOnlySpan<float> row, Span<byte> blocks)
+    {
+        Span<float> padded = stackalloc float[TBlock.Values];
+        for (int start = 0, at = 0; start < row.Length; start += TBlock.Values, at += TBlock.Bytes)
+        {
+            scoped ReadOnlySpan<float> values = row[start..Math.Min(start + TBlock.Values, row.Length)];
+            if (values.Length < TBlock.Values)
+            {
+                padded.Clear();
+                values.CopyTo(padded);
+                values = padded;
+            }
+
+            if (!TBlock.EncodeReference(values, blocks.Slice(at, TBlock.Bytes)))
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 }

@@ -30,7 +30,7 @@ internal class GgufFormat(string id, string summary, GgufCodec codec) : ITieredF
                     throw NotFinite(values);
                 }
 
-                if (!codec.EncodeRow(row, blocks.Slice(r * RowBytes(0), RowBytes(0))))
+                if (!codec.EncodeRow(row, blocks.Slice(r * RowBytes(0), RowBytes(0)), tier))
                 {
                     throw new ModelPackException(
                         ErrorCodes.UnrepresentableValue,

@@ -11,7 +11,7 @@ internal readonly struct Mxfp4Block : IGgufBlock
 
     public static int Bytes => 17;
 
-    public static bool Encode(ReadOnlySpan<float> values, Span<byte> block)
+    public static bool EncodeReference(ReadOnlySpan<float> values, Span<byte> block)
     {
         // floor(log2 amax) - 2, by the exponent bits; the OCP rule.
         float amax = Math.Abs(GgufHalf.Largest(values));
@@ -23,6 +23,26 @@ internal readonly struct Mxfp4Block : IGgufBlock
             block[1 + j] = (byte)(E2M1.Encode(values[j] * scale) | (E2M1.Encode(values[j + 16] * scale) << 4));
         }
 
+        return true;
+    }
+
+    public static bool Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> blocks)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        float amax = GgufLanes<TLanes>.Largest(values);
+        if (amax < GgufLanes<TLanes>.LeastNormalBlock)
+        {
+            return EncodeReference(values, blocks);
+        }
+
+        // Multiplying by a power of two is exact, or rounds far below half the least magnitude.
+        int exponent = (BitConverter.SingleToInt32Bits(amax) >> 23) - 127 - 2;
+        blocks[0] = (byte)(exponent + 127);
+        TLanes factor = TLanes.CreateInt((127 - exponent) << 23);
+        ref float x = ref MemoryMarshal.GetReference(values[..32]);
+        TLanes low = GgufLanes<TLanes>.E2M1Codes(TLanes.Multiply(TLanes.Load(in x), factor));
+        TLanes high = GgufLanes<TLanes>.E2M1Codes(TLanes.Multiply(TLanes.Load(in Unsafe.Add(ref x, 16)), factor));
+        TLanes.LowBytes(TLanes.Or(low, TLanes.ShiftLeft(high, 4))).CopyTo(blocks[1..]);
         return true;
     }
 

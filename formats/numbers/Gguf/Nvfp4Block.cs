@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -15,7 +16,7 @@ internal readonly struct Nvfp4Block : IGgufBlock
 
     public static int Bytes => 36;
 
-    public static bool Encode(ReadOnlySpan<float> values, Span<byte> block)
+    public static bool EncodeReference(ReadOnlySpan<float> values, Span<byte> block)
     {
         for (int s = 0; s < 4; s++)
         {
@@ -31,6 +32,33 @@ internal readonly struct Nvfp4Block : IGgufBlock
 
         return true;
     }
+
+    public static bool Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> blocks)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        ref float x = ref MemoryMarshal.GetReference(values[..64]);
+        ref byte to = ref MemoryMarshal.GetReference(blocks.Slice(4, 32));
+        for (int s = 0; s < 4; s++)
+        {
+            TLanes group = TLanes.Load(in Unsafe.Add(ref x, 16 * s));
+            float amax = BitConverter.Int32BitsToSingle(TLanes.MaxIntAcross(TLanes.And(group, TLanes.CreateInt(0x7FFFFFFF))));
+            int code = SmallFloatReference.Encode(amax / 6, SmallFloatFormat.E4M3Fn);
+            blocks[s] = (byte)code;
+            float scale = Scales[code];
+            if (scale > 0)
+            {
+                // A boundary between codes times a scale has at most 7 bits, so an f32 quotient is on the same side of it as the exact one.
+                ulong codes = Halves(TLanes.LowBytes(GgufLanes<TLanes>.E2M1Codes(TLanes.Divide(group, TLanes.Create(scale)))));
+                Unsafe.WriteUnaligned(ref Unsafe.Add(ref to, 8 * s), codes);
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Byte j of the first half low, of the second high.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Halves(Vector128<byte> codes) => codes.AsUInt64()[0] | (codes.AsUInt64()[1] << 4);
 
     public static void DecodeReference(ReadOnlySpan<byte> block, Span<float> values)
     {
@@ -49,11 +77,13 @@ internal readonly struct Nvfp4Block : IGgufBlock
         where TLanes : struct, ILanes16<TLanes>
     {
         TLanes table = TLanes.Load(ref MemoryMarshal.GetArrayDataReference(E2M1.Table));
+        ref byte from = ref MemoryMarshal.GetReference(block.Slice(4, 32));
+        ref float to = ref MemoryMarshal.GetReference(values[..64]);
         for (int s = 0; s < 4; s++)
         {
-            Vector64<byte> codes = Vector64.Create(block.Slice(4 + (8 * s), 8));
-            Vector128<byte> indexes = Vector128.Create(codes & Vector64.Create((byte)15), codes >>> 4);
-            TLanes.Store(TLanes.Multiply(TLanes.Lookup16(table, TLanes.FromBytes(indexes)), TLanes.Create(Scales[block[s]])), ref MemoryMarshal.GetReference(values.Slice(16 * s, 16)));
+            ulong codes = Unsafe.ReadUnaligned<ulong>(ref Unsafe.Add(ref from, 8 * s));
+            Vector128<byte> indexes = Vector128.Create(codes & 0x0F0F0F0F0F0F0F0F, (codes >> 4) & 0x0F0F0F0F0F0F0F0F).AsByte();
+            TLanes.Store(TLanes.Multiply(TLanes.Lookup16(table, TLanes.FromBytes(indexes)), TLanes.Create(Scales[block[s]])), ref Unsafe.Add(ref to, 16 * s));
         }
     }
 

@@ -13,7 +13,7 @@ internal readonly struct Q6KBlock : IGgufBlock
 
     public static int Bytes => 210;
 
-    public static bool Encode(ReadOnlySpan<float> values, Span<byte> block)
+    public static bool EncodeReference(ReadOnlySpan<float> values, Span<byte> block)
     {
         Span<float> scales = stackalloc float[16];
         Span<byte> codes = stackalloc byte[256];
@@ -52,21 +52,76 @@ internal readonly struct Q6KBlock : IGgufBlock
             }
         }
 
-        for (int n = 0; n < 2; n++)
+        Pack(codes, block);
+        return fits;
+    }
+
+    [SkipLocalsInit]
+    public static bool Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> blocks)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        Span<float> transposed = stackalloc float[256];
+        Span<float> scales = stackalloc float[16];
+        Span<float> inverses = stackalloc float[16];
+        Span<byte> codes = stackalloc byte[256];
+        KQuantLanes<TLanes>.Transpose(values, 16, transposed);
+        KQuantLanes<TLanes>.SymmetricScales(transposed, 16, 32, scales, inverses);
+        float maxScale = 0;
+        foreach (float scale in scales)
         {
-            for (int l = 0; l < 32; l++)
+            if (!float.IsFinite(scale))
             {
-                int a = codes[(128 * n) + l];
-                int b = codes[(128 * n) + 32 + l];
-                int c = codes[(128 * n) + 64 + l];
-                int d = codes[(128 * n) + 96 + l];
-                block[(64 * n) + l] = (byte)((a & 15) | ((c & 15) << 4));
-                block[(64 * n) + 32 + l] = (byte)((b & 15) | ((d & 15) << 4));
-                block[128 + (32 * n) + l] = (byte)((a >> 4) | ((b >> 4) << 2) | ((c >> 4) << 4) | ((d >> 4) << 6));
+                return false; // x^2 overflowed.
             }
+
+            maxScale = Math.Abs(scale) > Math.Abs(maxScale) ? scale : maxScale;
         }
 
+        if (Math.Abs(maxScale) < LeastGroup)
+        {
+            return true;
+        }
+
+        float inverse = -128f / maxScale;
+        bool fits = GgufHalf.TryWrite(blocks[208..], 1 / inverse);
+        float unit = GgufHalf.Read(blocks[208..]);
+        ref float x = ref MemoryMarshal.GetReference(values);
+        TLanes offset = TLanes.CreateInt(32);
+        for (int j = 0; j < 16; j++)
+        {
+            sbyte scale = (sbyte)Math.Clamp(GgufHalf.Nearest(inverse * scales[j]), -128, 127);
+            blocks[192 + j] = (byte)scale;
+            float d = unit * scale;
+            TLanes group = TLanes.Load(in Unsafe.Add(ref x, 16 * j));
+            TLanes quotient = d == 0 ? TLanes.Multiply(group, TLanes.Create(inverses[j])) : TLanes.Divide(group, TLanes.Create(d));
+            TLanes code = TLanes.AddInt(GgufLanes<TLanes>.Clamp(GgufLanes<TLanes>.Nearest(quotient), -32, 31), offset);
+            TLanes.LowBytes(d == 0 && inverses[j] == 0 ? default : code).CopyTo(codes[(16 * j)..]);
+        }
+
+        Pack(codes, blocks);
         return fits;
+    }
+
+    /// <summary>256 codes of 6 bits to low nibbles and high pairs.</summary>
+    private static void Pack(ReadOnlySpan<byte> codes, Span<byte> block)
+    {
+        Vector128<byte> nibble = Vector128.Create((byte)15);
+        ref byte from = ref MemoryMarshal.GetReference(codes[..256]);
+        ref byte to = ref MemoryMarshal.GetReference(block[..192]);
+        for (int n = 0; n < 2; n++)
+        {
+            for (int l = 0; l < 32; l += 16)
+            {
+                nuint at = (nuint)((128 * n) + l);
+                Vector128<byte> a = Vector128.LoadUnsafe(ref from, at);
+                Vector128<byte> b = Vector128.LoadUnsafe(ref from, at + 32);
+                Vector128<byte> c = Vector128.LoadUnsafe(ref from, at + 64);
+                Vector128<byte> d = Vector128.LoadUnsafe(ref from, at + 96);
+                ((a & nibble) | (c << 4)).StoreUnsafe(ref to, (nuint)((64 * n) + l));
+                ((b & nibble) | (d << 4)).StoreUnsafe(ref to, (nuint)((64 * n) + 32 + l));
+                ((a >>> 4) | ((b >>> 4) << 2) | ((c >>> 4) << 4) | ((d >>> 4) << 6)).StoreUnsafe(ref to, (nuint)(128 + (32 * n) + l));
+            }
+        }
     }
 
     public static void DecodeReference(ReadOnlySpan<byte> block, Span<float> values)

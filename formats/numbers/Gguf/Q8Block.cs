@@ -11,7 +11,7 @@ internal readonly struct Q8Block : IGgufBlock
 
     public static int Bytes => 34;
 
-    public static bool Encode(ReadOnlySpan<float> values, Span<byte> block)
+    public static bool EncodeReference(ReadOnlySpan<float> values, Span<byte> block)
     {
         float d = Math.Abs(GgufHalf.Largest(values)) / 127;
         float inverse = d != 0 ? 1f / d : 0f;
@@ -23,6 +23,31 @@ internal readonly struct Q8Block : IGgufBlock
         }
 
         return GgufHalf.TryWrite(block, d);
+    }
+
+    public static bool Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> blocks)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        float amax = GgufLanes<TLanes>.Largest(values);
+        if (amax < GgufLanes<TLanes>.LeastNormalBlock)
+        {
+            return EncodeReference(values, blocks);
+        }
+
+        float d = amax / 127;
+        TLanes inverse = TLanes.Create(1f / d);
+        TLanes lowest = TLanes.Create(-128f);
+        TLanes highest = TLanes.Create(127f);
+        ref float x = ref MemoryMarshal.GetReference(values);
+        ref byte to = ref MemoryMarshal.GetReference(blocks.Slice(2, 32));
+        for (int i = 0; i < 32; i += 16)
+        {
+            TLanes quotient = TLanes.Multiply(TLanes.Load(in Unsafe.Add(ref x, i)), inverse);
+            quotient = TLanes.Min(TLanes.Max(quotient, lowest), highest);
+            TLanes.LowBytes(GgufLanes<TLanes>.RoundAway(quotient)).StoreUnsafe(ref to, (nuint)i);
+        }
+
+        return GgufHalf.TryWrite(blocks, d);
     }
 
     public static void DecodeReference(ReadOnlySpan<byte> block, Span<float> values)

@@ -11,7 +11,7 @@ internal readonly struct Tq1Block : IGgufBlock
 
     public static int Bytes => 54;
 
-    public static bool Encode(ReadOnlySpan<float> values, Span<byte> block)
+    public static bool EncodeReference(ReadOnlySpan<float> values, Span<byte> block)
     {
         float d = Math.Abs(GgufHalf.Largest(values));
         float inverse = d != 0 ? 1f / d : 0f;
@@ -28,6 +28,49 @@ internal readonly struct Tq1Block : IGgufBlock
         }
 
         return GgufHalf.TryWrite(block[52..], d);
+    }
+
+    public static bool Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> blocks)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        float d = GgufLanes<TLanes>.Largest(values);
+        if (d < GgufLanes<TLanes>.LeastNormalBlock)
+        {
+            return EncodeReference(values, blocks);
+        }
+
+        float reciprocal = 1f / d;
+        TLanes inverse = TLanes.Create(reciprocal);
+        ref float x = ref MemoryMarshal.GetReference(values[..256]);
+        Span<byte> packed = stackalloc byte[64];
+        for (int part = 0; part < 3; part++)
+        {
+            // By Horner's rule in bytes, first trit first.
+            ref float first = ref Unsafe.Add(ref x, part == 2 ? 160 : 16 * part);
+            int step = part == 2 ? 16 : 32;
+            Vector128<byte> sum = default;
+            for (int k = 0; k < 5; k++)
+            {
+                sum = sum + sum + sum + TLanes.LowBytes(GgufLanes<TLanes>.TritCodes(TLanes.Multiply(TLanes.Load(in Unsafe.Add(ref first, k * step)), inverse)));
+            }
+
+            sum.CopyTo(packed[(16 * part)..]);
+        }
+
+        // The last 16 values: four bytes of four, the fifth trit 0.
+        TLanes.LowBytes(GgufLanes<TLanes>.TritCodes(TLanes.Multiply(TLanes.Load(in Unsafe.Add(ref x, 240)), inverse))).CopyTo(packed[48..]);
+        for (int j = 48; j < 52; j++)
+        {
+            packed[j] = (byte)((81 * packed[j]) + (27 * packed[j + 4]) + (9 * packed[j + 8]) + (3 * packed[j + 12]));
+        }
+
+        ReadOnlySpan<byte> fractions = Trits.Fractions;
+        for (int m = 0; m < 52; m++)
+        {
+            blocks[m] = fractions[packed[m]];
+        }
+
+        return GgufHalf.TryWrite(blocks[52..], d);
     }
 
     public static void DecodeReference(ReadOnlySpan<byte> block, Span<float> values)

@@ -11,7 +11,7 @@ internal readonly struct Tq2Block : IGgufBlock
 
     public static int Bytes => 66;
 
-    public static bool Encode(ReadOnlySpan<float> values, Span<byte> block)
+    public static bool EncodeReference(ReadOnlySpan<float> values, Span<byte> block)
     {
         float d = Math.Abs(GgufHalf.Largest(values));
         float inverse = d != 0 ? 1f / d : 0f;
@@ -21,6 +21,34 @@ internal readonly struct Tq2Block : IGgufBlock
         }
 
         return GgufHalf.TryWrite(block[64..], d);
+    }
+
+    public static bool Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> blocks)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        float d = GgufLanes<TLanes>.Largest(values);
+        if (d < GgufLanes<TLanes>.LeastNormalBlock)
+        {
+            return EncodeReference(values, blocks);
+        }
+
+        TLanes inverse = TLanes.Create(1f / d);
+        ref float x = ref MemoryMarshal.GetReference(values[..256]);
+        ref byte to = ref MemoryMarshal.GetReference(blocks[..66]);
+        for (int m = 0; m < 64; m += 16)
+        {
+            ref float first = ref Unsafe.Add(ref x, (m / 32 * 128) + (m % 32));
+            TLanes packed = default;
+            for (int k = 3; k >= 0; k--)
+            {
+                TLanes codes = GgufLanes<TLanes>.TritCodes(TLanes.Multiply(TLanes.Load(in Unsafe.Add(ref first, 32 * k)), inverse));
+                packed = TLanes.Or(TLanes.ShiftLeft(packed, 2), codes);
+            }
+
+            TLanes.LowBytes(packed).StoreUnsafe(ref to, (nuint)m);
+        }
+
+        return GgufHalf.TryWrite(blocks[64..], d);
     }
 
     public static void DecodeReference(ReadOnlySpan<byte> block, Span<float> values)

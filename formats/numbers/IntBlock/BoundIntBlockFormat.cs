@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 
 namespace ModelPack.Numbers;
 
@@ -46,7 +47,7 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
         Span<byte> codes = streams[0].Span;
         Span<byte> scales = streams[1].Span;
         Span<byte> zeroPoints = layout.Symmetric ? default : streams[2].Span;
-        byte[]? packed = _planes ? ArrayPool<byte>.Shared.Rent(layout.CodeBytesPerRow) : null;
+        byte[]? packed = _planes ? ArrayPool<byte>.Shared.Rent(layout.CodeBytesPerRow + BitPlanes.Slack) : null;
         for (int r = 0; r < rows; r++)
         {
             ReadOnlySpan<float> row = values.Slice(r * layout.Columns, layout.Columns);
@@ -68,7 +69,7 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
                 int planeBytes = layout.BlockCount == 0 ? 0 : _codeBytes / layout.BlockCount;
                 for (int b = 0; b < layout.BlockCount; b++)
                 {
-                    BitPlanes.Split(packed.AsSpan(b * layout.BlobBytes, layout.BlobBytes), layout.Block, layout.Bits, rowCodes.Slice(b * planeBytes, planeBytes));
+                    BitPlanes.Split(packed.AsSpan(b * layout.BlobBytes, layout.BlobBytes + BitPlanes.Slack), layout.Block, layout.Bits, rowCodes.Slice(b * planeBytes, planeBytes));
                 }
             }
         }
@@ -97,7 +98,7 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
             CheckScales(zeroPoints, rows * layout.BlockCount, "zero point");
         }
 
-        byte[]? packed = _planes ? ArrayPool<byte>.Shared.Rent(layout.CodeBytesPerRow) : null;
+        byte[]? packed = _planes ? ArrayPool<byte>.Shared.Rent(layout.CodeBytesPerRow + BitPlanes.Slack) : null;
         for (int r = 0; r < rows; r++)
         {
             ReadOnlySpan<byte> rowCodes = codes.Slice(r * _codeBytes, _codeBytes);
@@ -106,7 +107,7 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
                 int planeBytes = layout.BlockCount == 0 ? 0 : _codeBytes / layout.BlockCount;
                 for (int b = 0; b < layout.BlockCount; b++)
                 {
-                    BitPlanes.Join(rowCodes.Slice(b * planeBytes, planeBytes), layout.Block, layout.Bits, packed.AsSpan(b * layout.BlobBytes, layout.BlobBytes));
+                    BitPlanes.Join(rowCodes.Slice(b * planeBytes, planeBytes), layout.Block, layout.Bits, packed.AsSpan(b * layout.BlobBytes, layout.BlobBytes + BitPlanes.Slack), layout.BlobBytes);
                 }
             }
 
@@ -125,15 +126,33 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
         }
     }
 
+    public void DecodeRows(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, DType dtype, Span<byte> values)
+    {
+        CheckCounts(NarrowDecoding.Count(dtype, values.Length), rows, streams.Length);
+        if (dtype == DType.F32)
+        {
+            DecodeRows(streams, rows, MemoryMarshal.Cast<byte, float>(values));
+            return;
+        }
+
+        for (int s = 0; s < streams.Length; s++)
+        {
+            CheckLength(s, rows, streams[s].Length);
+        }
+
+        if (rows > 0)
+        {
+            NarrowDecoding.Run(this, Layout.Columns, streams, rows, dtype, values, _tier);
+        }
+    }
+
     /// <summary>Every code has a value, so only scales can be wrong: NaN and infinity are never written.</summary>
     private void CheckScales(ReadOnlySpan<byte> scales, int count, string what)
     {
-        for (int i = 0; i < count; i++)
+        int bad = ScaleType.FirstNotFinite(scales[..(count * ScaleType.Bytes(Layout.Scale))], Layout.Scale);
+        if (bad >= 0)
         {
-            if (!float.IsFinite(ScaleType.Read(scales, i, Layout.Scale)))
-            {
-                throw new ModelPackException(ErrorCodes.BadStream, $"'{Spec.Id}': the {what} of block {i % Layout.BlockCount} in row {i / Layout.BlockCount} of the tile is not finite");
-            }
+            throw new ModelPackException(ErrorCodes.BadStream, $"'{Spec.Id}': the {what} of block {bad % Layout.BlockCount} in row {bad / Layout.BlockCount} of the tile is not finite");
         }
     }
 

@@ -77,10 +77,10 @@ internal static class FloatZeroKernel<TLanes>
     }
 
     [SkipLocalsInit]
-    public static void DecodeRow(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, Span<float> row)
+    public static void DecodeRow(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, Span<float> row, SimdTier tier)
     {
         int groupBytes = 2 * layout.Bits;
-        for (int b = 0; b < layout.BlockCount; b++)
+        for (int b = IntBlockDecodeKernel<TLanes>.DecodeRow(codes, scales, zeroPoints, layout, row, tier); b < layout.BlockCount; b++)
         {
             int start = b * layout.Block;
             Span<float> block = row.Slice(start, Math.Min(layout.Block, row.Length - start));

@@ -17,3 +17,33 @@ internal readonly struct Bits8 : IBits
 {
     public static int Count => 8;
 }
+
+/// <summary>Two bits.</summary>
+internal readonly struct Bits2 : IBits
+{
+    public static int Count => 2;
+}
+
+/// <summary>Three bits.</summary>
+internal readonly struct Bits3 : IBits
+{
+    public static int Count => 3;
+}
+
+/// <summary>Five bits.</summary>
+internal readonly struct Bits5 : IBits
+{
+    public static int Count => 5;
+}
+
+/// <summary>Six bits.</summary>
+internal readonly struct Bits6 : IBits
+{
+    public static int Count => 6;
+}
+
+/// <summary>Seven bits.</summary>
+internal readonly struct Bits7 : IBits
+{
+    public static int Count => 7;
+}

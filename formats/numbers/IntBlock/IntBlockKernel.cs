@@ -65,12 +65,12 @@ internal static class IntBlockKernel<TLanes>
     }
 
     [SkipLocalsInit]
-    public static void DecodeRow(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, Span<float> row)
+    public static void DecodeRow(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, Span<float> row, SimdTier tier)
     {
         Span<byte> padded = stackalloc byte[16];
         Span<float> group = stackalloc float[16];
         int groupBytes = 2 * layout.Bits;
-        for (int b = 0; b < layout.BlockCount; b++)
+        for (int b = IntBlockDecodeKernel<TLanes>.DecodeRow(codes, scales, zeroPoints, layout, row, tier); b < layout.BlockCount; b++)
         {
             int start = b * layout.Block;
             int count = Math.Min(layout.Block, row.Length - start);

@@ -21,25 +21,25 @@ internal static class IntBlockRow
         switch (tier)
         {
             case SimdTier.Vector512 when layout.FloatZero:
-                FloatZeroKernel<Lanes512>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                FloatZeroKernel<Lanes512>.DecodeRow(codes, scales, zeroPoints, layout, row, tier);
                 break;
             case SimdTier.Vector256 when layout.FloatZero:
-                FloatZeroKernel<Lanes256>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                FloatZeroKernel<Lanes256>.DecodeRow(codes, scales, zeroPoints, layout, row, tier);
                 break;
             case SimdTier.Vector128 when layout.FloatZero:
-                FloatZeroKernel<Lanes128>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                FloatZeroKernel<Lanes128>.DecodeRow(codes, scales, zeroPoints, layout, row, tier);
                 break;
             case SimdTier.Scalar when layout.FloatZero:
                 FloatZeroReference.DecodeRow(codes, scales, zeroPoints, layout, row);
                 break;
             case SimdTier.Vector512:
-                IntBlockKernel<Lanes512>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                IntBlockKernel<Lanes512>.DecodeRow(codes, scales, zeroPoints, layout, row, tier);
                 break;
             case SimdTier.Vector256:
-                IntBlockKernel<Lanes256>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                IntBlockKernel<Lanes256>.DecodeRow(codes, scales, zeroPoints, layout, row, tier);
                 break;
             case SimdTier.Vector128:
-                IntBlockKernel<Lanes128>.DecodeRow(codes, scales, zeroPoints, layout, row);
+                IntBlockKernel<Lanes128>.DecodeRow(codes, scales, zeroPoints, layout, row, tier);
                 break;
             default:
                 IntBlockReference.DecodeRow(codes, scales, zeroPoints, layout, row);

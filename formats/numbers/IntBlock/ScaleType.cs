@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace ModelPack.Numbers;
 
@@ -50,4 +52,50 @@ internal static class ScaleType
         DType.BF16 => HalfWidthReference.WidenBf16(BitConverter.ToUInt16(scales[(index * 2)..])),
         _ => HalfWidthReference.WidenHalf(BitConverter.ToUInt16(scales[(index * 2)..])),
     };
+
+    /// <summary>Index of the first NaN or infinity, or -1.</summary>
+    public static int FirstNotFinite(ReadOnlySpan<byte> scales, DType type)
+    {
+        if (type == DType.F32)
+        {
+            return FiniteCheck.FirstNotFinite(MemoryMarshal.Cast<byte, float>(scales));
+        }
+
+        // Not finite: all bits of the exponent set.
+        ReadOnlySpan<ushort> words = MemoryMarshal.Cast<byte, ushort>(scales);
+        ushort exponent = type == DType.BF16 ? (ushort)0x7F80 : (ushort)0x7C00;
+        int i = 0;
+        if (Vector128.IsHardwareAccelerated)
+        {
+            Vector128<ushort> mask = Vector128.Create(exponent);
+            while (i + 8 <= words.Length && !Vector128.EqualsAny(Vector128.Create(words[i..]) & mask, mask))
+            {
+                i += 8;
+            }
+        }
+
+        while (i < words.Length && (words[i] & exponent) != exponent)
+        {
+            i++;
+        }
+
+        return i < words.Length ? i : -1;
+    }
+
+    /// <summary>Reads consecutive scales.</summary>
+    public static void Read(ReadOnlySpan<byte> scales, DType type, Span<float> values, SimdTier tier)
+    {
+        switch (type)
+        {
+            case DType.F32:
+                scales[..(values.Length * sizeof(float))].CopyTo(MemoryMarshal.AsBytes(values));
+                break;
+            case DType.BF16:
+                WideFloatKernels.WidenBf16(MemoryMarshal.Cast<byte, ushort>(scales)[..values.Length], values, tier);
+                break;
+            default:
+                WideFloatKernels.WidenHalf(MemoryMarshal.Cast<byte, ushort>(scales)[..values.Length], values, tier);
+                break;
+        }
+    }
 }

@@ -60,6 +60,18 @@ internal sealed class BoundPositFormat(UnitSpec spec, Shape shape, int bits, int
         }
     }
 
+    protected override void DecodeTile(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, DType dtype, Span<byte> values)
+    {
+        if (bits == 8)
+        {
+            Tables[es].DecodeNarrow(streams[0].Span, dtype, MemoryMarshal.Cast<byte, ushort>(values), tier);
+        }
+        else
+        {
+            base.DecodeTile(streams, rows, dtype, values);
+        }
+    }
+
     private void Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> codes)
         where TLanes : struct, ILanes16<TLanes>
     {

@@ -40,6 +40,29 @@ internal static class RawDecoder
         _ => null,
     };
 
+    private static readonly ByteTable E4M3FnBytes = new(E4M3Fn);
+    private static readonly ByteTable E4M3FnuzBytes = new(E4M3Fnuz);
+    private static readonly ByteTable E5M2Bytes = new(E5M2);
+    private static readonly ByteTable E5M2FnuzBytes = new(E5M2Fnuz);
+    private static readonly ByteTable PowerBytes = new(PowersOfTwo);
+    private static readonly ByteTable Signed8 = new([.. Enumerable.Range(0, 256).Select(c => (float)(sbyte)c)]);
+    private static readonly ByteTable Unsigned8 = new([.. Enumerable.Range(0, 256).Select(c => (float)c)]);
+    private static readonly ByteTable Booleans = new([.. Enumerable.Range(0, 256).Select(c => c != 0 ? 1f : 0f)]);
+
+    /// <summary>The decoder of a type of one byte, else null.</summary>
+    internal static ByteTable? Bytes(DType dtype) => dtype switch
+    {
+        DType.F8E4M3FN => E4M3FnBytes,
+        DType.F8E4M3FNUZ => E4M3FnuzBytes,
+        DType.F8E5M2 => E5M2Bytes,
+        DType.F8E5M2FNUZ => E5M2FnuzBytes,
+        DType.F8E8M0 => PowerBytes,
+        DType.I8 => Signed8,
+        DType.U8 => Unsigned8,
+        DType.Bool => Booleans,
+        _ => null,
+    };
+
     /// <summary>Decodes <paramref name="values"/>.Length elements.</summary>
     /// <param name="dtype">A real dtype.</param>
     /// <param name="bytes">The elements, little-endian; sub-byte elements lowest bits first.</param>
@@ -83,18 +106,8 @@ internal static class RawDecoder
             case DType.U16:
                 Convert<ushort>(bytes, values);
                 break;
-            case DType.I8:
-                Convert<sbyte>(bytes, values);
-                break;
-            case DType.U8:
-                Convert<byte>(bytes, values);
-                break;
-            case DType.Bool:
-                for (int i = 0; i < values.Length; i++)
-                {
-                    values[i] = bytes[i] != 0 ? 1 : 0;
-                }
-
+            case DType.F8E4M3FN or DType.F8E4M3FNUZ or DType.F8E5M2 or DType.F8E5M2FNUZ or DType.F8E8M0 or DType.I8 or DType.U8 or DType.Bool:
+                Bytes(dtype)!.Decode(bytes, values, SimdTiers.Current);
                 break;
             default:
                 Lookup(Table(dtype)!, dtype.BitsPerElement(), bytes, firstBit, values);
@@ -114,16 +127,6 @@ internal static class RawDecoder
 
     private static void Lookup(float[] table, int bits, ReadOnlySpan<byte> bytes, int firstBit, Span<float> values)
     {
-        if (bits == 8)
-        {
-            for (int i = 0; i < values.Length; i++)
-            {
-                values[i] = table[bytes[i]];
-            }
-
-            return;
-        }
-
         long position = firstBit;
         int mask = (1 << bits) - 1;
         for (int i = 0; i < values.Length; i++, position += bits)

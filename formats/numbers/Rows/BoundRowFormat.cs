@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace ModelPack.Numbers;
 
 /// <summary>What bound formats with independent rows share: their facts, and the checks of buffers before a kernel runs over them.</summary>
@@ -58,11 +60,38 @@ internal abstract class BoundRowFormat : IBoundNumberFormat
         }
     }
 
+    public void DecodeRows(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, DType dtype, Span<byte> values)
+    {
+        CheckCounts(NarrowDecoding.Count(dtype, values.Length), rows, streams.Length);
+        for (int s = 0; s < streams.Length; s++)
+        {
+            CheckLength(s, rows, streams[s].Length);
+        }
+
+        if (rows == 0)
+        {
+            return;
+        }
+
+        if (dtype == DType.F32)
+        {
+            DecodeTile(streams, rows, MemoryMarshal.Cast<byte, float>(values));
+        }
+        else
+        {
+            DecodeTile(streams, rows, dtype, values);
+        }
+    }
+
     /// <summary>Encodes rows whose buffers have the right lengths; overwrites every byte of the streams.</summary>
     protected abstract void EncodeTile(ReadOnlySpan<float> values, int rows, ReadOnlySpan<Memory<byte>> streams);
 
     /// <summary>Decodes rows whose buffers have the right lengths.</summary>
     protected abstract void DecodeTile(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, Span<float> values);
+
+    /// <summary>Decodes rows whose buffers have the right lengths to BF16 or F16; overridden where there is a shorter way than through f32.</summary>
+    protected virtual void DecodeTile(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, DType dtype, Span<byte> values) =>
+        NarrowDecoding.Run(this, Columns, streams, rows, dtype, values, SimdTiers.Current);
 
     /// <summary>Bytes of a stream per row.</summary>
     protected int RowBytes(int stream) => (int)Streams[stream].BytesPerRow;

@@ -9,7 +9,7 @@ namespace ModelPack.Numbers;
 /// Decoding of 8-bit codes through a table of 256 f32: value = table[code] x scale, one multiplication. With AVX-512 VBMI 64 codes at a time; otherwise one
 /// after the other, which is as fast as the gather instructions.
 /// </summary>
-internal sealed class ByteTable
+internal sealed partial class ByteTable
 {
     private readonly float[] _values = new float[256];
 
@@ -23,6 +23,8 @@ internal sealed class ByteTable
     public void Fill(ReadOnlySpan<float> values)
     {
         values[..256].CopyTo(_values);
+        _bf16 = null;
+        _f16 = null;
         for (int code = 0; code < 256; code++)
         {
             uint bits = BitConverter.SingleToUInt32Bits(_values[code]);

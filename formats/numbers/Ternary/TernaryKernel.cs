@@ -13,7 +13,7 @@ internal static class TernaryKernel<TLanes>
 {
     public static void EncodeRow(ReadOnlySpan<float> row, TernaryScale scale, bool base3, Span<byte> codes)
     {
-        var map = new Map(scale);
+        var map = new TernaryMap<TLanes>(scale);
         ref float x = ref MemoryMarshal.GetReference(row);
         if (!base3)
         {
@@ -84,24 +84,5 @@ internal static class TernaryKernel<TLanes>
         }
 
         TernaryReference.DecodeRow(codes[at..], value, base3: true, row[first..]);
-    }
-
-    private readonly struct Map(TernaryScale scale)
-    {
-        private readonly TLanes _factor = TLanes.Create(scale.Factor);
-        private readonly TLanes _lowest = TLanes.Create(-1f);
-        private readonly TLanes _highest = TLanes.Create(1f);
-        private readonly TLanes _magic = TLanes.Create(IntBlockKernel<TLanes>.RoundingMagic);
-        private readonly TLanes _one = TLanes.CreateInt(1);
-        private readonly bool _divides = scale.Divides;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public Vector128<byte> Codes(ref float values)
-        {
-            TLanes v = TLanes.Load(ref values);
-            v = _divides ? TLanes.Divide(v, _factor) : TLanes.Multiply(v, _factor);
-            v = TLanes.Add(TLanes.Min(TLanes.Max(v, _lowest), _highest), _magic);
-            return TLanes.LowBytes(TLanes.AddInt(v, _one));
-        }
     }
 }

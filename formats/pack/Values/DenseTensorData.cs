@@ -31,7 +31,9 @@ public static class DenseTensorData
         }
 
         IValueReader values = EncodingValues.Open(encoding);
-        return bytes == 0 ? TensorData.Empty : new ValueTensorData(NumberFormats.Bind(new UnitSpec(dtype.Name()), encoding.Shape), values, bytes);
+        return bytes == 0 ? TensorData.Empty
+            : dtype is DType.BF16 or DType.F16 && values is INarrowValueReader narrow ? new NarrowTensorData(narrow, dtype, bytes)
+            : new ValueTensorData(NumberFormats.Bind(new UnitSpec(dtype.Name()), encoding.Shape), values, bytes);
     }
 
     private static bool TryExact(DType dtype, WeightEncoding encoding, [NotNullWhen(true)] out TensorData? data)

@@ -1,32 +1,37 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
+using ModelPack.Numbers;
 
 namespace ModelPack.Pack;
 
 /// <summary>Values of an encoded number format, read row tile by row tile.</summary>
-internal sealed class DenseValueReader(IBoundNumberFormat format, DenseEncoding encoding) : IValueReader
+internal sealed class DenseValueReader(IBoundNumberFormat format, DenseEncoding encoding) : INarrowValueReader
 {
     private readonly long _group = RegroupedValueReader.RowsPerRow(format.Shape, encoding.Shape);
 
     public Shape Shape => encoding.Shape;
 
-    public void ReadRows(long firstRow, int rows, Span<float> destination)
+    public void ReadRows(long firstRow, int rows, Span<float> destination) =>
+        ReadRows(firstRow, rows, DType.F32, MemoryMarshal.AsBytes(destination[..checked((int)(rows * Shape.Columns))]));
+
+    public void ReadRows(long firstRow, int rows, DType dtype, Span<byte> destination)
     {
-        int columns = checked((int)Shape.Columns);
-        destination = destination[..checked(rows * columns)];
+        int rowBytes = checked((int)(Shape.Columns * dtype.BitsPerElement() / 8));
+        destination = destination[..checked(rows * rowBytes)];
         while (!destination.IsEmpty)
         {
             // Whole coded rows at once, then and before that the wanted rows of one.
             int skip = (int)(firstRow % _group);
             long whole = skip == 0 ? rows / _group : 0;
             int count = whole > 0 ? (int)(whole * _group) : (int)Math.Min(rows, _group - skip);
-            Span<float> part = destination[..(count * columns)];
+            Span<byte> part = destination[..(count * rowBytes)];
             if (whole > 0)
             {
-                DecodeRows(firstRow / _group, (int)whole, part);
+                DecodeRows(firstRow / _group, (int)whole, dtype, part);
             }
             else
             {
-                DecodeWithin(firstRow / _group, skip, count, part);
+                DecodeWithin(firstRow / _group, skip, count, dtype, part);
             }
 
             destination = destination[part.Length..];
@@ -35,7 +40,7 @@ internal sealed class DenseValueReader(IBoundNumberFormat format, DenseEncoding 
         }
     }
 
-    private void DecodeRows(long firstRow, int rows, Span<float> destination)
+    private void DecodeRows(long firstRow, int rows, DType dtype, Span<byte> destination)
     {
         using var parts = new Parts(format.Streams.Count);
         for (int s = 0; s < format.Streams.Count; s++)
@@ -44,36 +49,42 @@ internal sealed class DenseValueReader(IBoundNumberFormat format, DenseEncoding 
             parts.Read(s, encoding.Streams[s].Data, firstRow * perRow, checked((int)(rows * perRow)));
         }
 
-        format.DecodeRows(parts.Bytes, rows, destination);
+        format.DecodeRows(parts.Bytes, rows, dtype, destination);
     }
 
     /// <summary>Rows of the tensor inside one coded row.</summary>
-    private void DecodeWithin(long codedRow, int firstRow, int rows, Span<float> destination)
+    private void DecodeWithin(long codedRow, int firstRow, int rows, DType dtype, Span<byte> destination)
     {
-        if (format is IGroupedRowFormat grouped)
+        int columns = (int)Shape.Columns;
+        int wanted = rows * columns;
+        if (format is not IGroupedRowFormat grouped)
         {
-            using var parts = new Parts(format.Streams.Count);
-            for (int s = 0; s < format.Streams.Count; s++)
-            {
-                (int offset, int length) = grouped.Part(s, firstRow, rows);
-                parts.Read(s, encoding.Streams[s].Data, (codedRow * format.Streams[s].BytesPerRow) + offset, length);
-            }
-
-            grouped.DecodePart(parts.Bytes, firstRow, rows, destination);
+            int width = dtype.BitsPerElement() / 8;
+            int length = checked((int)format.Shape.Columns * width);
+            byte[] all = ArrayPool<byte>.Shared.Rent(length);
+            DecodeRows(codedRow, 1, dtype, all.AsSpan(0, length));
+            all.AsSpan(firstRow * columns * width, wanted * width).CopyTo(destination);
+            ArrayPool<byte>.Shared.Return(all);
             return;
         }
 
-        int columns = (int)Shape.Columns;
-        float[] all = ArrayPool<float>.Shared.Rent(checked((int)format.Shape.Columns));
-        try
+        using var parts = new Parts(format.Streams.Count);
+        for (int s = 0; s < format.Streams.Count; s++)
         {
-            DecodeRows(codedRow, 1, all.AsSpan(0, (int)format.Shape.Columns));
-            all.AsSpan(firstRow * columns, rows * columns).CopyTo(destination);
+            (int offset, int length) = grouped.Part(s, firstRow, rows);
+            parts.Read(s, encoding.Streams[s].Data, (codedRow * format.Streams[s].BytesPerRow) + offset, length);
         }
-        finally
+
+        if (dtype == DType.F32)
         {
-            ArrayPool<float>.Shared.Return(all);
+            grouped.DecodePart(parts.Bytes, firstRow, rows, MemoryMarshal.Cast<byte, float>(destination));
+            return;
         }
+
+        float[] wide = ArrayPool<float>.Shared.Rent(wanted);
+        grouped.DecodePart(parts.Bytes, firstRow, rows, wide.AsSpan(0, wanted));
+        NarrowFloats.Round(wide.AsSpan(0, wanted), dtype, destination);
+        ArrayPool<float>.Shared.Return(wide);
     }
 
     /// <summary>Pieces of all streams in rented memory.</summary>

@@ -17,7 +17,7 @@ internal static class BenchNumbersCommand
             BenchNumbersResult result = NumberBenchmark.Run(named.Length == 0 ? null : named, session.Progress, session.Cancellation);
             session.Show(result, JsonOutput.Types.BenchNumbersResult, console =>
             {
-                var table = new TextTable("format", ">bits/weight", ">encode GB/s", ">decode GB/s", ">memcpy GB/s", ">decode/memcpy");
+                var table = new TextTable("format", ">bits/weight", ">encode GB/s", ">decode GB/s", ">memcpy GB/s", ">decode/memcpy", ">to bf16 GB/s", ">to f16 GB/s");
                 foreach (BenchedFormat row in result.Results)
                 {
                     table.Add(
@@ -26,11 +26,13 @@ internal static class BenchNumbersCommand
                         Words.Fixed(row.EncodeGbps, 2),
                         Words.Fixed(row.DecodeGbps, 2),
                         Words.Fixed(row.MemcpyGbps, 2),
-                        Words.Fixed(row.DecodeRatio, 2));
+                        Words.Fixed(row.DecodeRatio, 2),
+                        Words.Fixed(row.DecodeBf16Gbps, 2),
+                        Words.Fixed(row.DecodeF16Gbps, 2));
                 }
 
                 table.WriteTo(console);
-                console.WriteLine($"GB/s of f32 in and out, one core, {ByteSize.Format(result.Values * 4)}; {result.Cpu}");
+                console.WriteLine($"GB/s of f32 in and out, of 16-bit floats in the last two columns, one core, {ByteSize.Format(result.Values * 4)}; {result.Cpu}");
             });
             return ExitCodes.Done;
         }));

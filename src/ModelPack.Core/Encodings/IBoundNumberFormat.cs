@@ -35,4 +35,16 @@ public interface IBoundNumberFormat
     /// <param name="values">[rows, columns] destination.</param>
     /// <exception cref="ModelPackException">MP1023: bytes that this format never writes and that have no value.</exception>
     void DecodeRows(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, Span<float> values);
+
+    /// <summary>
+    /// Decodes whole rows to 16-bit floats: the f32 values of <see cref="DecodeRows(ReadOnlySpan{ReadOnlyMemory{byte}}, int, Span{float})"/>, each rounded once to nearest even. Never holds more
+    /// than a cache-sized piece of the tile, or one row, as f32.
+    /// </summary>
+    /// <param name="streams">One buffer per stream, in stream order, each exactly rows x bytes-per-row long.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="dtype"><see cref="DType.BF16"/>, <see cref="DType.F16"/> or <see cref="DType.F32"/>.</param>
+    /// <param name="values">[rows, columns] destination, little-endian. NaN stays NaN; what is too large for f16 becomes infinite.</param>
+    /// <exception cref="ModelPackException">MP1023: bytes that this format never writes and that have no value.</exception>
+    /// <exception cref="ArgumentException">Another dtype.</exception>
+    void DecodeRows(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, DType dtype, Span<byte> values);
 }

@@ -28,6 +28,12 @@ public sealed record BenchedFormat
     /// <summary>10^9 bytes of f32 output per second.</summary>
     public required double DecodeGbps { get; init; }
 
+    /// <summary>10^9 bytes of bf16 output per second.</summary>
+    public required double DecodeBf16Gbps { get; init; }
+
+    /// <summary>10^9 bytes of f16 output per second.</summary>
+    public required double DecodeF16Gbps { get; init; }
+
     /// <summary>10^9 bytes of f32 per second, copied between the passes over this format.</summary>
     public required double MemcpyGbps { get; init; }
 

@@ -278,7 +278,7 @@ public sealed class NumberFormatContractTests
     }
 
     /// <summary>Formats that must know the whole tensor are given test values.</summary>
-    private static IBoundNumberFormat Bind(string spec, Shape shape, ulong seed = 11)
+    internal static IBoundNumberFormat Bind(string spec, Shape shape, ulong seed = 11)
     {
         UnitSpec parsed = UnitSpec.Parse(spec);
         if (NumberFormats.Get(parsed.Id) is ITensorwideFormat && shape.TryElementCount(out long count) && count < 1 << 20)
@@ -290,10 +290,10 @@ public sealed class NumberFormatContractTests
         return NumberFormats.Bind(parsed, shape);
     }
 
-    private static bool IsReal(IBoundNumberFormat bound) => bound is not BoundRawFormat raw || RawDecoder.IsReal(raw.DType);
+    internal static bool IsReal(IBoundNumberFormat bound) => bound is not BoundRawFormat raw || RawDecoder.IsReal(raw.DType);
 
     /// <summary>Values the format can take: weights, or small integers, or booleans.</summary>
-    private static float[] Input(IBoundNumberFormat bound, ulong seed)
+    internal static float[] Input(IBoundNumberFormat bound, ulong seed)
     {
         float[] values = Values.Weights(seed, (int)bound.Shape.ElementCount);
         if (bound.Spec.Text("element", "") == "e8m0")
@@ -321,7 +321,7 @@ public sealed class NumberFormatContractTests
         return values;
     }
 
-    private static byte[][] Encode(IBoundNumberFormat bound, float[] values, int tileRows)
+    internal static byte[][] Encode(IBoundNumberFormat bound, float[] values, int tileRows)
     {
         byte[][] streams = [.. bound.Streams.Select(s => new byte[s.BytesPerRow * bound.Shape.Rows])];
         int columns = (int)bound.Shape.Columns;
@@ -346,7 +346,7 @@ public sealed class NumberFormatContractTests
         return streams;
     }
 
-    private static float[] Decode(IBoundNumberFormat bound, byte[][] streams, int tileRows)
+    internal static float[] Decode(IBoundNumberFormat bound, byte[][] streams, int tileRows)
     {
         int columns = (int)bound.Shape.Columns;
         float[] values = new float[bound.Shape.ElementCount];

@@ -1,0 +1,13 @@
+namespace ModelPack.Numbers;
+
+internal partial interface ILanes16<TSelf>
+{
+    /// <summary>f32 to integers, towards zero. Defined for finite values that fit an integer.</summary>
+    static abstract TSelf TruncateToInt(TSelf a);
+
+    /// <summary>Signed minimum.</summary>
+    static abstract TSelf MinInt(TSelf a, TSelf b);
+
+    /// <summary>The sign bits, lane i at bit i.</summary>
+    static abstract uint SignBits(TSelf a);
+}
