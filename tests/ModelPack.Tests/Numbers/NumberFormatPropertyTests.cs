@@ -1,5 +1,4 @@
 using ModelPack.Numbers;
-using ModelPack.Testing;
 using Xunit;
 
 namespace ModelPack.Tests.Numbers;
