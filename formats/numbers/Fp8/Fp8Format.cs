@@ -22,20 +22,20 @@ internal sealed class Fp8Format : ITieredFormat, ITensorwideFormat
             case "tile":
                 return Tiled(given, shape, tier);
             case "tensor":
-            {
-                int columns = RowLimits.Columns(Id, shape);
-                return new BoundFp8Format(
-                    given.Full, shape, given.Element, given.Rule, new Fp8Grid(1, columns, 1, Math.Max(columns, 1)), given.Scale, tier, Codes(given, columns));
-            }
+                {
+                    int columns = RowLimits.Columns(Id, shape);
+                    return new BoundFp8Format(
+                        given.Full, shape, given.Element, given.Rule, new Fp8Grid(1, columns, 1, Math.Max(columns, 1)), given.Scale, tier, Codes(given, columns));
+                }
 
             default:
-            {
-                int columns = RowLimits.Columns(Id, shape);
-                bool whole = given.Scope == "row";
-                var grid = new Fp8Grid(1, columns, 1, whole ? Math.Max(columns, 1) : block);
-                var scales = new StreamLayout("scales", (whole ? 1L : grid.Across) * sizeof(float), DType.F32);
-                return new BoundFp8Format(given.Full, shape, given.Element, given.Rule, grid, null, tier, Codes(given, columns), scales);
-            }
+                {
+                    int columns = RowLimits.Columns(Id, shape);
+                    bool whole = given.Scope == "row";
+                    var grid = new Fp8Grid(1, columns, 1, whole ? Math.Max(columns, 1) : block);
+                    var scales = new StreamLayout("scales", (whole ? 1L : grid.Across) * sizeof(float), DType.F32);
+                    return new BoundFp8Format(given.Full, shape, given.Element, given.Rule, grid, null, tier, Codes(given, columns), scales);
+                }
         }
     }
 
