@@ -11,7 +11,7 @@ internal sealed class FloatFormat : ITieredFormat
     public string Id => "float";
 
     public string Summary =>
-        "User-defined float of 1..8 bits: exponent=0..7, mantissa=0..7, sign=true|false, bias=N, specials=none|fn|ieee|fnuz, block=16..65536|row, scale=none|e8m0|e4m3|f16|bf16|f32, mode=floor|ceil|rceil|even";
+        "any float of 1 to 8 bits: exponent=N, mantissa=N, sign, bias=N, specials=none|fn|ieee|fnuz, block=N|row, scale=none|e8m0|e4m3|f16|bf16|f32, mode as in mxfp8";
 
     public IBoundNumberFormat Bind(UnitSpec spec, Shape shape) => Bind(spec, shape, SimdTiers.Current);
 
