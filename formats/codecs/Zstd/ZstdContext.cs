@@ -56,6 +56,8 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
             nuint n = Methods.ZSTD_compress2(_encoder, target, (nuint)destination.Length, source, (nuint)raw.Length);
             if (Methods.ZSTD_isError(n))
             {
+                // Ends the frame that did not fit: inside a frame parameters cannot be set, and the next one would be coded as this one.
+                Check(Methods.ZSTD_CCtx_reset(_encoder, ZSTD_ResetDirective.ZSTD_reset_session_only));
                 return false;
             }
 
@@ -67,10 +69,19 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
     private void SetLevel(int level)
     {
         bool entropyOnly = level == EntropyOnly;
-        Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_compressionLevel, entropyOnly ? 1 : level);
-        Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_targetLength, entropyOnly ? EntropyOnlyStep : 0);
-        Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_experimentalParam5, entropyOnly ? (int)ZSTD_paramSwitch_e.ZSTD_ps_enable : (int)ZSTD_paramSwitch_e.ZSTD_ps_auto);
+        Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_compressionLevel, entropyOnly ? 1 : level));
+        Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_targetLength, entropyOnly ? EntropyOnlyStep : 0));
+        Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_experimentalParam5, entropyOnly ? (int)ZSTD_paramSwitch_e.ZSTD_ps_enable : (int)ZSTD_paramSwitch_e.ZSTD_ps_auto));
         _level = level;
+    }
+
+    /// <exception cref="InvalidOperationException">The call failed, which it does not for the arguments given here.</exception>
+    private static void Check(nuint result)
+    {
+        if (Methods.ZSTD_isError(result))
+        {
+            throw new InvalidOperationException($"Zstandard: {Methods.ZSTD_getErrorName(result)}");
+        }
     }
 
     /// <summary>Reads one or more frames that together give exactly <paramref name="raw"/>.</summary>

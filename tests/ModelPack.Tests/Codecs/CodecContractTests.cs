@@ -46,6 +46,46 @@ public sealed class CodecContractTests
         Assert.True(encoded > 30, $"{id} encoded {encoded} cases");
     }
 
+    /// <summary>Encoders keep state per thread; what a thread coded before, and failed to, must not show.</summary>
+    [Fact]
+    public void TryEncode_afterAnythingElseOnTheThread_givesTheSameBytes()
+    {
+        (ICodec Codec, DType Type)[] encoders = [.. new[] { CodecLevel.Fast, CodecLevel.Default, CodecLevel.Max }
+            .SelectMany(level => new[] { DType.U8, DType.BF16, DType.F32 }.SelectMany(type => ModelPack.Codecs.Codecs.Candidates(level, type).Select(c => (c, type)))).Distinct()];
+        byte[] raw = PackSamples.Bf16(5, 3000);
+        byte[]?[] alone = [.. encoders.Select(e => OnNewThread(() => Encode(e.Codec, e.Type, raw, raw.Length)))];
+        foreach ((ICodec before, DType type) in encoders)
+        {
+            foreach (int room in new[] { 20, raw.Length })
+            {
+                byte[]?[] after = [.. encoders.Select(e => OnNewThread(() =>
+                {
+                    Encode(before, type, raw, room);
+                    return Encode(e.Codec, e.Type, raw, raw.Length);
+                }))];
+                for (int i = 0; i < encoders.Length; i++)
+                {
+                    Assert.True(alone[i].AsSpan().SequenceEqual(after[i]), $"{encoders[i].Codec.Id} {encoders[i].Type} after {before.Id} {type} with room for {room} bytes");
+                }
+            }
+        }
+
+        static byte[]? Encode(ICodec codec, DType type, byte[] raw, int room)
+        {
+            byte[] destination = new byte[room];
+            return codec.TryEncode(raw, type, destination, out int written) ? destination[..written] : null;
+        }
+
+        static byte[]? OnNewThread(Func<byte[]?> work)
+        {
+            byte[]? result = null;
+            var thread = new Thread(() => result = work());
+            thread.Start();
+            thread.Join();
+            return result;
+        }
+    }
+
     [Theory]
     [MemberData(nameof(Registered))]
     public void TryEncode_tooLittleRoom_saysSoOrFits(string id)
