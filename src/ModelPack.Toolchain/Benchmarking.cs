@@ -36,7 +36,7 @@ public static class Benchmarking
             Model = rows[0],
             Against = rows.Length > 1 ? rows[1] : null,
             Ratio = rows.Length > 1 ? rows[1].MedianMs / rows[0].MedianMs : null,
-            Cpu = CpuName(),
+            Cpu = Processor.Name,
             Threads = Pipelines.Threads(threads),
         };
     }
@@ -85,12 +85,5 @@ public static class Benchmarking
             RunsPerSecond = times.RunSeconds.Count / times.RunSeconds.Sum(),
             RssBytes = starts.Length == 0 ? null : starts.Select(s => s.RssBytes).Order().ElementAt(starts.Length / 2),
         };
-    }
-
-    internal static string CpuName()
-    {
-        const string CpuInfo = "/proc/cpuinfo";
-        string? line = File.Exists(CpuInfo) ? File.ReadLines(CpuInfo).FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal)) : null;
-        return line?[(line.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim() ?? System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture.ToString();
     }
 }

@@ -69,7 +69,7 @@ public static class NumberBenchmark
         {
             Results = results,
             MemcpyGbps = copies.Length == 0 ? 0 : copies[copies.Length / 2],
-            Cpu = Benchmarking.CpuName(),
+            Cpu = Processor.Name,
             Values = values.LongLength,
         };
     }

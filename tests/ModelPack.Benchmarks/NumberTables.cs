@@ -13,7 +13,7 @@ internal static class NumberTables
         BenchNumbersResult result = NumberBenchmark.Run();
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"""
-            # Speed of every number format on {QuickTables.CpuName()}
+            # Speed of every number format on {Processor.Name}
 
             {DateTime.UtcNow:yyyy-MM-dd}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, widest vectors in use: {QuickTables.Widest()}.
             One core, a [4096, 4096] matrix of N(0, 0.02) values, larger than the caches; the best of up to 21 passes. 10^9 bytes per second: of f32 read by encoders, of output written by decoders and

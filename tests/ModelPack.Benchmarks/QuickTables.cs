@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using ModelPack.Benchmarks.Numbers;
+using ModelPack.Toolchain;
 
 namespace ModelPack.Benchmarks;
 
@@ -10,7 +11,7 @@ internal static class QuickTables
 {
     public static int Run(string? folder, TextWriter output)
     {
-        string cpu = CpuName();
+        string cpu = Processor.Name;
         var table = new QuickTable();
         NumberFormatBenchmarks.AddTo(table);
         string text =
@@ -36,7 +37,7 @@ internal static class QuickTables
     /// <summary>This machine in the name of a result file: its CPU, and the vectors where they are narrower than it has.</summary>
     public static string FileName()
     {
-        string name = string.Concat(CpuName().ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-');
+        string name = string.Concat(Processor.Name.ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-');
         return Widest() == "512" ? name : $"{name}-{Widest().Replace(" (forced)", "", StringComparison.Ordinal)}-bit";
     }
 
@@ -48,24 +49,4 @@ internal static class QuickTables
             : Vector256.IsHardwareAccelerated ? "256"
             : Vector128.IsHardwareAccelerated ? "128" : "none";
     }
-
-    public static string CpuName()
-    {
-        const string Path = "/proc/cpuinfo";
-        if (File.Exists(Path))
-        {
-            string[] lines = File.ReadAllLines(Path);
-            string? model = Field(lines, "model name");
-            if (model is not null)
-            {
-                // Virtual machines shorten the name; family and model number keep it unique.
-                return $"{model} family {Field(lines, "cpu family")} model {Field(lines, "model\t")}";
-            }
-        }
-
-        return RuntimeInformation.ProcessArchitecture.ToString();
-    }
-
-    private static string? Field(string[] lines, string name) =>
-        lines.FirstOrDefault(l => l.StartsWith(name, StringComparison.Ordinal))?.Split(':', 2)[1].Trim();
 }
