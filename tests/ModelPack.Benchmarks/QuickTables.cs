@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using ModelPack.Benchmarks.Codecs;
 using ModelPack.Benchmarks.Numbers;
 
 namespace ModelPack.Benchmarks;
@@ -24,15 +25,38 @@ internal static class QuickTables
             {table.ToMarkdown()}
             """;
         output.WriteLine(text);
+        Store(folder, cpu, text);
+        return 0;
+    }
+
+    /// <summary>As <see cref="Run"/>, for lossless codecs on the weights of the sample model.</summary>
+    public static int RunCodecs(string? folder, TextWriter output)
+    {
+        string cpu = CpuName();
+        string text =
+            $"""
+            # Lossless codecs on {cpu}
+
+            {DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, widest vectors in use: {Widest()}.
+            Weights of the sample model, one thread; the best of many runs. GB/s are 10^9 original bytes per second. Chunks that a codec refuses are stored.
+            Made by `dotnet run -c Release --project tests/ModelPack.Benchmarks -- --quick-codecs tests/ModelPack.Benchmarks/results`.
+
+            {CodecTable.ToMarkdown()}
+            """;
+        output.WriteLine(text);
+        Store(folder, "codecs-" + cpu, text);
+        return 0;
+    }
+
+    private static void Store(string? folder, string title, string text)
+    {
         if (folder is not null)
         {
             Directory.CreateDirectory(folder);
-            string name = string.Concat(cpu.ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-');
+            string name = string.Concat(title.ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-');
             string suffix = Widest() == "512" ? "" : $"-{Widest().Replace(" (forced)", "", StringComparison.Ordinal)}-bit";
             File.WriteAllText(Path.Combine(folder, $"{name}{suffix}.md"), text + "\n");
         }
-
-        return 0;
     }
 
     private static string Widest()

@@ -154,7 +154,7 @@ public sealed class CodecContractTests
     [Fact]
     public void All_wireIds_areThoseOfTheSpecification() =>
         Assert.Equal(
-            [(0, "stored"), (1, "constant"), (2, "planes-zstd"), (3, "zstd"), (4, "lz4")],
+            [(0, "stored"), (1, "constant"), (2, "planes-zstd"), (3, "zstd"), (4, "lz4"), (6, "planes-huffman"), (11, "huffman")],
             ModelPack.Codecs.Codecs.All.Select(c => ((int)c.WireId, c.Id)));
 
     [Fact]
