@@ -165,7 +165,14 @@ public sealed class HuffmanTests
 
         Assert.Equal(
             [
-                "",
+                "two 37586 2cd2237ad45c3dab",
+                "rare 37678 7a2937be41a6b47d",
+                "sixBits 225110 ca3b4f0a81421af2",
+                "exponents 103173 8518463bc37bc9f5",
+                "uniform 300206 4461b2abb80b796a",
+                "fibonacci 75389 1d44f9394689078a",
+                "codes 274072 ca535bf8d1ceed18",
+                "halves 159269 72d46a3b36b354a6",
             ],
             hashes);
     }

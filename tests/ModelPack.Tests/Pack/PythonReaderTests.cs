@@ -29,7 +29,7 @@ public sealed class PythonReaderTests : IDisposable
             PackSamples.Raw("i4", DType.I4, new Shape(3, 5), PackSamples.Random(5, 8)),
             PackSamples.Raw("long", DType.BF16, new Shape(600_000), PackSamples.Bf16(3, 600_000)),
             PackSamples.Raw("f32", DType.F32, new Shape(9001), PackSamples.F32(4, 9001)),
-            PackSamples.Raw("bytes", DType.U8, new Shape(300_001), [.. PackSamples.Random(6, 300_001).Select((b, i) => (byte)(i < 140_000 ? b & 0x33 : b & 0x8f))]),
+            PackSamples.Raw("bytes", DType.I8, new Shape(300_001), [.. PackSamples.Random(6, 300_001).Select((b, i) => (byte)(i < 140_000 ? b & 0x33 : b & 0x8f))]),
         ];
         PackContent content = PackContent.Empty with { Tensors = [.. tensors], Blobs = [KeyValuePair.Create("recipe", TensorData.FromBytes(new byte[77]))] };
         PackWriter.Write(_folder["a.mpack"], content, new PackOptions());
