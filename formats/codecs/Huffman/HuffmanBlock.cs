@@ -102,9 +102,10 @@ internal static class HuffmanBlock
 
                     HuffmanDecoder.Multis(block, scratch[HuffmanTable.Entries..], section, ref streams);
                 }
-
-                // Also after the other: its short steps come closer to the ends.
-                HuffmanDecoder.Singles(block, single, section, ref streams);
+                else
+                {
+                    HuffmanDecoder.Singles(block, single, section, ref streams);
+                }
             }
 
             HuffmanDecoder.Finish(block, single, section, ref streams);

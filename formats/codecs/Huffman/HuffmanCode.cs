@@ -22,7 +22,7 @@ internal static class HuffmanCode
     public static long BuildLengths(ReadOnlySpan<uint> counts, Span<byte> lengths)
     {
         // Leaves in ascending order of (count, symbol): a total order, so ties are decided once and for all.
-        Span<ulong> leaves = stackalloc ulong[Symbols + 1];
+        Span<ulong> leaves = (stackalloc ulong[Symbols + 2])[1..];
         int n = 0;
         for (int s = 0; s < Symbols; s++)
         {
@@ -40,6 +40,7 @@ internal static class HuffmanCode
             leaves[i] >>= 8;
         }
 
+        // Zero, below every count, is already before the first.
         leaves[n] = ulong.MaxValue;
         lengths[..Symbols].Clear();
 
@@ -47,7 +48,7 @@ internal static class HuffmanCode
         // the kind of its items is kept: how many leaves are among the first items is all that counts.
         Span<bool> isLeaf = stackalloc bool[MaxBits * 2 * Symbols];
         Span<ulong> level = stackalloc ulong[2 * Symbols];
-        Span<ulong> pairs = stackalloc ulong[Symbols + 1];
+        Span<ulong> pairs = (stackalloc ulong[Symbols + 2])[1..];
         int count = 0;
         for (int depth = 0; depth < MaxBits; depth++)
         {
@@ -59,7 +60,7 @@ internal static class HuffmanCode
 
             pairs[packages] = ulong.MaxValue;
             count = n + packages;
-            Merge(leaves, pairs, level[..count], isLeaf.Slice(depth * 2 * Symbols, count));
+            Merge(leaves[..n], pairs[..packages], level[..count], isLeaf.Slice(depth * 2 * Symbols, count));
         }
 
         int take = 2 * (n - 1);
@@ -79,19 +80,31 @@ internal static class HuffmanCode
         return bits;
     }
 
-    /// <summary>Merges two ascending lists that end with a value above all others; without branches, as none could be predicted.</summary>
+    /// <summary>
+    /// Merges two ascending lists, from both ends at once and without branches: none could be predicted, and two chains of loads wait for memory together. Before the first value of
+    /// each list lies a value below, after the last one a value above all others.
+    /// </summary>
     private static void Merge(ReadOnlySpan<ulong> leaves, ReadOnlySpan<ulong> pairs, Span<ulong> merged, Span<bool> isLeaf)
     {
         ref ulong leaf = ref MemoryMarshal.GetReference(leaves);
         ref ulong pair = ref MemoryMarshal.GetReference(pairs);
-        for (int i = 0; i < merged.Length; i++)
+        ref ulong lastLeaf = ref Unsafe.Add(ref leaf, leaves.Length - 1);
+        ref ulong lastPair = ref Unsafe.Add(ref pair, pairs.Length - 1);
+        int back = merged.Length - 1;
+        for (int i = 0; i <= back; i++, back--)
         {
             bool first = leaf <= pair;
-            merged[i] = Math.Min(leaf, pair);
+            bool last = lastLeaf > lastPair;
+            merged[back] = last ? lastLeaf : lastPair;
+            isLeaf[back] = last;
+            merged[i] = first ? leaf : pair;
             isLeaf[i] = first;
             nint step = Unsafe.BitCast<bool, byte>(first);
+            nint lastStep = Unsafe.BitCast<bool, byte>(last);
             leaf = ref Unsafe.Add(ref leaf, step);
             pair = ref Unsafe.Add(ref pair, 1 - step);
+            lastLeaf = ref Unsafe.Add(ref lastLeaf, -lastStep);
+            lastPair = ref Unsafe.Add(ref lastPair, lastStep - 1);
         }
     }
 

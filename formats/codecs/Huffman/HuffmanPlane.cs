@@ -10,7 +10,7 @@ internal static class HuffmanPlane
     public const byte Constant = 2;
 
     private const int ProbePieces = 8;
-    private const int ProbePieceBytes = 2048;
+    private const int ProbePieceBytes = 512;
 
     /// <summary>Stores a plane as one value or a Huffman block if that makes it at most <paramref name="limit"/> bytes long.</summary>
     /// <param name="plane">At least one byte.</param>
@@ -59,12 +59,12 @@ internal static class HuffmanPlane
 
     /// <summary>
     /// True when a few pieces show that the bytes are too evenly spread to shrink to the limit: the collision entropy, -log2 of the sum of squared probabilities, is never above
-    /// Shannon's, which no code beats. The pieces' own noise makes it look smaller, never larger, than it is on average.
+    /// Shannon's, which no code beats. Pairs of different bytes are counted, which gives the sum of squares without bias.
     /// </summary>
     private static bool IsNoise(ReadOnlySpan<byte> plane, int limit)
     {
         const int probe = ProbePieces * ProbePieceBytes;
-        if (plane.Length < 4 * probe)
+        if (plane.Length < 2 * probe)
         {
             return false;
         }
@@ -77,15 +77,15 @@ internal static class HuffmanPlane
             ByteHistogram.Add(plane.Slice(i * stride, ProbePieceBytes), counts);
         }
 
-        ulong squares = 0;
+        long equal = 0;
         foreach (uint count in counts)
         {
-            squares += (ulong)count * count;
+            equal += (long)count * (count - 1L);
         }
 
-        // Uniform bytes have squares = probe^2 / 256. To shrink by the fraction f, 256 squares / probe^2 = 2^(8 - H2) must be at least 2^(8f) >= 1 + 8f ln 2 > 1 + 5.5f.
+        // Of uniform bytes every 256th pair is equal. To shrink by the fraction f, 256 times the share of equal pairs, 2^(8 - H2), must be at least 2^(8f) >= 1 + 8f ln 2 > 1 + 5.5f.
+        const long pairs = (long)probe * (probe - 1) / HuffmanCode.Symbols;
         long gain = plane.Length - (long)limit;
-        ulong most = (ulong)probe * probe / HuffmanCode.Symbols;
-        return squares < most + (ulong)((Int128)most * 11 * gain / (2 * plane.Length));
+        return equal < pairs + (pairs * 11 * gain / (2L * plane.Length));
     }
 }
