@@ -49,6 +49,7 @@ internal static class PlaneKernel
     }
 
     /// <summary>Planes to 2-byte elements; the inverse of <see cref="Split"/>, over planes that may lie anywhere.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Merge2(ReadOnlySpan<byte> p0, ReadOnlySpan<byte> p1, SignMove move, int elements, Span<byte> raw)
     {
         int i = 0;
@@ -75,6 +76,7 @@ internal static class PlaneKernel
     }
 
     /// <summary>As <see cref="Merge2"/> for 4-byte elements.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Merge4(ReadOnlySpan<byte> p0, ReadOnlySpan<byte> p1, ReadOnlySpan<byte> p2, ReadOnlySpan<byte> p3, SignMove move, int elements, Span<byte> raw)
     {
         int i = 0;
@@ -104,6 +106,7 @@ internal static class PlaneKernel
     }
 
     /// <summary>As <see cref="Merge2"/> for 8-byte elements, from planes that follow each other.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Merge8(ReadOnlySpan<byte> planes, SignMove move, int elements, Span<byte> raw)
     {
         int i = 0;
@@ -153,6 +156,7 @@ internal static class PlaneKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreHalves(Vector128<ushort> low, Vector128<ushort> high, SignMove move, ref uint target, int index)
     {
         (Vector128<uint> l0, Vector128<uint> l1) = Vector128.Widen(low);
@@ -161,6 +165,7 @@ internal static class PlaneKernel
         move.Up((h1 << 16) | l1).StoreUnsafe(ref target, (nuint)(index + 4));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreHalves(Vector128<uint> low, Vector128<uint> high, SignMove move, ref ulong target, int index)
     {
         (Vector128<ulong> l0, Vector128<ulong> l1) = Vector128.Widen(low);
@@ -170,6 +175,7 @@ internal static class PlaneKernel
     }
 
     /// <summary>Elements <paramref name="index"/> to index + 7 of four planes that follow each other, joined to u32.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (Vector128<uint> First, Vector128<uint> Last) JoinFour(ref byte planes, int elements, int index)
     {
         Vector128<ushort> low = LoadEight(ref planes, index) | (LoadEight(ref planes, elements + (nint)index) << 8);
@@ -179,6 +185,7 @@ internal static class PlaneKernel
         return ((h0 << 16) | l0, (h1 << 16) | l1);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<ushort> LoadEight(ref byte plane, nint index) =>
         Vector128.WidenLower(Vector128.CreateScalarUnsafe(Unsafe.ReadUnaligned<ulong>(ref Unsafe.Add(ref plane, index))).AsByte());
 

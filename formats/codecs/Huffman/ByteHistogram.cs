@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace ModelPack.Codecs;
 
 /// <summary>Counts bytes; nothing here can fail.</summary>
@@ -7,6 +9,7 @@ internal static unsafe class ByteHistogram
     private const int Tables = 8;
 
     /// <summary>Adds the number of occurrences of every byte value to <paramref name="counts"/> (256 of them).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Add(ReadOnlySpan<byte> bytes, Span<uint> counts)
     {
         // Eight tables, one per byte of a 64-bit load: a run of one value would otherwise wait for its own last increment.

@@ -19,6 +19,7 @@ internal static class HuffmanCode
     /// Optimal lengths under the limit, by package-merge (Larmore and Hirschberg, 1990). At least two of the 256 counts must not be zero, and their sum must be below 2^31.
     /// </summary>
     /// <returns>The length of the coded text in bits.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static long BuildLengths(ReadOnlySpan<uint> counts, Span<byte> lengths)
     {
         // Leaves in ascending order of (count, symbol): a total order, so ties are decided once and for all.
@@ -84,6 +85,7 @@ internal static class HuffmanCode
     /// Merges two ascending lists, from both ends at once and without branches: none could be predicted, and two chains of loads wait for memory together. Before the first value of
     /// each list lies a value below, after the last one a value above all others.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Merge(ReadOnlySpan<ulong> leaves, ReadOnlySpan<ulong> pairs, Span<ulong> merged, Span<bool> isLeaf)
     {
         ref ulong leaf = ref MemoryMarshal.GetReference(leaves);
@@ -109,6 +111,7 @@ internal static class HuffmanCode
     }
 
     /// <summary>True when the lengths are those of a complete prefix code: no bit pattern without a meaning, none with two. Such a code has at least two symbols.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool IsComplete(ReadOnlySpan<byte> lengths)
     {
         int used = 0;
@@ -123,6 +126,7 @@ internal static class HuffmanCode
     /// <summary>
     /// Canonical code words: ascending by length, then by symbol, counting up from zero. An entry is <c>code &lt;&lt; 8 | length</c>, 0 for a symbol without code.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void BuildCodes(ReadOnlySpan<byte> lengths, Span<uint> codes)
     {
         uint code = 0;

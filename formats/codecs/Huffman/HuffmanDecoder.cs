@@ -25,6 +25,7 @@ internal static unsafe class HuffmanDecoder
     /// <param name="single">Table of one symbol per window.</param>
     /// <param name="symbols">All symbols.</param>
     /// <param name="streams">Advanced to the end of every stream, or past its last bit.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Finish(ReadOnlySpan<byte> block, ReadOnlySpan<ushort> single, Span<byte> symbols, ref HuffmanStreams streams)
     {
         for (int s = 0; s < streams.Count; s++)
@@ -51,6 +52,7 @@ internal static unsafe class HuffmanDecoder
     /// scalar: entry = single[window]; *symbol++ = entry >> 8; bits &lt;&lt;= entry &amp; 63. All streams give the same number of symbols in a step. All eight go together: their bits fill the
     /// registers, where each symbol goes may come from the stack (1.85 symbols per ns; two groups of four: 1.7; AMD EPYC Zen 5, 2026-11-25).
     /// </remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Singles(ReadOnlySpan<byte> block, ReadOnlySpan<ushort> single, Span<byte> symbols, ref HuffmanStreams streams)
     {
         fixed (byte* source = block)
@@ -80,6 +82,7 @@ internal static unsafe class HuffmanDecoder
     /// next store of the stream covers what was too much, so a step needs that much room before the end of its stream. Four streams fill the registers; the two groups of four depend on
     /// nothing of each other, and an out-of-order core overlaps them.
     /// </remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multis(ReadOnlySpan<byte> block, ReadOnlySpan<ulong> multi, Span<byte> symbols, ref HuffmanStreams streams)
     {
         const int most = Lookups * HuffmanTable.MaxPerEntry;
@@ -113,6 +116,7 @@ internal static unsafe class HuffmanDecoder
     }
 
     /// <summary>Steps that every stream can take with all its reads inside the block and all its writes before its last symbol.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static long SafeSteps(HuffmanStreams* state, int blockBytes, int symbolsPerStep, int slack)
     {
         long steps = long.MaxValue;
@@ -125,11 +129,13 @@ internal static unsafe class HuffmanDecoder
     }
 
     /// <summary>As the other, for one stream; not positive when there are none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static long SafeSteps(HuffmanStreams* state, int s, int blockBytes, int symbolsPerStep, int slack) =>
         Math.Min(
             (blockBytes - 8 - (state->Bit[s] >> 3) + StepBytes) / StepBytes,
             (state->EndSymbol[s] - state->Symbol[s] - slack) / symbolsPerStep);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void EightSingles(byte* source, ushort* table, byte* target, HuffmanStreams* state, long steps)
     {
         long* bit = state->Bit;
@@ -272,6 +278,7 @@ internal static unsafe class HuffmanDecoder
     }
 
     /// <summary>One window; bits past the block are zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Peek(ReadOnlySpan<byte> block, long bit)
     {
         int at = (int)(bit >> 3);

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 
 namespace ModelPack.Codecs;
 
@@ -13,6 +14,7 @@ internal static unsafe class HuffmanEncoder
     /// <param name="codes">256 entries: <c>code &lt;&lt; 8 | length</c>.</param>
     /// <param name="destination">Where to.</param>
     /// <returns>Bytes of the stream.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int Encode(ReadOnlySpan<byte> symbols, ReadOnlySpan<uint> codes, Span<byte> destination)
     {
         fixed (byte* source = symbols)

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace ModelPack.Codecs;
 
 /// <summary>
@@ -61,6 +63,7 @@ internal static class HuffmanPlane
     /// True when a few pieces show that the bytes are too evenly spread to shrink to the limit: the collision entropy, -log2 of the sum of squared probabilities, is never above
     /// Shannon's, which no code beats. Pairs of different bytes are counted, which gives the sum of squares without bias.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static bool IsNoise(ReadOnlySpan<byte> plane, int limit)
     {
         const int probe = ProbePieces * ProbePieceBytes;

@@ -1,3 +1,7 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
 namespace ModelPack.Codecs;
 
 /// <summary>The tables of the Huffman codecs: code lengths as they are written, and look-up tables of the decoders. All are made for windows of <see cref="HuffmanCode.MaxBits"/> bits.</summary>
@@ -25,6 +29,7 @@ internal static class HuffmanTable
 
     /// <summary>Writes the lengths: first symbol, number of symbols less one, then nibbles. At least one length is not zero.</summary>
     /// <returns>Bytes written; at most <see cref="MaxWrittenBytes"/>.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int Write(ReadOnlySpan<byte> lengths, Span<byte> destination)
     {
         int first = lengths.IndexOfAnyExcept((byte)0);
@@ -66,6 +71,7 @@ internal static class HuffmanTable
     /// <param name="source">Bytes of a file.</param>
     /// <param name="lengths">256 lengths.</param>
     /// <param name="read">Bytes used.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool TryRead(ReadOnlySpan<byte> source, Span<byte> lengths, out int read)
     {
         read = 0;
@@ -115,19 +121,33 @@ internal static class HuffmanTable
         return HuffmanCode.IsComplete(lengths);
     }
 
-    /// <summary>A table of one symbol per window: <c>symbol &lt;&lt; 8 | bits</c>. The code must be complete.</summary>
+    /// <summary>A table of one symbol per window: <c>symbol &lt;&lt; 8 | bits</c>. The code must be complete, the table have all <see cref="Entries"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void BuildSingle(ReadOnlySpan<byte> lengths, Span<ushort> table)
     {
-        int at = 0;
+        // A loop of its own: Span.Fill of this type is compiled at run time, at first without optimisation, and the first chunks of a process are what loading is about.
+        ref ushort target = ref MemoryMarshal.GetReference(table);
+        nuint at = 0;
         for (int bits = 1; bits <= HuffmanCode.MaxBits; bits++)
         {
-            int windows = Entries >> bits;
+            var windows = (nuint)(Entries >> bits);
             for (int s = 0; s < HuffmanCode.Symbols; s++)
             {
-                if (lengths[s] == bits)
+                if (lengths[s] != bits)
                 {
-                    table.Slice(at, windows).Fill((ushort)((s << 8) | bits));
-                    at += windows;
+                    continue;
+                }
+
+                nuint end = at + windows;
+                var entry = (ushort)((s << 8) | bits);
+                for (var many = Vector128.Create(entry); end - at >= 8; at += 8)
+                {
+                    many.StoreUnsafe(ref target, at);
+                }
+
+                for (; at < end; at++)
+                {
+                    Unsafe.Add(ref target, at) = entry;
                 }
             }
         }
@@ -139,6 +159,7 @@ internal static class HuffmanTable
     /// <param name="lengths">256 code lengths.</param>
     /// <param name="single">The table of <see cref="BuildSingle"/> for the same lengths.</param>
     /// <param name="scratch">Room for <see cref="MultiScratch"/> entries; the table is its last <see cref="Entries"/>.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void BuildMulti(ReadOnlySpan<byte> lengths, ReadOnlySpan<ushort> single, Span<ulong> scratch)
     {
         // Windows of w bits have their table at [2^w, 2^(w+1)): after a first symbol of b bits come the symbols of the remaining w - b bits, known already.
@@ -173,6 +194,7 @@ internal static class HuffmanTable
     }
 
     /// <summary>A symbol (<c>symbol &lt;&lt; 8 | bits</c>) before the symbols of an entry; the seventh is dropped.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Prepend(ulong head, ulong rest, ReadOnlySpan<byte> lengths)
     {
         const ulong symbols = 0x0000_ffff_ffff_ff00;

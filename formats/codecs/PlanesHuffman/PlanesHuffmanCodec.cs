@@ -144,11 +144,11 @@ internal sealed class PlanesHuffmanCodec : ICodec
         return true;
     }
 
-    /// <summary>Bytes of an element, and by how many bits its sign moves down: below the exponent, f16 below everything so that mantissa bits join the short exponent.</summary>
+    /// <summary>Bytes of an element, and by how many bits its sign moves down: below the exponent.</summary>
     private static (int Width, int Moved) Layout(DType elementType) => elementType switch
     {
         DType.BF16 => (2, 8),
-        DType.F16 => (2, 15),
+        DType.F16 => (2, 5),
         DType.F32 or DType.C64 => (4, 8),
         DType.F64 or DType.C128 => (8, 11),
         DType.I16 or DType.U16 => (2, 0),

