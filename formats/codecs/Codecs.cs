@@ -6,11 +6,14 @@ namespace ModelPack.Codecs;
 /// All lossless codecs by wire id. A wire id names one byte format forever; a changed format takes a new id.
 /// </summary>
 /// <remarks>
-/// Ids taken or reserved: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4; reserved: 5 planes-rans (float planes, register rANS), 6 planes-huffman (float planes,
-/// portable), 7 codes-rans (low-bit codes, indices, scales), 8 palette, 9 clean-floats, 10 delta (against a named base). 255 is never used.
+/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 6 planes-huffman, 11 huffman. Reserved: 5 planes-rans (float planes, register rANS), 7 codes-rans (low-bit codes,
+/// indices, scales), 8 palette, 9 clean-floats, 10 delta (against a named base). 255 is never used.
 /// </remarks>
 public static class Codecs
 {
+    private static readonly PlanesHuffmanCodec PlanesHuffman = new();
+    private static readonly HuffmanCodec Huffman = new();
+
     /// <summary>Every codec, by ascending wire id.</summary>
     public static IReadOnlyList<ICodec> All { get; } =
     [
@@ -19,12 +22,13 @@ public static class Codecs
         new PlanesZstdCodec(ZstdContext.EntropyOnly),
         new ZstdCodec(3),
         new Lz4Codec(highCompression: false),
+        PlanesHuffman,
+        Huffman,
     ];
 
     private static readonly ICodec?[] ByWireId = Index(All);
 
     private static readonly PlanesZstdCodec MatchPlanes = new(3);
-    private static readonly ZstdCodec EntropyZstd = new(ZstdContext.EntropyOnly);
     private static readonly ZstdCodec FastZstd = new(1);
     private static readonly PlanesZstdCodec MaxPlanes = new(12);
     private static readonly ZstdCodec MaxZstd = new(17);
@@ -49,17 +53,18 @@ public static class Codecs
     /// <param name="elementType">What the stream's bytes are.</param>
     public static IReadOnlyList<ICodec> Candidates(CodecLevel level, DType elementType)
     {
-        // Entropy coding alone is the best there is for exponents (a bf16 language model: 1.506, against 1.469 at level 1 and 1.426 at level 3): matches are accidents
-        // that cost more than they save. Planes and codes with real repetition find their match search further on in the list.
+        // Entropy coding alone is the best there is for exponents and for codes: matches are accidents there that cost more than they save. Planes, codes and text with real repetition
+        // find their match search further on in the list.
         bool planes = elementType.BitsPerElement() >= 16;
+        ICodec entropy = planes ? PlanesHuffman : Huffman;
         return (level, planes) switch
         {
-            (CodecLevel.Fast, true) => [All[1], All[4], All[2]],
-            (CodecLevel.Fast, false) => [All[1], All[4], EntropyZstd, FastZstd],
-            (CodecLevel.Max, true) => [All[1], MaxLz4, All[2], MaxPlanes, MaxZstd],
-            (CodecLevel.Max, false) => [All[1], MaxLz4, EntropyZstd, MaxZstd],
-            (_, true) => [All[1], All[4], All[2], MatchPlanes, All[3]],
-            _ => [All[1], All[4], EntropyZstd, All[3]],
+            (CodecLevel.Fast, true) => [All[1], All[4], entropy],
+            (CodecLevel.Fast, false) => [All[1], All[4], entropy, FastZstd],
+            (CodecLevel.Max, true) => [All[1], MaxLz4, entropy, MaxPlanes, MaxZstd],
+            (CodecLevel.Max, false) => [All[1], MaxLz4, entropy, MaxZstd],
+            (_, true) => [All[1], All[4], entropy, MatchPlanes, All[3]],
+            _ => [All[1], All[4], entropy, All[3]],
         };
     }
 

@@ -133,12 +133,125 @@ def planes_decode(data, raw_length):
     return values.astype(values.dtype.newbyteorder("<")).tobytes() + bytes(data[at:])
 
 
+HUFFMAN_BITS, HUFFMAN_SECTION = 11, 131072
+
+
+def huffman_table(data, at):
+    """Symbol and code length of every window of 11 bits, and where the table ends."""
+    require(len(data) - at >= 3, "huffman: too short for a table")
+    symbol, end = data[at], data[at] + data[at + 1] + 1
+    require(end <= 256, "huffman: the table goes past the last symbol")
+    nibbles, used = 2 * (at + 2), 0
+
+    def nibble():
+        nonlocal used
+        byte, high = divmod(nibbles + used, 2)
+        require(byte < len(data), "huffman: ends inside a table")
+        used += 1
+        return data[byte] >> 4 if high else data[byte] & 15
+
+    lengths = {}
+    while symbol < end:
+        value = nibble()
+        if value == 15:
+            symbol += 3 + nibble()
+            continue
+        require(value <= HUFFMAN_BITS, "huffman: unknown nibble")
+        if value:
+            lengths[symbol] = value
+        symbol += 1
+    require(symbol == end and (used % 2 == 0 or nibble() == 0), "huffman: wrong end of a table")
+    order = sorted(lengths, key=lambda s: (lengths[s], s))
+    widths = [1 << (HUFFMAN_BITS - lengths[s]) for s in order]
+    require(sum(widths) == 1 << HUFFMAN_BITS, "huffman: the code is not complete")
+    symbols = np.repeat(np.array(order, np.uint8), widths)
+    bits = np.repeat(np.array([lengths[s] for s in order], np.uint8), widths)
+    return symbols, bits, at + 2 + (used + 1) // 2
+
+
+def huffman_stream(data, count, symbols, bits):
+    """One stream: the windows of all bit positions at once, then a walk from code word to code word."""
+    require(len(data) > 0 and data[-1] != 0, "huffman: a stream without end mark")
+    end = 8 * len(data) - (data[-1] & -data[-1]).bit_length()
+    padded = np.frombuffer(bytes(data) + bytes(3), np.uint8).astype(np.uint32)
+    words = padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:]
+    shifts = 24 - HUFFMAN_BITS - np.arange(8, dtype=np.uint32)
+    windows = (words[:, None] >> shifts & ((1 << HUFFMAN_BITS) - 1)).ravel()
+    steps = bits[windows].tolist()
+    at, positions = 0, []
+    for _ in range(count):
+        require(at < end, "huffman: a stream ends early")
+        positions.append(at)
+        at += steps[at]
+    require(at == end, "huffman: a stream does not end at its mark")
+    return symbols[windows[positions]]
+
+
+def huffman_block(data, count):
+    parts, at, table = [], 0, None
+    while count:
+        if table is not None and data[at:at + 2] == b"\xff\xff":
+            at += 2
+        else:
+            *table, at = huffman_table(data, at)
+        section = min(count, HUFFMAN_SECTION)
+        count -= section
+        streams = 8 if section >= 4096 else 1
+        require(len(data) - at >= 2 * streams, "huffman: ends inside the stream lengths")
+        lengths = struct.unpack_from(f"<{streams}H", data, at)
+        at += 2 * streams
+        require(sum(lengths) <= len(data) - at, "huffman: a stream leaves the block")
+        each = -(-section // streams)
+        for j, length in enumerate(lengths):
+            parts.append(huffman_stream(data[at:at + length], min(each, section - j * each), *table))
+            at += length
+    require(at == len(data), "huffman: bytes left over")
+    return np.concatenate(parts).tobytes()
+
+
+def huffman_plane(mode, data, count):
+    if mode == 1:
+        return huffman_block(data, count)
+    require(mode == 2 and len(data) == 1, "huffman: unknown mode or wrong constant")
+    return bytes(data) * count
+
+
+def huffman_decode(data, raw_length):
+    require(len(data) >= 2, "huffman: too short")
+    return huffman_plane(data[0], data[1:], raw_length)
+
+
+def planes_huffman_decode(data, raw_length):
+    require(len(data) >= 2 and data[0] in (2, 4, 8) and data[1] < 8 * data[0], "planes-huffman: wrong header")
+    width, moved = data[0], data[1]
+    elements, tail = raw_length // width, raw_length % width
+    at = 2 + 5 * width
+    require(elements > 0 and len(data) >= at + tail, "planes-huffman: too short")
+    unsigned = {2: np.uint16, 4: np.uint32, 8: np.uint64}[width]
+    values = np.zeros(elements, unsigned)
+    for i, plane in enumerate(range(width - 1, -1, -1)):
+        mode, length = struct.unpack_from("<Bi", data, 2 + 5 * i)
+        require(0 < length <= len(data) - tail - at, "planes-huffman: a plane leaves the chunk")
+        stored = data[at:at + length]
+        at += length
+        require(mode != 0 or length == elements, "planes-huffman: wrong plane length")
+        raw = stored if mode == 0 else huffman_plane(mode, stored, elements)
+        values |= np.frombuffer(raw, np.uint8).astype(unsigned) << unsigned(8 * plane)
+    require(at + tail == len(data), "planes-huffman: bytes left over")
+    sign = 1 << (8 * width - 1)
+    low = (sign >> moved) - 1
+    exponent = sign - 1 - low
+    values = (values >> unsigned(1) & unsigned(exponent)) | (values << unsigned(moved) & unsigned(sign)) | (values & unsigned(low))
+    return values.astype(values.dtype.newbyteorder("<")).tobytes() + bytes(data[at:])
+
+
 def stored_decode(data, raw_length):
     require(len(data) == raw_length, "stored: wrong length")
     return bytes(data)
 
 
-CODECS = {0: ("stored", stored_decode), 1: ("constant", constant_decode), 2: ("planes-zstd", planes_decode), 3: ("zstd", zstd_decode), 4: ("lz4", lz4_decode)}
+CODECS = {0: ("stored", stored_decode), 1: ("constant", constant_decode), 2: ("planes-zstd", planes_decode), 3: ("zstd", zstd_decode), 4: ("lz4", lz4_decode),
+          6: ("planes-huffman", planes_huffman_decode), 11: ("huffman", huffman_decode)}
 
 # ---- number formats (formats/numbers/*/SPEC.md) -------------------------------------------------------------------
 

@@ -1,11 +1,16 @@
 using BenchmarkDotNet.Running;
 using ModelPack.Benchmarks;
 
-// `--quick [results-folder]`: minimum times of a few seconds, as a table beside memcpy. `--matmul`: ONNX Runtime's MatMulNBits beside its MatMul.
+// `--quick [results-folder]`: minimum times of a few seconds, as a table beside memcpy; `--codecs [results-folder]`: the lossless codecs. `--matmul`: ONNX Runtime's MatMulNBits beside its MatMul.
 // Otherwise BenchmarkDotNet with its own options.
 if (args is ["--quick", ..])
 {
     return QuickTables.Run(args.Length > 1 ? args[1] : null, Console.Out);
+}
+
+if (args is ["--codecs", ..])
+{
+    return QuickTables.RunCodecs(args.Length > 1 ? args[1] : null, Console.Out);
 }
 
 if (args is ["--matmul"])

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using ModelPack.Benchmarks.Codecs;
 using ModelPack.Benchmarks.Numbers;
 using ModelPack.Toolchain;
 
@@ -25,13 +26,36 @@ internal static class QuickTables
             {table.ToMarkdown()}
             """;
         output.WriteLine(text);
+        Store(folder, "", text);
+        return 0;
+    }
+
+    /// <summary>As <see cref="Run"/>, for lossless codecs on the weights of the sample model.</summary>
+    public static int RunCodecs(string? folder, TextWriter output)
+    {
+        string cpu = Processor.Name;
+        string text =
+            $"""
+            # Lossless codecs on {cpu}
+
+            {DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, widest vectors in use: {Widest()}.
+            Weights of the sample model, one thread; the best of many runs. GB/s are 10^9 original bytes per second. Chunks that a codec refuses are stored.
+            Made by `dotnet run -c Release --project tests/ModelPack.Benchmarks -- --codecs tests/ModelPack.Benchmarks/results`.
+
+            {CodecTable.ToMarkdown()}
+            """;
+        output.WriteLine(text);
+        Store(folder, "codecs-", text);
+        return 0;
+    }
+
+    private static void Store(string? folder, string prefix, string text)
+    {
         if (folder is not null)
         {
             Directory.CreateDirectory(folder);
-            File.WriteAllText(Path.Combine(folder, $"{FileName()}.md"), text + "\n");
+            File.WriteAllText(Path.Combine(folder, $"{prefix}{FileName()}.md"), text + "\n");
         }
-
-        return 0;
     }
 
     /// <summary>This machine in the name of a result file: its CPU, and the vectors where they are narrower than it has.</summary>

@@ -39,7 +39,7 @@ internal sealed class PlanesZstdCodec(int level) : ICodec
         int body = elements * width;
         Span<byte> scratch = Scratch(body + ProbeBytes);
         Span<byte> planes = scratch[..body];
-        PlaneKernel.Split(raw[..body], width, rotate, elements, planes);
+        PlaneKernel.Split(raw[..body], width, Move(width, rotate), elements, planes);
         destination[0] = (byte)(width | (rotate ? RotateFlag : 0));
         for (int p = width - 1; p >= 0; p--)
         {
@@ -101,26 +101,13 @@ internal sealed class PlanesZstdCodec(int level) : ICodec
             return false;
         }
 
-        Merge(scratch, width, rotate, elements, raw[..body]);
+        PlaneKernel.Merge(scratch, width, Move(width, rotate), elements, raw[..body]);
         encoded[at..].CopyTo(raw[body..]);
         return true;
     }
 
-    private static void Merge(ReadOnlySpan<byte> planes, int width, bool rotate, int elements, Span<byte> raw)
-    {
-        switch (width)
-        {
-            case 2:
-                PlaneKernel.Merge2(planes[..elements], planes[elements..], rotate, elements, raw);
-                break;
-            case 4:
-                PlaneKernel.Merge4(planes[..elements], planes[elements..], planes[(2 * elements)..], planes[(3 * elements)..], rotate, elements, raw);
-                break;
-            default:
-                PlaneKernel.Merge8(planes, rotate, elements, raw);
-                break;
-        }
-    }
+    /// <summary>Rotating the whole word is moving its sign below everything else.</summary>
+    private static SignMove Move(int width, bool rotate) => new(8 * width, rotate ? (8 * width) - 1 : 0);
 
     private static (int Width, bool Rotate) Layout(DType elementType) => elementType switch
     {

@@ -68,7 +68,9 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
 
     private void SetLevel(int level)
     {
+        // From a high level to entropy coding alone nothing would fit otherwise: what was derived from the level before stays behind.
         bool entropyOnly = level == EntropyOnly;
+        Check(Methods.ZSTD_CCtx_reset(_encoder, ZSTD_ResetDirective.ZSTD_reset_session_and_parameters));
         Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_compressionLevel, entropyOnly ? 1 : level));
         Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_targetLength, entropyOnly ? EntropyOnlyStep : 0));
         Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_experimentalParam5, entropyOnly ? (int)ZSTD_paramSwitch_e.ZSTD_ps_enable : (int)ZSTD_paramSwitch_e.ZSTD_ps_auto));

@@ -192,9 +192,22 @@ public sealed class CodecContractTests
     }
 
     [Fact]
+    public void PlanesZstd_afterAHigherLevelOnTheSameThread_sameBytes()
+    {
+        byte[] raw = PackSamples.Bf16(5, 50_000);
+        ICodec codec = ModelPack.Codecs.Codecs.Get("planes-zstd");
+        byte[] first = Encode(codec, raw, DType.BF16);
+        foreach (ICodec other in Encoders("planes-zstd").Concat(Encoders("zstd")))
+        {
+            _ = Encode(other, raw, DType.BF16);
+            Assert.Equal(first, Encode(codec, raw, DType.BF16));
+        }
+    }
+
+    [Fact]
     public void All_wireIds_areThoseOfTheSpecification() =>
         Assert.Equal(
-            [(0, "stored"), (1, "constant"), (2, "planes-zstd"), (3, "zstd"), (4, "lz4")],
+            [(0, "stored"), (1, "constant"), (2, "planes-zstd"), (3, "zstd"), (4, "lz4"), (6, "planes-huffman"), (11, "huffman")],
             ModelPack.Codecs.Codecs.All.Select(c => ((int)c.WireId, c.Id)));
 
     [Fact]

@@ -28,6 +28,8 @@ public sealed class PythonReaderTests : IDisposable
             PackSamples.Raw("ramp", DType.I32, new Shape(5000), [.. Enumerable.Range(0, 20_000).Select(i => (byte)(i % 50 == 0 ? i / 50 : 0))]),
             PackSamples.Raw("i4", DType.I4, new Shape(3, 5), PackSamples.Random(5, 8)),
             PackSamples.Raw("long", DType.BF16, new Shape(600_000), PackSamples.Bf16(3, 600_000)),
+            PackSamples.Raw("f32", DType.F32, new Shape(9001), PackSamples.F32(4, 9001)),
+            PackSamples.Raw("bytes", DType.I8, new Shape(300_001), [.. PackSamples.Random(6, 300_001).Select((b, i) => (byte)(i < 140_000 ? b & 0x33 : b & 0x8f))]),
         ];
         PackContent content = PackContent.Empty with { Tensors = [.. tensors], Blobs = [KeyValuePair.Create("recipe", TensorData.FromBytes(new byte[77]))] };
         PackWriter.Write(_folder["a.mpack"], content, new PackOptions());
@@ -48,8 +50,10 @@ public sealed class PythonReaderTests : IDisposable
 
         // Without a Zstandard module the reader says so; everything else must have been compared.
         Assert.True(needsZstd.Count < 6, string.Join(", ", needsZstd));
-        Assert.DoesNotContain("q0", needsZstd);
-        Assert.DoesNotContain("zeros", needsZstd);
+        Assert.All(["zeros", "long", "f32", "bytes"], name => Assert.DoesNotContain(name, needsZstd));
+        Assert.Equal("planes-huffman", reader.Find("long")!.Streams[0].Stream.Codec);
+        Assert.Equal("planes-huffman", reader.Find("f32")!.Streams[0].Stream.Codec);
+        Assert.Equal("huffman", reader.Find("bytes")!.Streams[0].Stream.Codec);
         (int listed, string list) = Run("list", _folder["a.mpack"]);
         Assert.Equal(0, listed);
         Assert.Contains("transposed\tf32\t[70, 45]\tpermuted(perm=1x0) > int4(", list, StringComparison.Ordinal);
