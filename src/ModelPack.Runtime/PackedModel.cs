@@ -28,6 +28,7 @@ public sealed class PackedModel : ModelSession
     /// <exception cref="ModelPackException">MP13xx: the artifact is damaged; MP5001 to MP5003: it cannot be executed.</exception>
     public static new PackedModel Open(string path, ModelSessionOptions? options = null)
     {
+        OrtWarmUp.Begin();
         using PackReader reader = PackReader.Open(path);
         return Open(path, new PackSource(reader), options ?? new ModelSessionOptions());
     }

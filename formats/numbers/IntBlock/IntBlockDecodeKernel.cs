@@ -59,6 +59,7 @@ internal static class IntBlockDecodeKernel<TLanes>
     }
 
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Decode<TBits>(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, int blocks, Span<float> row, SimdTier tier)
         where TBits : struct, IBits
     {
@@ -93,6 +94,7 @@ internal static class IntBlockDecodeKernel<TLanes>
     }
 
     /// <summary>Consecutive blocks: groups of 16 codes, one per byte, then per 32-bit lane; 2 x bits bytes per group.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Decode<TBits>(ref byte from, ReadOnlySpan<float> factors, ReadOnlySpan<float> zeros, int block, ref float to)
         where TBits : struct, IBits
     {

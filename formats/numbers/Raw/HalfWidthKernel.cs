@@ -72,6 +72,7 @@ internal static class HalfWidthKernel<TLanes>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WidenHalf(ReadOnlySpan<ushort> source, Span<float> values)
     {
         values = values[..source.Length];

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ModelPack.Structures;
 
@@ -80,6 +81,7 @@ internal sealed unsafe class TransposedDecoder
     /// Element (r, c) of the tile [rows, columns] goes to c x (rows of the component) + r of <paramref name="destination"/>. Blocks of 32 rows: their 32 source lines stay in
     /// the cache while the columns are walked, and each column writes a run of 32 elements.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Scatter<T>(ReadOnlySpan<T> source, int rows, T* destination)
         where T : unmanaged
     {
