@@ -12,7 +12,10 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
     public override void Produce(long tile, ReadOnlySpan<Memory<byte>> raw, BufferPool pool, ref ErrorSums errors) =>
         source.Read(tile * Streams[0].ChunkBytes, raw[0].Span);
 
-    protected override List<byte[]>[] Sample()
+    protected override List<byte[]>[] Sample() => [Sample(source)];
+
+    /// <summary>Pieces of a stream, evenly spaced; all of a short one.</summary>
+    internal static List<byte[]> Sample(TensorData source)
     {
         const int whole = CodecChooser.SampleBytes * CodecChooser.SampleCount;
         long length = source.LengthBytes;
@@ -20,7 +23,7 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
         if (length <= whole)
         {
             pieces.Add(source.ToArray(whole));
-            return [pieces];
+            return pieces;
         }
 
         for (int i = 0; i < CodecChooser.SampleCount; i++)
@@ -32,6 +35,6 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
             pieces.Add(piece);
         }
 
-        return [pieces];
+        return pieces;
     }
 }

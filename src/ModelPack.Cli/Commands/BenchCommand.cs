@@ -9,6 +9,7 @@ internal static class BenchCommand
     {
         BenchModelCommand.Create(host),
         BenchStartCommand.Create(host),
+        BenchCodecCommand.Create(host),
         BenchNumbersCommand.Create(host),
     };
 }

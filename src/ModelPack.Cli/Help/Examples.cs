@@ -62,6 +62,7 @@ internal static class Examples
             "modelpack bench model model.mpack",
             "modelpack bench model model.mpack --against model.onnx --threads 4",
         ],
+        ["modelpack bench codec"] = ["modelpack bench codec model.safetensors", "modelpack bench codec model.mpack --threads 2 --json"],
         ["modelpack bench numbers"] = ["modelpack bench numbers", "modelpack bench numbers int4 \"nf4(block=128)\" --json"],
         ["modelpack completion"] =
         [

@@ -16,6 +16,7 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(FormatsResult))]
 [JsonSerializable(typeof(BenchModelDocument))]
 [JsonSerializable(typeof(BenchNumbersResult))]
+[JsonSerializable(typeof(BenchCodecResult))]
 [JsonSerializable(typeof(ModelStart))]
 [JsonSerializable(typeof(ErrorEnvelope))]
 internal sealed partial class JsonTypes : JsonSerializerContext;
