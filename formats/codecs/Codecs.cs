@@ -6,13 +6,14 @@ namespace ModelPack.Codecs;
 /// All lossless codecs by wire id. A wire id names one byte format forever; a changed format takes a new id.
 /// </summary>
 /// <remarks>
-/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 6 planes-huffman, 11 huffman. Reserved: 5 planes-rans (float planes, register rANS), 7 codes-rans (low-bit codes,
-/// indices, scales), 8 palette, 9 clean-floats, 10 delta (against a named base). 255 is never used.
+/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 6 planes-huffman, 8 palette, 11 huffman. Reserved: 5 planes-rans (float planes, register rANS), 7 codes-rans (low-bit codes,
+/// indices, scales), 9 clean-floats, 10 delta (against a named base). 255 is never used.
 /// </remarks>
 public static class Codecs
 {
     private static readonly PlanesHuffmanCodec PlanesHuffman = new();
     private static readonly HuffmanCodec Huffman = new();
+    private static readonly PaletteCodec Palette = new();
 
     /// <summary>Every codec, by ascending wire id.</summary>
     public static IReadOnlyList<ICodec> All { get; } =
@@ -23,6 +24,7 @@ public static class Codecs
         new ZstdCodec(3),
         new Lz4Codec(highCompression: false),
         PlanesHuffman,
+        Palette,
         Huffman,
     ];
 
@@ -59,14 +61,17 @@ public static class Codecs
         ICodec entropy = planes ? PlanesHuffman : Huffman;
         return (level, planes) switch
         {
-            (CodecLevel.Fast, true) => [All[1], All[4], entropy],
+            (CodecLevel.Fast, true) => [All[1], All[4], Palette, entropy],
             (CodecLevel.Fast, false) => [All[1], All[4], entropy, FastZstd],
-            (CodecLevel.Max, true) => [All[1], MaxLz4, entropy, MaxPlanes, MaxZstd],
+            (CodecLevel.Max, true) => [All[1], MaxLz4, Palette, entropy, MaxPlanes, MaxZstd],
             (CodecLevel.Max, false) => [All[1], MaxLz4, entropy, MaxZstd],
-            (_, true) => [All[1], All[4], entropy, MatchPlanes, All[3]],
+            (_, true) => [All[1], All[4], Palette, entropy, MatchPlanes, All[3]],
             _ => [All[1], All[4], entropy, All[3]],
         };
     }
+
+    /// <summary>What to try on a chunk that the codec of its stream does not fit, which samples did not show: null for storing it.</summary>
+    public static ICodec? Fallback(ICodec codec) => codec is PaletteCodec ? PlanesHuffman : null;
 
     private static ICodec?[] Index(IReadOnlyList<ICodec> codecs)
     {

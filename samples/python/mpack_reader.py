@@ -245,13 +245,31 @@ def planes_huffman_decode(data, raw_length):
     return values.astype(values.dtype.newbyteorder("<")).tobytes() + bytes(data[at:])
 
 
+def palette_decode(data, raw_length):
+    require(len(data) >= 2 and data[0] in (2, 4, 8), "palette: wrong header")
+    width, entries = data[0], data[1] + 1
+    elements, tail = raw_length // width, raw_length % width
+    at = 2 + entries * width
+    require(elements > 0 and len(data) > at + tail, "palette: too short")
+    palette = np.frombuffer(data[2:at], f"<u{width}")
+    require(bool((palette[1:] > palette[:-1]).all()), "palette: does not ascend")
+    bits = 1 if entries <= 2 else 2 if entries <= 4 else 4 if entries <= 16 else 8
+    count = (elements * bits + 7) // 8
+    mode, stored = data[at], data[at + 1:len(data) - tail]
+    require(mode != 0 or len(stored) == count, "palette: wrong length")
+    packed = np.frombuffer(stored if mode == 0 else huffman_plane(mode, stored, count), np.uint8)
+    indices = (packed[:, None] >> np.arange(0, 8, bits, dtype=np.uint8) & ((1 << bits) - 1)).reshape(-1)
+    require(int(indices[:elements].max()) < entries and not indices[elements:].any(), "palette: a wrong index")
+    return palette[indices[:elements]].tobytes() + bytes(data[len(data) - tail:])
+
+
 def stored_decode(data, raw_length):
     require(len(data) == raw_length, "stored: wrong length")
     return bytes(data)
 
 
 CODECS = {0: ("stored", stored_decode), 1: ("constant", constant_decode), 2: ("planes-zstd", planes_decode), 3: ("zstd", zstd_decode), 4: ("lz4", lz4_decode),
-          6: ("planes-huffman", planes_huffman_decode), 11: ("huffman", huffman_decode)}
+          6: ("planes-huffman", planes_huffman_decode), 8: ("palette", palette_decode), 11: ("huffman", huffman_decode)}
 
 # ---- number formats (formats/numbers/*/SPEC.md) -------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ public static class CodecBenchmark
     private const long MostBytesPerKind = 256L << 20;
 
     private const int ChunkBytes = 1 << 20;
+    private const int LeastBytes = 1 << 20;
     private const int LeastPasses = 3;
     private static readonly TimeSpan EnoughTime = TimeSpan.FromMilliseconds(400);
 
@@ -94,6 +95,8 @@ public static class CodecBenchmark
             }
         }
 
+        // A pass over a few bytes is too short for the clock.
+        int repeats = (int)Math.Max(1, LeastBytes / Math.Max(1, kind.Bytes));
         double encode = double.MaxValue;
         double decode = double.MaxValue;
         double copy = double.MaxValue;
@@ -103,18 +106,18 @@ public static class CodecBenchmark
         for (int pass = 0; pass < LeastPasses || Stopwatch.GetElapsedTime(start) < EnoughTime; pass++)
         {
             cancellation.ThrowIfCancellationRequested();
-            encode = Math.Min(encode, Seconds(() => chunks.ForEach(static c => c.Encode())));
-            decode = Math.Min(decode, Seconds(() => chunks.ForEach(static c => c.Decode())));
-            copy = Math.Min(copy, Seconds(() => chunks.ForEach(static c => c.Copy())));
+            encode = Math.Min(encode, Seconds(repeats, () => chunks.ForEach(static c => c.Encode())));
+            decode = Math.Min(decode, Seconds(repeats, () => chunks.ForEach(static c => c.Decode())));
+            copy = Math.Min(copy, Seconds(repeats, () => chunks.ForEach(static c => c.Copy())));
             if (threads > 1)
             {
                 var options = new ParallelOptions { MaxDegreeOfParallelism = threads };
-                encodeAll = Math.Min(encodeAll, Seconds(() => Parallel.ForEach(chunks, options, static c => c.Encode())));
-                decodeAll = Math.Min(decodeAll, Seconds(() => Parallel.ForEach(chunks, options, static c => c.Decode())));
+                encodeAll = Math.Min(encodeAll, Seconds(repeats, () => Parallel.ForEach(chunks, options, static c => c.Encode())));
+                decodeAll = Math.Min(decodeAll, Seconds(repeats, () => Parallel.ForEach(chunks, options, static c => c.Decode())));
             }
         }
 
-        double gigabytes = kind.Bytes / 1e9;
+        double gigabytes = kind.Bytes / 1e9 * repeats;
         long coded = chunks.Sum(c => (long)c.CodedBytes);
         return new BenchedCodec
         {
@@ -132,10 +135,14 @@ public static class CodecBenchmark
         };
     }
 
-    private static double Seconds(Action action)
+    private static double Seconds(int repeats, Action action)
     {
         long start = Stopwatch.GetTimestamp();
-        action();
+        for (int i = 0; i < repeats; i++)
+        {
+            action();
+        }
+
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 

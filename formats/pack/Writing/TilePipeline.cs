@@ -102,7 +102,7 @@ internal sealed class TilePipeline
     {
         ReadOnlySpan<byte> bytes = raw.GetSpan()[..length];
         ulong rawHash = XxHash3.HashToUInt64(bytes);
-        if (codec is not null && length > 1)
+        for (; codec is not null && length > 1; codec = ModelPack.Codecs.Codecs.Fallback(codec))
         {
             NativeBuffer coded = pool.Rent(length);
             if (codec.TryEncode(bytes, elementType, coded.GetSpan()[..(length - 1)], out int written))

@@ -28,6 +28,7 @@ public sealed class PythonReaderTests : IDisposable
             PackSamples.Raw("ramp", DType.I32, new Shape(5000), [.. Enumerable.Range(0, 20_000).Select(i => (byte)(i % 50 == 0 ? i / 50 : 0))]),
             PackSamples.Raw("i4", DType.I4, new Shape(3, 5), PackSamples.Random(5, 8)),
             PackSamples.Raw("long", DType.BF16, new Shape(600_000), PackSamples.Bf16(3, 600_000)),
+            .. new[] { 2, 3, 13, 200 }.Select(n => PackSamples.Raw($"palette{n}", DType.F32, new Shape(7001), [.. PackSamples.Random(n, 7001).SelectMany(b => BitConverter.GetBytes((b % n) * 0.37f))])),
             PackSamples.Raw("f32", DType.F32, new Shape(9001), PackSamples.F32(4, 9001)),
             PackSamples.Raw("bytes", DType.I8, new Shape(300_001), [.. PackSamples.Random(6, 300_001).Select((b, i) => (byte)(i < 140_000 ? b & 0x33 : b & 0x8f))]),
         ];
@@ -50,9 +51,10 @@ public sealed class PythonReaderTests : IDisposable
 
         // Without a Zstandard module the reader says so; everything else must have been compared.
         Assert.True(needsZstd.Count < 6, string.Join(", ", needsZstd));
-        Assert.All(["zeros", "long", "f32", "bytes"], name => Assert.DoesNotContain(name, needsZstd));
+        Assert.All(["zeros", "long", "f32", "bytes", "palette2", "palette3", "palette13", "palette200"], name => Assert.DoesNotContain(name, needsZstd));
         Assert.Equal("planes-huffman", reader.Find("long")!.Streams[0].Stream.Codec);
         Assert.Equal("planes-huffman", reader.Find("f32")!.Streams[0].Stream.Codec);
+        Assert.All([2, 3, 13, 200], n => Assert.Equal("palette", reader.Find($"palette{n}")!.Streams[0].Stream.Codec));
         Assert.Equal("huffman", reader.Find("bytes")!.Streams[0].Stream.Codec);
         (int listed, string list) = Run("list", _folder["a.mpack"]);
         Assert.Equal(0, listed);
