@@ -17,7 +17,7 @@ public sealed record PackTensor(string Name, DType DType, Shape Shape, WeightEnc
 /// <summary>One stream of a tensor.</summary>
 /// <param name="Role">Role in its number format.</param>
 /// <param name="Stream">The stored stream.</param>
-public readonly record struct PackTensorStream(string Role, PackStream Stream);
+public sealed record PackTensorStream(string Role, PackStream Stream);
 
 /// <summary>Something wrong in an artifact.</summary>
 /// <param name="Code">The error code.</param>

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics.X86;
+
 namespace ModelPack.Numbers;
 
 /// <summary>Encoder and decoder of single rows: one implementation per tier and kind of element, a virtual call per row.</summary>
@@ -10,6 +12,7 @@ internal abstract class BlockFloatRows
 
     public static BlockFloatRows For(ElementFormat element, SimdTier tier) => tier switch
     {
+        SimdTier.Vector512 when element is { IsInteger: false, Bits: 5 or 6 } && Avx512F.IsSupported => new BlockFloatKernel<Lanes512, PermuteElement>(new PermuteElement(element)),
         SimdTier.Vector512 => For<Lanes512>(element),
         SimdTier.Vector256 => For<Lanes256>(element),
         SimdTier.Vector128 => For<Lanes128>(element),

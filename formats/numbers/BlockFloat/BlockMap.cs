@@ -13,9 +13,6 @@ internal readonly record struct BlockMap(float Value, bool Divides)
 
     private static readonly float[] Powers = [.. Enumerable.Range(0, 256).Select(c => E8M0.Decode((byte)c))];
 
-    /// <summary>The 256 values of E8M0.</summary>
-    public static ref float PowersOfTwo => ref MemoryMarshal.GetArrayDataReference(Powers);
-
     /// <summary>Chooses the scale of a block and stores it. False for a NaN or infinity that the scale type cannot express.</summary>
     /// <param name="amaxBits">f32 bits of the largest magnitude; above 0x7F7FFFFF when a value is NaN or infinite.</param>
     /// <param name="layout">The format.</param>
@@ -47,6 +44,36 @@ internal readonly record struct BlockMap(float Value, bool Divides)
         BlockScaleType.BF16 => ScaleType.Read(scales, index, DType.BF16),
         _ => ScaleType.Read(scales, index, DType.F32),
     };
+
+    /// <summary>Consecutive stored scales.</summary>
+    public static void Read<TLanes>(ReadOnlySpan<byte> scales, int first, BlockScaleType type, Span<float> values)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        switch (type)
+        {
+            case BlockScaleType.None:
+                values.Fill(1f);
+                break;
+            case BlockScaleType.E8M0 or BlockScaleType.E4M3:
+                ReadOnlySpan<float> table = type == BlockScaleType.E8M0 ? Powers : ElementFormat.E4M3.Values;
+                ReadOnlySpan<byte> codes = scales.Slice(first, values.Length);
+                for (int i = 0; i < codes.Length; i++)
+                {
+                    values[i] = table[codes[i]];
+                }
+
+                break;
+            case BlockScaleType.F16:
+                HalfWidthKernel<TLanes>.WidenHalf(MemoryMarshal.Cast<byte, ushort>(scales).Slice(first, values.Length), values);
+                break;
+            case BlockScaleType.BF16:
+                HalfWidthKernel<TLanes>.WidenBf16(MemoryMarshal.Cast<byte, ushort>(scales).Slice(first, values.Length), values);
+                break;
+            default:
+                MemoryMarshal.Cast<byte, float>(scales).Slice(first, values.Length).CopyTo(values);
+                break;
+        }
+    }
 
     /// <summary>The E8M0 code: 255 for NaN and infinity, 0 for zero.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace ModelPack.Numbers;
 
 /// <summary>A block float format on a shape.</summary>
@@ -93,19 +91,19 @@ internal sealed class BoundBlockFloatFormat : BoundRowFormat
 
     private void CheckScales(ReadOnlySpan<byte> scales)
     {
-        if (_layout.Scale == BlockScaleType.F32)
+        int bad = _layout.Scale switch
         {
-            CheckFinite(MemoryMarshal.Cast<byte, float>(scales));
-        }
-        else if (_layout.Scale is BlockScaleType.E4M3 or BlockScaleType.F16 or BlockScaleType.BF16)
+            BlockScaleType.F32 => ScaleType.FirstNotFinite(scales, DType.F32),
+            BlockScaleType.F16 => ScaleType.FirstNotFinite(scales, DType.F16),
+            BlockScaleType.BF16 => ScaleType.FirstNotFinite(scales, DType.BF16),
+
+            // E4M3's only codes that are no numbers.
+            BlockScaleType.E4M3 => scales.IndexOfAny((byte)0x7F, (byte)0xFF),
+            _ => -1,
+        };
+        if (bad >= 0)
         {
-            for (int i = 0; i < scales.Length / _layout.ScaleBytes; i++)
-            {
-                if (!float.IsFinite(BlockMap.Read(scales, i, _layout.Scale)))
-                {
-                    throw BadScale(i);
-                }
-            }
+            throw BadScale(bad);
         }
     }
 }

@@ -37,6 +37,12 @@ internal sealed class BnbInt8Format : ITieredFormat
             {
                 ReadOnlySpan<float> row = values.Slice(r * Columns, Columns);
                 float amax = TernaryValues.Largest(row);
+                if (!float.IsFinite(127 * amax))
+                {
+                    // Decoders multiply with the code first.
+                    throw Unrepresentable(values, (r * Columns) + LargestIndex(row, amax));
+                }
+
                 scales[r] = amax;
 
                 // A row of zeros, or one so small that the factor overflows, has codes 0.
@@ -53,6 +59,17 @@ internal sealed class BnbInt8Format : ITieredFormat
             {
                 Decode(streams[0].Span.Slice(r * Columns, Columns), scales[r], values.Slice(r * Columns, Columns));
             }
+        }
+
+        private static int LargestIndex(ReadOnlySpan<float> row, float amax)
+        {
+            int at = 0;
+            while (Math.Abs(row[at]) != amax)
+            {
+                at++;
+            }
+
+            return at;
         }
 
         private void Encode(ReadOnlySpan<float> row, float factor, Span<byte> codes)

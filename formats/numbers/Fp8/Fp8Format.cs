@@ -54,44 +54,46 @@ internal sealed class Fp8Format : ITieredFormat, ITensorwideFormat
             return true;
         });
         float scale = given.Rule.Scale(amax);
-        return spec.With("scale", SpecNumbers.Text(given.Rule.Searches && amax > 0 ? Search(values, given.Rule, amax, scale) : scale));
+        return spec.With("scale", SpecNumbers.Text(given.Rule.SearchesFrom(scale) && amax > 0 ? Search(values, given.Rule, scale) : scale));
     }
 
     /// <summary>The tensor's scale with the least squared error: errors of rows as in a block of one row, added in f64 in order.</summary>
-    private float Search(IValueReader values, Fp8Rule rule, float amax, float start)
+    private float Search(IValueReader values, Fp8Rule rule, float start)
     {
-        float[] candidates = [start, .. Enumerable.Range(0, Fp8Rule.Candidates).Select(k => rule.Candidate(start, k))];
-        double[] errors = new double[candidates.Length];
-        float unit = IntBlockReference.ErrorUnit(amax);
+        float[] candidates = new float[Fp8Rule.Candidates];
+        float[] reciprocals = new float[Fp8Rule.Candidates];
+        double[] errors = new double[Fp8Rule.Candidates];
+        rule.Fill(start, candidates, reciprocals);
         RowScan.Run(values, Id, (tile, columns) =>
         {
             for (int at = 0; at < tile.Length; at += columns)
             {
-                ReadOnlySpan<float> row = tile.Slice(at, columns);
-                for (int k = 0; k < candidates.Length; k++)
-                {
-                    errors[k] += SquaredError(row, candidates[k], unit, rule.Format);
-                }
+                AddErrors(tile.Slice(at, columns), reciprocals, rule.Format, errors);
             }
 
             return true;
         });
-        int best = 0;
-        for (int k = 1; k < candidates.Length; k++)
-        {
-            best = errors[k] < errors[best] * IntBlockReference.Margin ? k : best;
-        }
-
-        return candidates[best];
+        return Fp8Rule.Best(candidates, errors);
     }
 
-    private static double SquaredError(ReadOnlySpan<float> row, float scale, float unit, in SmallFloatFormat f) => SimdTiers.Current switch
+    private static void AddErrors(ReadOnlySpan<float> row, ReadOnlySpan<float> reciprocals, in SmallFloatFormat f, Span<double> errors)
     {
-        SimdTier.Vector512 => Fp8Kernel<Lanes512>.SquaredError(row, scale, unit, f),
-        SimdTier.Vector256 => Fp8Kernel<Lanes256>.SquaredError(row, scale, unit, f),
-        SimdTier.Vector128 => Fp8Kernel<Lanes128>.SquaredError(row, scale, unit, f),
-        _ => Fp8Reference.SquaredError(row, 1, row.Length, row.Length, scale, unit, f),
-    };
+        switch (SimdTiers.Current)
+        {
+            case SimdTier.Vector512:
+                Fp8Search<Lanes512>.AddErrors(row, reciprocals, f, errors);
+                break;
+            case SimdTier.Vector256:
+                Fp8Search<Lanes256>.AddErrors(row, reciprocals, f, errors);
+                break;
+            case SimdTier.Vector128:
+                Fp8Search<Lanes128>.AddErrors(row, reciprocals, f, errors);
+                break;
+            default:
+                Fp8Reference.AddErrors(row, reciprocals, f, errors);
+                break;
+        }
+    }
 
     /// <summary>A coded row is a strip of <c>block</c> rows of the tensor where strips are whole, else the whole tensor: either way the streams are row-major matrices.</summary>
     private BoundFp8Format Tiled(Arguments given, Shape shape, SimdTier tier)

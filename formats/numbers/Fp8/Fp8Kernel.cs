@@ -31,9 +31,9 @@ internal static class Fp8Kernel<TLanes>
                 }
 
                 float scale = rule.Scale(amax);
-                if (rule.Searches && amax > 0)
+                if (rule.SearchesFrom(scale) && amax > 0)
                 {
-                    scale = Search(values[from..], height, width, grid.Columns, amax, scale, rule, constants);
+                    scale = Search(values[from..], height, width, grid.Columns, scale, rule);
                 }
 
                 scales[block++] = scale;
@@ -47,10 +47,6 @@ internal static class Fp8Kernel<TLanes>
     /// <summary>Encodes with one given scale.</summary>
     public static void Encode(ReadOnlySpan<float> values, float scale, in SmallFloatFormat f, Span<byte> codes) =>
         EncodeBlock(values, 1, values.Length, values.Length, scale, f, new SmallFloatKernel<TLanes>.Constants(f), codes);
-
-    /// <summary>As <see cref="Fp8Reference.SquaredError"/>.</summary>
-    public static double SquaredError(ReadOnlySpan<float> row, float scale, float unit, in SmallFloatFormat f) =>
-        SquaredError(row, 1, row.Length, row.Length, scale, unit, f, new SmallFloatKernel<TLanes>.Constants(f));
 
     private static float Largest(ReadOnlySpan<float> values, int height, int width, int stride)
     {
@@ -106,76 +102,18 @@ internal static class Fp8Kernel<TLanes>
         }
     }
 
-    private static float Search(
-        ReadOnlySpan<float> values, int height, int width, int stride, float amax, float start, in Fp8Rule rule, in SmallFloatKernel<TLanes>.Constants constants)
+    private static float Search(ReadOnlySpan<float> values, int height, int width, int stride, float start, in Fp8Rule rule)
     {
-        float best = start;
-        float unit = IntBlockReference.ErrorUnit(amax);
-        SmallFloatFormat f = rule.Format;
-        double least = SquaredError(values, height, width, stride, start, unit, f, constants);
-        for (int k = 0; k < Fp8Rule.Candidates; k++)
-        {
-            float candidate = rule.Candidate(start, k);
-            double error = SquaredError(values, height, width, stride, candidate, unit, f, constants);
-            if (error < least * IntBlockReference.Margin)
-            {
-                least = error;
-                best = candidate;
-            }
-        }
-
-        return best;
-    }
-
-    private static double SquaredError(
-        ReadOnlySpan<float> values, int height, int width, int stride, float scale, float unit, in SmallFloatFormat f, in SmallFloatKernel<TLanes>.Constants constants)
-    {
-        TLanes scales = TLanes.Create(scale);
-        TLanes units = TLanes.Create(unit);
-
-        // A code moved to the place of the f32 exponent and significand is 2^(127 - bias) too small.
-        TLanes rebias = TLanes.CreateInt((254 - f.Bias) << 23);
-        double total = 0;
-        Span<float> tail = stackalloc float[16];
+        Span<float> candidates = stackalloc float[Fp8Rule.Candidates];
+        Span<float> reciprocals = stackalloc float[Fp8Rule.Candidates];
+        Span<double> errors = stackalloc double[Fp8Rule.Candidates];
+        rule.Fill(start, candidates, reciprocals);
+        errors.Clear();
         for (int r = 0; r < height; r++)
         {
-            ReadOnlySpan<float> row = values.Slice(r * stride, width);
-            ref float x = ref MemoryMarshal.GetReference(row);
-            TLanes sums = default;
-            for (int i = 0; i < width; i += 16)
-            {
-                if (i % Fp8Reference.FlushColumns == 0 && i > 0)
-                {
-                    total += TLanes.Sum(sums);
-                    sums = default;
-                }
-
-                if (i + 16 > width)
-                {
-                    tail.Clear();
-                    row[i..].CopyTo(tail);
-                    sums = AddSquare(sums, TLanes.Load(ref MemoryMarshal.GetReference(tail)), scales, units, rebias, f, constants);
-                    break;
-                }
-
-                sums = AddSquare(sums, TLanes.Load(ref Unsafe.Add(ref x, i)), scales, units, rebias, f, constants);
-            }
-
-            total += TLanes.Sum(sums);
+            Fp8Search<TLanes>.AddErrors(values.Slice(r * stride, width), reciprocals, rule.Format, errors);
         }
 
-        return total;
-    }
-
-    /// <summary>sums + ((|x| - decoded(encoded(|x|))) x unit)^2, every operation rounded on its own.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TLanes AddSquare(
-        TLanes sums, TLanes values, TLanes scale, TLanes unit, TLanes rebias, in SmallFloatFormat f, in SmallFloatKernel<TLanes>.Constants constants)
-    {
-        TLanes magnitude = TLanes.And(values, constants.MagnitudeMask);
-        TLanes code = SmallFloatKernel<TLanes>.Encode(TLanes.Divide(magnitude, scale), f, constants);
-        TLanes decoded = TLanes.Multiply(TLanes.Multiply(TLanes.ShiftLeft(code, 23 - f.MantissaBits), rebias), scale);
-        TLanes error = TLanes.Multiply(TLanes.Subtract(magnitude, decoded), unit);
-        return TLanes.Add(sums, TLanes.Multiply(error, error));
+        return Fp8Rule.Best(candidates, errors);
     }
 }

@@ -65,58 +65,57 @@ internal static class Fp8Reference
         return BitConverter.Int32BitsToSingle(largest);
     }
 
-    /// <summary>Squared error of a block in units of <paramref name="unit"/>: per row, 16 lanes of f32 (column mod 16), joined pairwise and added to an f64 every 256 columns.</summary>
-    public static double SquaredError(ReadOnlySpan<float> values, int height, int width, int stride, float scale, float unit, in SmallFloatFormat f)
+    /// <summary>
+    /// Adds the squared errors of a row under every candidate of the search, in units of the candidate: 16 lanes of f32 (column mod 16), joined pairwise and added to an f64 every 256 columns.
+    /// </summary>
+    /// <param name="row">Finite values.</param>
+    /// <param name="reciprocals">Of the candidates.</param>
+    /// <param name="f">Element type.</param>
+    /// <param name="errors">One sum per candidate.</param>
+    public static void AddErrors(ReadOnlySpan<float> row, ReadOnlySpan<float> reciprocals, in SmallFloatFormat f, Span<double> errors)
     {
         Span<float> lanes = stackalloc float[16];
-        double total = 0;
-        for (int r = 0; r < height; r++)
+        float largest = SmallFloatReference.DecodeFinite(f.MaxCode, f);
+        for (int k = 0; k < reciprocals.Length; k++)
         {
-            lanes.Clear();
-            ReadOnlySpan<float> row = values.Slice(r * stride, width);
-            for (int c = 0; c < width; c++)
+            for (int from = 0; from < row.Length; from += FlushColumns)
             {
-                if (c % FlushColumns == 0 && c > 0)
+                lanes.Clear();
+                for (int c = from; c < Math.Min(from + FlushColumns, row.Length); c++)
                 {
-                    total += Sum(lanes);
-                    lanes.Clear();
+                    float v = Math.Abs(row[c]) * reciprocals[k];
+                    int exponent = BitConverter.SingleToInt32Bits(v) & 0x7F800000;
+                    float magic = BitConverter.Int32BitsToSingle(Math.Max(exponent, f.MinNormalBits) + ((23 - f.MantissaBits) << 23));
+                    float sum = v + magic;
+                    float error = v - Math.Min(sum - magic, largest);
+                    float square = error * error;
+                    lanes[c % 16] += square;
                 }
 
-                float magnitude = Math.Abs(row[c]);
-                int code = SmallFloatReference.Encode(magnitude / scale, f);
-                float error = (magnitude - (SmallFloatReference.DecodeFinite(code, f) * scale)) * unit;
-                lanes[c % 16] += error * error;
+                errors[k] += Sum(lanes);
             }
-
-            total += Sum(lanes);
         }
-
-        return total;
     }
 
     private static float Choose(ReadOnlySpan<float> values, int height, int width, int stride, float amax, in Fp8Rule rule)
     {
-        float best = rule.Scale(amax);
-        if (!rule.Searches || amax == 0)
+        float scale = rule.Scale(amax);
+        if (!rule.SearchesFrom(scale) || amax == 0)
         {
-            return best;
+            return scale;
         }
 
-        float start = best;
-        float unit = IntBlockReference.ErrorUnit(amax);
-        double least = SquaredError(values, height, width, stride, best, unit, rule.Format);
-        for (int k = 0; k < Fp8Rule.Candidates; k++)
+        Span<float> candidates = stackalloc float[Fp8Rule.Candidates];
+        Span<float> reciprocals = stackalloc float[Fp8Rule.Candidates];
+        Span<double> errors = stackalloc double[Fp8Rule.Candidates];
+        rule.Fill(scale, candidates, reciprocals);
+        errors.Clear();
+        for (int r = 0; r < height; r++)
         {
-            float candidate = rule.Candidate(start, k);
-            double error = SquaredError(values, height, width, stride, candidate, unit, rule.Format);
-            if (error < least * IntBlockReference.Margin)
-            {
-                least = error;
-                best = candidate;
-            }
+            AddErrors(values.Slice(r * stride, width), reciprocals, rule.Format, errors);
         }
 
-        return best;
+        return Fp8Rule.Best(candidates, errors);
     }
 
     private static float Sum(ReadOnlySpan<float> lanes)

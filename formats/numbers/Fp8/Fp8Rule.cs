@@ -10,6 +10,12 @@ internal readonly struct Fp8Rule
 
     private const int FirstSixteenths = 12;
 
+    /// <summary>The candidate that is the scale itself.</summary>
+    private const int Start = 16 - FirstSixteenths;
+
+    /// <summary>2^-100.</summary>
+    private const float LeastSearched = 7.888609e-31f;
+
     private readonly string _rule;
     private readonly float _divisor;
     private readonly float _leastAmax;
@@ -46,7 +52,10 @@ internal readonly struct Fp8Rule
 
     public SmallFloatFormat Format { get; }
 
-    public bool Searches => _rule == "mse";
+    /// <summary>
+    /// True when candidates around a scale are to be tried; the reciprocals of much smaller ones would overflow, and values that small do not matter.
+    /// </summary>
+    public bool SearchesFrom(float scale) => _rule == "mse" && scale >= LeastSearched;
 
     /// <summary>True when the hardware that <c>gaudi</c> is about has the element type.</summary>
     public static bool HasGaudiScales(Fp8Element element) => element.Name is "e4m3" or "e4m3fn" or "e5m2";
@@ -69,8 +78,35 @@ internal readonly struct Fp8Rule
         };
     }
 
-    /// <summary>Candidate 0 to <see cref="Candidates"/> - 1 of the search.</summary>
-    public float Candidate(float scale, int index) => Math.Min(scale * ((FirstSixteenths + index) / 16f), _largest);
+    /// <summary>All candidates around a scale, and their reciprocals.</summary>
+    public void Fill(float scale, Span<float> candidates, Span<float> reciprocals)
+    {
+        for (int k = 0; k < Candidates; k++)
+        {
+            candidates[k] = Math.Min(scale * ((FirstSixteenths + k) / 16f), _largest);
+            reciprocals[k] = 1 / candidates[k];
+        }
+    }
+
+    /// <summary>The candidate of least error, the errors being in units of the candidates: the scale the search started from unless another is clearly better.</summary>
+    public static float Best(ReadOnlySpan<float> candidates, ReadOnlySpan<double> errors)
+    {
+        int best = Start;
+        double least = Error(candidates, errors, Start);
+        for (int k = 0; k < Candidates; k++)
+        {
+            double error = Error(candidates, errors, k);
+            if (error < least * IntBlockReference.Margin)
+            {
+                least = error;
+                best = k;
+            }
+        }
+
+        return candidates[best];
+    }
+
+    private static double Error(ReadOnlySpan<float> candidates, ReadOnlySpan<double> errors, int k) => (double)candidates[k] * candidates[k] * errors[k];
 
     /// <summary>The least power of two that is not below a positive value; infinity above 2^127.</summary>
     private static float PowerAbove(float value)

@@ -80,15 +80,16 @@ internal readonly struct Q4KBlock : IGgufBlock
     public static bool Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> blocks)
         where TLanes : struct, ILanes16<TLanes>
     {
-        Span<float> transposed = stackalloc float[512];
-        Span<float> weights = stackalloc float[512];
+        Span<float> transposed = AlignedScratch.Of(stackalloc float[512 + AlignedScratch.Slack]);
+        Span<float> weights = AlignedScratch.Of(stackalloc float[512 + AlignedScratch.Slack]);
+        Span<float> trial = AlignedScratch.Of(stackalloc float[512 + AlignedScratch.Slack]);
         Span<float> scales = stackalloc float[16];
         Span<float> minima = stackalloc float[16];
         Span<float> inverses = stackalloc float[16];
         Span<float> bases = stackalloc float[16];
         KQuantLanes<TLanes>.Transpose(values, 32, transposed);
         Weights<TLanes>(transposed, weights);
-        KQuantLanes<TLanes>.ScalesAndMinima(transposed, weights, 32, 15, scales, minima, inverses, bases);
+        KQuantLanes<TLanes>.ScalesAndMinima(transposed, weights, trial, 32, 15, scales, minima, inverses, bases);
         bool fits = true;
         for (int b = 0; b < 2; b++)
         {

@@ -60,12 +60,13 @@ internal readonly struct Q6KBlock : IGgufBlock
     public static bool Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> blocks)
         where TLanes : struct, ILanes16<TLanes>
     {
-        Span<float> transposed = stackalloc float[256];
+        Span<float> transposed = AlignedScratch.Of(stackalloc float[256 + AlignedScratch.Slack]);
+        Span<float> powers = AlignedScratch.Of(stackalloc float[512 + AlignedScratch.Slack]);
         Span<float> scales = stackalloc float[16];
         Span<float> inverses = stackalloc float[16];
         Span<byte> codes = stackalloc byte[256];
         KQuantLanes<TLanes>.Transpose(values, 16, transposed);
-        KQuantLanes<TLanes>.SymmetricScales(transposed, 16, 32, scales, inverses);
+        KQuantLanes<TLanes>.SymmetricScales(transposed, powers, 16, 32, scales, inverses);
         float maxScale = 0;
         foreach (float scale in scales)
         {
@@ -85,21 +86,33 @@ internal readonly struct Q6KBlock : IGgufBlock
         float inverse = -128f / maxScale;
         bool fits = GgufHalf.TryWrite(blocks[208..], 1 / inverse);
         float unit = GgufHalf.Read(blocks[208..]);
-        ref float x = ref MemoryMarshal.GetReference(values);
-        TLanes offset = TLanes.CreateInt(32);
         for (int j = 0; j < 16; j++)
         {
             sbyte scale = (sbyte)Math.Clamp(GgufHalf.Nearest(inverse * scales[j]), -128, 127);
             blocks[192 + j] = (byte)scale;
-            float d = unit * scale;
+            scales[j] = unit * scale;
+        }
+
+        Quantize<TLanes>(values, scales, inverses, codes);
+        Pack(codes, blocks);
+        return fits;
+    }
+
+    /// <summary>Codes under the rounded scales; a scale that was rounded to 0 leaves those of the search.</summary>
+    private static void Quantize<TLanes>(ReadOnlySpan<float> values, ReadOnlySpan<float> scales, ReadOnlySpan<float> inverses, Span<byte> codes)
+        where TLanes : struct, ILanes16<TLanes>
+    {
+        ref float x = ref MemoryMarshal.GetReference(values[..256]);
+        ref byte to = ref MemoryMarshal.GetReference(codes[..256]);
+        TLanes offset = TLanes.CreateInt(32);
+        for (int j = 0; j < 16; j++)
+        {
+            float d = scales[j];
             TLanes group = TLanes.Load(in Unsafe.Add(ref x, 16 * j));
             TLanes quotient = d == 0 ? TLanes.Multiply(group, TLanes.Create(inverses[j])) : TLanes.Divide(group, TLanes.Create(d));
             TLanes code = TLanes.AddInt(GgufLanes<TLanes>.Clamp(GgufLanes<TLanes>.Nearest(quotient), -32, 31), offset);
-            TLanes.LowBytes(d == 0 && inverses[j] == 0 ? default : code).CopyTo(codes[(16 * j)..]);
+            TLanes.LowBytes(d == 0 && inverses[j] == 0 ? default : code).StoreUnsafe(ref to, (nuint)(16 * j));
         }
-
-        Pack(codes, blocks);
-        return fits;
     }
 
     /// <summary>256 codes of 6 bits to low nibbles and high pairs.</summary>

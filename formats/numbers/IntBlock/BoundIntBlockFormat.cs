@@ -52,25 +52,14 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
         {
             ReadOnlySpan<float> row = values.Slice(r * layout.Columns, layout.Columns);
             Span<byte> rowCodes = codes.Slice(r * _codeBytes, _codeBytes);
-            int bad = IntBlockRow.Encode(
-                row,
-                layout,
-                packed is null ? rowCodes : packed.AsSpan(0, layout.CodeBytesPerRow),
-                scales.Slice(r * layout.ScaleBytesPerRow, layout.ScaleBytesPerRow),
-                zeroPoints.Slice(r * layout.ZeroPointBytesPerRow, layout.ZeroPointBytesPerRow),
-                _tier);
+            Span<byte> rowScales = scales.Slice(r * layout.ScaleBytesPerRow, layout.ScaleBytesPerRow);
+            Span<byte> rowZeroPoints = zeroPoints.Slice(r * layout.ZeroPointBytesPerRow, layout.ZeroPointBytesPerRow);
+            int bad = packed is null
+                ? IntBlockRow.Encode(row, layout, rowCodes, rowScales, rowZeroPoints, _tier)
+                : PlaneRow.Encode(row, layout, rowCodes, rowScales, rowZeroPoints, packed, _tier);
             if (bad >= 0)
             {
                 throw NotFinite(row, bad, r);
-            }
-
-            if (packed is not null)
-            {
-                int planeBytes = layout.BlockCount == 0 ? 0 : _codeBytes / layout.BlockCount;
-                for (int b = 0; b < layout.BlockCount; b++)
-                {
-                    BitPlanes.Split(packed.AsSpan(b * layout.BlobBytes, layout.BlobBytes + BitPlanes.Slack), layout.Block, layout.Bits, rowCodes.Slice(b * planeBytes, planeBytes));
-                }
             }
         }
 
@@ -102,22 +91,17 @@ internal sealed class BoundIntBlockFormat : IBoundNumberFormat
         for (int r = 0; r < rows; r++)
         {
             ReadOnlySpan<byte> rowCodes = codes.Slice(r * _codeBytes, _codeBytes);
-            if (packed is not null)
+            ReadOnlySpan<byte> rowScales = scales.Slice(r * layout.ScaleBytesPerRow, layout.ScaleBytesPerRow);
+            ReadOnlySpan<byte> rowZeroPoints = zeroPoints.Slice(r * layout.ZeroPointBytesPerRow, layout.ZeroPointBytesPerRow);
+            Span<float> row = values.Slice(r * layout.Columns, layout.Columns);
+            if (packed is null)
             {
-                int planeBytes = layout.BlockCount == 0 ? 0 : _codeBytes / layout.BlockCount;
-                for (int b = 0; b < layout.BlockCount; b++)
-                {
-                    BitPlanes.Join(rowCodes.Slice(b * planeBytes, planeBytes), layout.Block, layout.Bits, packed.AsSpan(b * layout.BlobBytes, layout.BlobBytes + BitPlanes.Slack), layout.BlobBytes);
-                }
+                IntBlockRow.Decode(rowCodes, rowScales, rowZeroPoints, layout, row, _tier);
             }
-
-            IntBlockRow.Decode(
-                packed is null ? rowCodes : packed.AsSpan(0, layout.CodeBytesPerRow),
-                scales.Slice(r * layout.ScaleBytesPerRow, layout.ScaleBytesPerRow),
-                zeroPoints.Slice(r * layout.ZeroPointBytesPerRow, layout.ZeroPointBytesPerRow),
-                layout,
-                values.Slice(r * layout.Columns, layout.Columns),
-                _tier);
+            else
+            {
+                PlaneRow.Decode(rowCodes, rowScales, rowZeroPoints, layout, row, packed, _tier);
+            }
         }
 
         if (packed is not null)

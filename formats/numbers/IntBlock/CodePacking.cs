@@ -29,7 +29,7 @@ internal static class CodePacking
         }
     }
 
-    /// <summary>As <see cref="Pack16"/> for 4 and 8 bits, without a check of the destination.</summary>
+    /// <summary>As <see cref="Pack16"/>, without a check of the destination, of the low bits of every byte; widths other than 4 and 8 need BMI2.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store16<TBits>(Vector128<byte> codes, ref byte destination)
         where TBits : struct, IBits
@@ -37,6 +37,12 @@ internal static class CodePacking
         if (TBits.Count == 8)
         {
             codes.StoreUnsafe(ref destination);
+        }
+        else if (TBits.Count != 4)
+        {
+            ulong low = Bmi2.X64.ParallelBitExtract(codes.AsUInt64().ToScalar(), Mask(TBits.Count));
+            ulong high = Bmi2.X64.ParallelBitExtract(codes.AsUInt64().GetElement(1), Mask(TBits.Count));
+            Write16<TBits>(low, high, ref destination);
         }
         else
         {
@@ -103,6 +109,30 @@ internal static class CodePacking
         return Gather(codes.AsUInt64().ToScalar(), bits) | (Gather(codes.AsUInt64().GetElement(1), bits) << (8 * bits));
     }
 
+    /// <summary>Two words of 8 x bits bits as 2 x bits bytes, no more.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Write16<TBits>(ulong low, ulong high, ref byte destination)
+        where TBits : struct, IBits
+    {
+        ulong first = low | (high << (8 * TBits.Count));
+        if (TBits.Count == 2)
+        {
+            Unsafe.WriteUnaligned(ref destination, (uint)first);
+        }
+        else if (TBits.Count == 3)
+        {
+            Unsafe.WriteUnaligned(ref destination, (uint)first);
+            Unsafe.WriteUnaligned(ref Unsafe.Add(ref destination, 4), (ushort)(first >> 32));
+        }
+        else
+        {
+            // The second store begins within the first, with the same bits where they meet.
+            Unsafe.WriteUnaligned(ref destination, first);
+            ref byte end = ref Unsafe.Add(ref destination, (2 * TBits.Count) - 8);
+            Unsafe.WriteUnaligned(ref end, (high << (64 - (8 * TBits.Count))) | (low >> ((16 * TBits.Count) - 64)));
+        }
+    }
+
     private static void PackAny(ulong low, ulong high, int bits, Span<byte> destination)
     {
         UInt128 packed = Gather(low, bits) | ((UInt128)Gather(high, bits) << (8 * bits));
@@ -149,6 +179,8 @@ internal static class CodePacking
         return result;
     }
 
+    /// <summary>The low <paramref name="bits"/> bits of every byte.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ulong Mask(int bits) => 0x0101010101010101 * ((1ul << bits) - 1);
 
     /// <summary>Sets code <paramref name="index"/> of a bit-packed row; its bits must still be zero.</summary>

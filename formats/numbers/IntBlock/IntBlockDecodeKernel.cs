@@ -17,7 +17,7 @@ internal static class IntBlockDecodeKernel<TLanes>
     /// <summary>Bytes read beyond a group.</summary>
     private const int Overread = 8;
 
-    /// <summary>Decodes the first blocks of a row and returns how many: 0 when the layout is not one of whole groups.</summary>
+    /// <summary>Decodes the first blocks of a row of packed codes and returns how many: 0 when the layout is not one of whole groups.</summary>
     public static int DecodeRow(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, Span<float> row, SimdTier tier)
     {
         bool bytewise = layout.Bits is 4 or 8;
@@ -27,46 +27,63 @@ internal static class IntBlockDecodeKernel<TLanes>
             blocks = Math.Min(blocks, Math.Max(codes.Length - Overread, 0) / layout.BlobBytes);
         }
 
-        if (blocks > 0)
+        DecodeBlocks<PackedCodes>(codes, scales, zeroPoints, layout, blocks, row, tier);
+        return blocks;
+    }
+
+    /// <summary>As <see cref="DecodeRow"/> for codes in bit planes, of which nothing is read beyond a block.</summary>
+    public static int DecodePlanes(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, Span<float> row, SimdTier tier)
+    {
+        int blocks = layout.Block % 16 == 0 ? row.Length / layout.Block : 0;
+        DecodeBlocks<PlaneCodes>(codes, scales, zeroPoints, layout, blocks, row, tier);
+        return blocks;
+    }
+
+    private static void DecodeBlocks<TCodes>(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, int blocks, Span<float> row, SimdTier tier)
+        where TCodes : struct, ICodeLayout
+    {
+        if (blocks == 0)
         {
-            switch (layout.Bits)
-            {
-                case 2:
-                    Decode<Bits2>(codes, scales, zeroPoints, layout, blocks, row, tier);
-                    break;
-                case 3:
-                    Decode<Bits3>(codes, scales, zeroPoints, layout, blocks, row, tier);
-                    break;
-                case 4:
-                    Decode<Bits4>(codes, scales, zeroPoints, layout, blocks, row, tier);
-                    break;
-                case 5:
-                    Decode<Bits5>(codes, scales, zeroPoints, layout, blocks, row, tier);
-                    break;
-                case 6:
-                    Decode<Bits6>(codes, scales, zeroPoints, layout, blocks, row, tier);
-                    break;
-                case 7:
-                    Decode<Bits7>(codes, scales, zeroPoints, layout, blocks, row, tier);
-                    break;
-                default:
-                    Decode<Bits8>(codes, scales, zeroPoints, layout, blocks, row, tier);
-                    break;
-            }
+            return;
         }
 
-        return blocks;
+        switch (layout.Bits)
+        {
+            case 2:
+                Decode<TCodes, Bits2>(codes, scales, zeroPoints, layout, blocks, row, tier);
+                break;
+            case 3:
+                Decode<TCodes, Bits3>(codes, scales, zeroPoints, layout, blocks, row, tier);
+                break;
+            case 4:
+                Decode<TCodes, Bits4>(codes, scales, zeroPoints, layout, blocks, row, tier);
+                break;
+            case 5:
+                Decode<TCodes, Bits5>(codes, scales, zeroPoints, layout, blocks, row, tier);
+                break;
+            case 6:
+                Decode<TCodes, Bits6>(codes, scales, zeroPoints, layout, blocks, row, tier);
+                break;
+            case 7:
+                Decode<TCodes, Bits7>(codes, scales, zeroPoints, layout, blocks, row, tier);
+                break;
+            default:
+                Decode<TCodes, Bits8>(codes, scales, zeroPoints, layout, blocks, row, tier);
+                break;
+        }
     }
 
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Decode<TBits>(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, int blocks, Span<float> row, SimdTier tier)
+    private static void Decode<TCodes, TBits>(ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, ReadOnlySpan<byte> zeroPoints, in IntBlockLayout layout, int blocks, Span<float> row, SimdTier tier)
+        where TCodes : struct, ICodeLayout
         where TBits : struct, IBits
     {
         Span<float> factors = stackalloc float[Chunk];
         Span<float> zeros = stackalloc float[Chunk];
         zeros.Fill(layout.Offset);
         int scaleBytes = ScaleType.Bytes(layout.Scale);
+        int blobBytes = TCodes.BlobBytes(layout.Block, TBits.Count);
         for (int first = 0; first < blocks; first += Chunk)
         {
             int count = Math.Min(Chunk, blocks - first);
@@ -84,8 +101,8 @@ internal static class IntBlockDecodeKernel<TLanes>
             }
 
             // Bounds were fixed by the caller: blocks x block values, blocks x blob bytes and what is read beyond.
-            Decode<TBits>(
-                ref Unsafe.Add(ref MemoryMarshal.GetReference(codes), (nint)first * layout.BlobBytes),
+            Decode<TCodes, TBits>(
+                ref Unsafe.Add(ref MemoryMarshal.GetReference(codes), (nint)first * blobBytes),
                 factors[..count],
                 zeros[..count],
                 layout.Block,
@@ -93,42 +110,41 @@ internal static class IntBlockDecodeKernel<TLanes>
         }
     }
 
-    /// <summary>Consecutive blocks: groups of 16 codes, one per byte, then per 32-bit lane; 2 x bits bytes per group.</summary>
+    /// <summary>Consecutive blocks: groups of 16 codes, one per byte, then per 32-bit lane; of bit planes two groups at once where registers are wide enough.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Decode<TBits>(ref byte from, ReadOnlySpan<float> factors, ReadOnlySpan<float> zeros, int block, ref float to)
+    private static void Decode<TCodes, TBits>(ref byte blob, ReadOnlySpan<float> factors, ReadOnlySpan<float> zeros, int block, ref float to)
+        where TCodes : struct, ICodeLayout
         where TBits : struct, IBits
     {
+        int blobBytes = TCodes.BlobBytes(block, TBits.Count);
+        nint planeBytes = blobBytes / TBits.Count;
+        bool pairs = typeof(TCodes) == typeof(PlaneCodes) && typeof(TLanes) != typeof(Lanes128) && Avx2.IsSupported;
         for (int b = 0; b < factors.Length; b++)
         {
             TLanes scale = TLanes.Create(factors[b]);
             TLanes zero = TLanes.Create(zeros[b]);
-            for (int i = 0; i < block; i += 16)
+            nint i = 0;
+            if (pairs)
             {
-                TLanes code = TLanes.IntToFloat(TLanes.FromBytes(Unpack<TBits>(ref from)));
-                TLanes.Store(TLanes.Multiply(TLanes.Subtract(code, zero), scale), ref to);
-                from = ref Unsafe.Add(ref from, 2 * TBits.Count);
-                to = ref Unsafe.Add(ref to, 16);
+                for (; i + 32 <= block; i += 32)
+                {
+                    Vector256<byte> codes = PlaneCodes.Load32<TBits>(ref blob, i, planeBytes);
+                    Store(codes.GetLower(), zero, scale, ref Unsafe.Add(ref to, i));
+                    Store(codes.GetUpper(), zero, scale, ref Unsafe.Add(ref to, i + 16));
+                }
             }
+
+            for (; i < block; i += 16)
+            {
+                Store(TCodes.Load16<TBits>(ref blob, i, planeBytes), zero, scale, ref Unsafe.Add(ref to, i));
+            }
+
+            blob = ref Unsafe.Add(ref blob, blobBytes);
+            to = ref Unsafe.Add(ref to, block);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<byte> Unpack<TBits>(ref byte from)
-        where TBits : struct, IBits
-    {
-        if (TBits.Count == 8)
-        {
-            return Vector128.LoadUnsafe(ref from);
-        }
-
-        if (TBits.Count == 4)
-        {
-            Vector128<ushort> bytes = Vector128.WidenLower(Vector128.CreateScalarUnsafe(Unsafe.ReadUnaligned<ulong>(ref from)).AsByte());
-            return ((bytes | (bytes << 4)) & Vector128.Create((ushort)0x0F0F)).AsByte();
-        }
-
-        return TBits.Count == 2
-            ? CodePacking.Unpack16Of2(Unsafe.ReadUnaligned<uint>(ref from))
-            : CodePacking.Unpack16Wide(ref from, TBits.Count, CodePacking.Mask(TBits.Count));
-    }
+    private static void Store(Vector128<byte> codes, TLanes zero, TLanes scale, ref float to) =>
+        TLanes.Store(TLanes.Multiply(TLanes.Subtract(TLanes.IntToFloat(TLanes.FromBytes(codes)), zero), scale), ref to);
 }

@@ -1,10 +1,11 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Numbers;
 
 /// <summary>
-/// The common cases of <see cref="IntBlockKernel{TLanes}"/> on their own, three times as fast: no search, 4 or 8 bits, blocks of whole groups of 16 values. Per group:
+/// The common cases of <see cref="IntBlockKernel{TLanes}"/> on their own, three times as fast: no search, integer zero points, blocks of whole groups of 16 values. Per group:
 /// 16 quotients, clamped, rounded by the magic addition, the zero point added as an integer, the low bytes packed and stored. A row's
 /// last, shorter block is left to the general kernel.
 /// </summary>
@@ -12,16 +13,44 @@ internal static class IntBlockFastKernel<TLanes>
     where TLanes : struct, ILanes16<TLanes>
 {
     /// <summary>
+    /// Encodes the first blocks of a row, as many as <paramref name="blocks"/> says; 0 where none of the cases applies. Returns 0, or one more than the number of a block with a NaN or infinity.
+    /// </summary>
+    public static int EncodeRow<TCodes>(ReadOnlySpan<float> row, in IntBlockLayout layout, Span<byte> codes, Span<byte> scales, Span<byte> zeroPoints, out int blocks)
+        where TCodes : struct, ICodeLayout
+    {
+        bool quick = layout.Bits is 4 or 8 || typeof(TCodes) == typeof(PlaneCodes) || Bmi2.X64.IsSupported;
+        blocks = layout is { Search: false, FloatZero: false } && layout.Block % 16 == 0 && quick ? row.Length / layout.Block : 0;
+        return layout.Bits switch
+        {
+            _ when blocks == 0 => 0,
+            2 => EncodeRow<TCodes, Bits2>(row, layout, blocks, codes, scales, zeroPoints),
+            3 => EncodeRow<TCodes, Bits3>(row, layout, blocks, codes, scales, zeroPoints),
+            4 => EncodeRow<TCodes, Bits4>(row, layout, blocks, codes, scales, zeroPoints),
+            5 => EncodeRow<TCodes, Bits5>(row, layout, blocks, codes, scales, zeroPoints),
+            6 => EncodeRow<TCodes, Bits6>(row, layout, blocks, codes, scales, zeroPoints),
+            7 => EncodeRow<TCodes, Bits7>(row, layout, blocks, codes, scales, zeroPoints),
+            _ => EncodeRow<TCodes, Bits8>(row, layout, blocks, codes, scales, zeroPoints),
+        };
+    }
+
+    private static int EncodeRow<TCodes, TBits>(ReadOnlySpan<float> row, in IntBlockLayout layout, int blocks, Span<byte> codes, Span<byte> scales, Span<byte> zeroPoints)
+        where TCodes : struct, ICodeLayout
+        where TBits : struct, IBits => layout.Symmetric
+            ? EncodeSymmetric<TCodes, TBits>(row, layout, blocks, codes, scales)
+            : EncodeAsymmetric<TCodes, TBits>(row, layout, blocks, codes, scales, zeroPoints);
+
+    /// <summary>
     /// Whole symmetric blocks. The blocks are independent, so the processor overlaps
     /// the maximum and the scalar division of one with the divisions of those before. Returns 0, or one more than the number of a block with a NaN or infinity.
     /// </summary>
-    public static int EncodeSymmetric<TBits>(ReadOnlySpan<float> row, in IntBlockLayout layout, int blocks, Span<byte> codes, Span<byte> scales)
+    private static int EncodeSymmetric<TCodes, TBits>(ReadOnlySpan<float> row, in IntBlockLayout layout, int blocks, Span<byte> codes, Span<byte> scales)
+        where TCodes : struct, ICodeLayout
         where TBits : struct, IBits
     {
         int block = layout.Block;
         DType scaleType = layout.Scale;
-        int groupBytes = 2 * TBits.Count;
-        int blobBytes = layout.BlobBytes;
+        int blobBytes = TCodes.BlobBytes(block, TBits.Count);
+        nint planeBytes = blobBytes / TBits.Count;
         row = row[..(blocks * block)];
         codes = codes[..(blocks * blobBytes)];
         TLanes magnitudeMask = TLanes.CreateInt(0x7FFFFFFF);
@@ -48,13 +77,11 @@ internal static class IntBlockFastKernel<TLanes>
             float scale = BlockScale.Symmetric(BitConverter.Int32BitsToSingle(bits), 1, layout).Scale;
             ScaleType.Write(scale, scaleType, scales, b);
             TLanes scaleLanes = TLanes.Create(scale);
-            ref byte to = ref blob;
             for (int i = 0; i < block; i += 16)
             {
                 TLanes quotient = TLanes.Divide(TLanes.Load(ref Unsafe.Add(ref x, i)), scaleLanes);
                 TLanes shifted = TLanes.Add(TLanes.Min(TLanes.Max(quotient, lowest), highest), magic);
-                CodePacking.Store16<TBits>(TLanes.LowBytes(TLanes.AddInt(shifted, zero)), ref to);
-                to = ref Unsafe.Add(ref to, groupBytes);
+                TCodes.Store16<TBits>(TLanes.LowBytes(TLanes.AddInt(shifted, zero)), ref blob, i, planeBytes);
             }
 
             x = ref Unsafe.Add(ref x, block);
@@ -65,13 +92,14 @@ internal static class IntBlockFastKernel<TLanes>
     }
 
     /// <summary>As <see cref="EncodeSymmetric"/> with the range of every block, which always includes zero, and its zero point.</summary>
-    public static int EncodeAsymmetric<TBits>(ReadOnlySpan<float> row, in IntBlockLayout layout, int blocks, Span<byte> codes, Span<byte> scales, Span<byte> zeroPoints)
+    private static int EncodeAsymmetric<TCodes, TBits>(ReadOnlySpan<float> row, in IntBlockLayout layout, int blocks, Span<byte> codes, Span<byte> scales, Span<byte> zeroPoints)
+        where TCodes : struct, ICodeLayout
         where TBits : struct, IBits
     {
         int block = layout.Block;
         DType scaleType = layout.Scale;
-        int groupBytes = 2 * TBits.Count;
-        int blobBytes = layout.BlobBytes;
+        int blobBytes = TCodes.BlobBytes(block, TBits.Count);
+        nint planeBytes = blobBytes / TBits.Count;
         row = row[..(blocks * block)];
         codes = codes[..(blocks * blobBytes)];
         TLanes magnitudeMask = TLanes.CreateInt(0x7FFFFFFF);
@@ -103,13 +131,11 @@ internal static class IntBlockFastKernel<TLanes>
             TLanes lowest = TLanes.Create(-mapping.ZeroPoint);
             TLanes highest = TLanes.Create((1 << TBits.Count) - 1 - mapping.ZeroPoint);
             TLanes zero = TLanes.CreateInt(mapping.ZeroPoint);
-            ref byte to = ref blob;
             for (int i = 0; i < block; i += 16)
             {
                 TLanes quotient = TLanes.Divide(TLanes.Load(ref Unsafe.Add(ref x, i)), scale);
                 TLanes shifted = TLanes.Add(TLanes.Min(TLanes.Max(quotient, lowest), highest), magic);
-                CodePacking.Store16<TBits>(TLanes.LowBytes(TLanes.AddInt(shifted, zero)), ref to);
-                to = ref Unsafe.Add(ref to, groupBytes);
+                TCodes.Store16<TBits>(TLanes.LowBytes(TLanes.AddInt(shifted, zero)), ref blob, i, planeBytes);
             }
 
             x = ref Unsafe.Add(ref x, block);

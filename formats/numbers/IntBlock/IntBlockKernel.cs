@@ -21,21 +21,10 @@ internal static class IntBlockKernel<TLanes>
     public static int EncodeRow(ReadOnlySpan<float> row, in IntBlockLayout layout, Span<byte> codes, Span<byte> scales, Span<byte> zeroPoints)
     {
         zeroPoints.Clear();
-        int b = 0;
-        if (layout is { Search: false, Bits: 4 or 8 } && layout.Block % 16 == 0)
+        int bad = IntBlockFastKernel<TLanes>.EncodeRow<PackedCodes>(row, layout, codes, scales, zeroPoints, out int b);
+        if (bad > 0)
         {
-            b = row.Length / layout.Block;
-            int bad = layout switch
-            {
-                { Symmetric: true, Bits: 4 } => IntBlockFastKernel<TLanes>.EncodeSymmetric<Bits4>(row, layout, b, codes, scales),
-                { Symmetric: true } => IntBlockFastKernel<TLanes>.EncodeSymmetric<Bits8>(row, layout, b, codes, scales),
-                { Bits: 4 } => IntBlockFastKernel<TLanes>.EncodeAsymmetric<Bits4>(row, layout, b, codes, scales, zeroPoints),
-                _ => IntBlockFastKernel<TLanes>.EncodeAsymmetric<Bits8>(row, layout, b, codes, scales, zeroPoints),
-            };
-            if (bad > 0)
-            {
-                return (bad - 1) * layout.Block;
-            }
+            return (bad - 1) * layout.Block;
         }
 
         Span<float> tail = stackalloc float[16];

@@ -18,6 +18,14 @@ internal static class ScaleType
         ? (scale == 0 ? float.Epsilon : Math.Min(scale, float.MaxValue))
         : RoundTo16(scale, type);
 
+    /// <summary>The next smaller number of the type; the scale is one, and not the smallest.</summary>
+    public static float Below(float scale, DType type) => type switch
+    {
+        DType.F32 => MathF.BitDecrement(scale),
+        DType.BF16 => HalfWidthReference.WidenBf16((ushort)(HalfWidthReference.NarrowBf16(scale) - 1)),
+        _ => HalfWidthReference.WidenHalf((ushort)(SmallFloatReference.Encode(scale, SmallFloatFormat.Half) - 1)),
+    };
+
     private static float RoundTo16(float scale, DType type)
     {
         switch (type)

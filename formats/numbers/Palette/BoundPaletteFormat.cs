@@ -46,13 +46,11 @@ internal sealed class BoundPaletteFormat : BoundRowFormat
 
         var own = new Palette(_bits);
         Span<float> chosen = stackalloc float[1 << _bits];
-        using var chooser = new PaletteChooser(_bits, Columns, PaletteChooser.GroupPoints);
+        using var palettes = new GroupPalettes(_bits, Columns);
         for (int r = 0; r < rows; r++)
         {
             ReadOnlySpan<float> row = values.Slice(r * Columns, Columns);
-            chooser.Clear();
-            chooser.Add(row);
-            chooser.Choose(chosen);
+            palettes.Choose(row, chosen);
             PaletteText.Round(chosen, _entries);
             own.Fill(chosen);
             Store(chosen, streams[1].Span.Slice(r * RowBytes(1), RowBytes(1)));

@@ -4,35 +4,45 @@ namespace ModelPack.Numbers;
 
 /// <summary>
 /// k-means on a line. Clusters of the optimum are ranges, so dynamic programming finds it: cost[r][j] = min over i of cost[r-1][i] + spread(i..j), where the best i grows with j; each row is
-/// solved by halving in O(n log n). More points than the programme is to handle are merged for it, then Lloyd's iteration goes on with all points. All arithmetic is f64 in a fixed order.
+/// solved by halving in O(n log n). More points than the programme is to handle are merged for it, or their density decides, then Lloyd's iteration goes on with all points. All arithmetic is f64 in
+/// a fixed order.
 /// </summary>
 internal static class Clusters
 {
-    private const int MaxIterations = 300;
-
-    /// <summary>Finds centres with the least sum of weighted squared distances; exactly so for up to <paramref name="programmed"/> points.</summary>
+    /// <summary>Finds centres with a small sum of weighted squared distances; the least one for up to <see cref="ClusterEffort.Exact"/> points.</summary>
     /// <param name="points">Ascending; more than there are centres.</param>
     /// <param name="weights">Positive.</param>
-    /// <param name="programmed">Points for the programme, more than twice the centres, at most 65,535.</param>
+    /// <param name="effort">How much work to do; at most 65,535 ranges.</param>
     /// <param name="centres">Receives the centres, ascending.</param>
-    public static void Solve(ReadOnlySpan<double> points, ReadOnlySpan<double> weights, int programmed, Span<double> centres)
+    public static void Solve(ReadOnlySpan<double> points, ReadOnlySpan<double> weights, ClusterEffort effort, Span<double> centres)
     {
         int n = points.Length;
         int k = centres.Length;
+        bool programmed = n <= effort.Exact || effort.Ranges > 0;
+        int ranges = n <= effort.Exact ? n : effort.Ranges > 0 ? Math.Max(effort.Ranges, 2 * k) : Companding.Ranges;
         double[] sums = ArrayPool<double>.Shared.Rent(3 * (n + 1));
-        int[] indexes = ArrayPool<int>.Shared.Rent(programmed + 1 + (2 * (k + 1)));
+        int[] indexes = ArrayPool<int>.Shared.Rent(ranges + 1 + (2 * (k + 1)));
         try
         {
             var prefix = new Prefix(sums.AsSpan(0, n + 1), sums.AsSpan(n + 1, n + 1), sums.AsSpan(2 * (n + 1), n + 1));
             double middle = prefix.Fill(points, weights);
             Span<int> bounds = indexes.AsSpan(0, k + 1);
             Span<int> scratch = indexes.AsSpan(k + 1, k + 1);
-            Span<int> merged = indexes.AsSpan(2 * (k + 1), programmed + 1);
+            Span<int> merged = indexes.AsSpan(2 * (k + 1), ranges + 1);
             int m = Merge(points, weights, merged);
-            Programme(prefix, merged[..(m + 1)], bounds);
+            if (programmed)
+            {
+                Programme(prefix, merged[..(m + 1)], bounds);
+            }
+            else
+            {
+                Companding.Fill(points, weights, merged[..(m + 1)], bounds);
+            }
+
             if (m < n)
             {
-                Lloyd(points, middle, prefix, bounds, scratch);
+                ClusterWindows.Refine(prefix, effort.Rounds, bounds);
+                Lloyd(points, middle, prefix, effort.Iterations, bounds, scratch);
             }
 
             for (int r = 0; r < k; r++)
@@ -157,18 +167,18 @@ internal static class Clusters
     }
 
     /// <summary>Moves bounds to the midpoints between means until nothing moves.</summary>
-    private static void Lloyd(ReadOnlySpan<double> points, double middle, in Prefix prefix, Span<int> bounds, Span<int> next)
+    private static void Lloyd(ReadOnlySpan<double> points, double middle, in Prefix prefix, int iterations, Span<int> bounds, Span<int> next)
     {
         next[0] = 0;
         next[^1] = points.Length;
-        for (int iteration = 0; iteration < MaxIterations; iteration++)
+        for (int iteration = 0; iteration < iterations; iteration++)
         {
             bool moved = false;
             double left = prefix.Mean(bounds[0], bounds[1]);
             for (int r = 1; r < bounds.Length - 1; r++)
             {
                 double right = prefix.Mean(bounds[r], bounds[r + 1]);
-                int at = FirstAbove(points, middle + ((left + right) / 2));
+                int at = FirstAbove(points, middle + ((left + right) / 2), bounds[r]);
                 if (at <= next[r - 1])
                 {
                     return; // A cluster would become empty.
@@ -188,24 +198,20 @@ internal static class Clusters
         }
     }
 
-    private static int FirstAbove(ReadOnlySpan<double> points, double limit)
+    /// <summary>Looked for from where it was: bounds move little.</summary>
+    private static int FirstAbove(ReadOnlySpan<double> points, double limit, int at)
     {
-        int low = 0;
-        int high = points.Length;
-        while (low < high)
+        while (at < points.Length && points[at] <= limit)
         {
-            int mid = (low + high) / 2;
-            if (points[mid] <= limit)
-            {
-                low = mid + 1;
-            }
-            else
-            {
-                high = mid;
-            }
+            at++;
         }
 
-        return low;
+        while (at > 0 && points[at - 1] > limit)
+        {
+            at--;
+        }
+
+        return at;
     }
 
     private static double Mean(ReadOnlySpan<double> points, ReadOnlySpan<double> weights)
@@ -222,7 +228,7 @@ internal static class Clusters
     }
 
     /// <summary>Sums over the first points of weight, weight x distance and weight x distance², where distances are from the mean.</summary>
-    private readonly ref struct Prefix(Span<double> weight, Span<double> first, Span<double> second)
+    public readonly ref struct Prefix(Span<double> weight, Span<double> first, Span<double> second)
     {
         private readonly Span<double> _weight = weight;
         private readonly Span<double> _first = first;

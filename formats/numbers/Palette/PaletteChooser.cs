@@ -8,17 +8,11 @@ namespace ModelPack.Numbers;
 /// </summary>
 internal sealed class PaletteChooser : IDisposable
 {
-    /// <summary>Points of the exact search for the palette of a tensor.</summary>
-    public const int TensorPoints = 2048;
-
-    /// <summary>Points of the exact search for the palette of a group of rows: there may be many.</summary>
-    public const int GroupPoints = 256;
-
     private const long MaxKept = 1 << 17;
     private const int LowBits = 14;
 
     private readonly int _bits;
-    private readonly int _points;
+    private readonly ClusterEffort _effort;
     private readonly int[] _keys;
     private readonly bool _keep;
     private readonly long[] _counts;
@@ -28,11 +22,11 @@ internal sealed class PaletteChooser : IDisposable
 
     /// <param name="bits">The palette has 2^bits entries.</param>
     /// <param name="count">How many values will be added.</param>
-    /// <param name="points">See <see cref="TensorPoints"/>.</param>
-    public PaletteChooser(int bits, long count, int points)
+    /// <param name="effort">For the search.</param>
+    public PaletteChooser(int bits, long count, ClusterEffort effort)
     {
         _bits = bits;
-        _points = Math.Max(points, 2 << bits);
+        _effort = effort;
         _keep = count <= MaxKept;
         _keys = _keep ? ArrayPool<int>.Shared.Rent((int)Math.Max(1, count)) : [];
         _counts = _keep ? [] : new long[1 << (32 - LowBits)];
@@ -116,7 +110,7 @@ internal sealed class PaletteChooser : IDisposable
             }
 
             Span<double> solved = centres.AsSpan(0, palette.Length);
-            Clusters.Solve(points.AsSpan(0, count), weights.AsSpan(0, count), _points, solved);
+            Clusters.Solve(points.AsSpan(0, count), weights.AsSpan(0, count), _effort, solved);
             for (int i = 0; i < palette.Length; i++)
             {
                 palette[i] = (float)solved[i];

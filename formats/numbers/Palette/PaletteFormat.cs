@@ -63,7 +63,7 @@ internal sealed class PaletteFormat : ITieredFormat, ITensorwideFormat
             throw new ModelPackException(ErrorCodes.BadEncoding, $"'{Id}': shape {values.Shape} is too large");
         }
 
-        using var chooser = new PaletteChooser(bits, count, PaletteChooser.TensorPoints);
+        using var chooser = new PaletteChooser(bits, count, ClusterEffort.Tensor);
         RowScan.Run(values, Id, (tile, _) =>
         {
             chooser.Add(tile);

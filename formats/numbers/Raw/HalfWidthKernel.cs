@@ -72,6 +72,45 @@ internal static class HalfWidthKernel<TLanes>
         }
     }
 
+    /// <summary>
+    /// f32 to f16, to nearest even. Both the normal code (half a unit less one added, and the bit that decides ties) and the subnormal one (by the addition of 2^-1, whose quantum is that of
+    /// subnormal f16) are computed and one selected; everything too large is cut to infinity.
+    /// </summary>
+    public static void NarrowHalf(ReadOnlySpan<float> values, Span<ushort> destination)
+    {
+        destination = destination[..values.Length];
+        ref float from = ref MemoryMarshal.GetReference(values);
+        ref ushort to = ref MemoryMarshal.GetReference(destination);
+        TLanes magnitudeMask = TLanes.CreateInt(0x7FFFFFFF);
+        TLanes signMask = TLanes.CreateInt(0x8000);
+        TLanes one = TLanes.CreateInt(1);
+
+        // Half a unit less one, and the exponent's bias from f32's 127 to 15.
+        TLanes offset = TLanes.CreateInt(0xFFF - (112 << 23));
+        TLanes infinity = TLanes.CreateInt(0x7C00);
+        TLanes magic = TLanes.Create(0.5f);
+        TLanes leastNormal = TLanes.CreateInt((127 - 14) << 23);
+        TLanes wideInfinity = TLanes.CreateInt(0x7F800000);
+        TLanes nan = TLanes.CreateInt(0x7E00);
+        int i = 0;
+        for (; i + 16 <= values.Length; i += 16)
+        {
+            TLanes bits = TLanes.Load(ref Unsafe.Add(ref from, i));
+            TLanes magnitude = TLanes.And(bits, magnitudeMask);
+            TLanes odd = TLanes.And(TLanes.ShiftRight(magnitude, 13), one);
+            TLanes normal = TLanes.MinInt(TLanes.ShiftRight(TLanes.AddInt(TLanes.AddInt(magnitude, offset), odd), 13), infinity);
+            TLanes subnormal = TLanes.SubtractInt(TLanes.Add(magnitude, magic), magic);
+            TLanes code = TLanes.Select(TLanes.GreaterInt(leastNormal, magnitude), subnormal, normal);
+            code = TLanes.Select(TLanes.GreaterInt(magnitude, wideInfinity), nan, code);
+            TLanes.StoreU16(TLanes.Or(code, TLanes.And(TLanes.ShiftRight(bits, 16), signMask)), ref Unsafe.Add(ref to, i));
+        }
+
+        for (; i < values.Length; i++)
+        {
+            destination[i] = (ushort)SmallFloatReference.Encode(values[i], SmallFloatFormat.Half);
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WidenHalf(ReadOnlySpan<ushort> source, Span<float> values)
     {

@@ -105,7 +105,28 @@ internal static class WideFloatKernels
         }
     }
 
-    internal static void NarrowHalf(ReadOnlySpan<float> values, Span<ushort> destination, SimdTier tier) => EncodeWords(values, SmallFloatFormat.Half, destination, tier);
+    internal static void NarrowHalf(ReadOnlySpan<float> values, Span<ushort> destination, SimdTier tier)
+    {
+        switch (tier)
+        {
+            case SimdTier.Vector512:
+                HalfWidthKernel<Lanes512>.NarrowHalf(values, destination);
+                break;
+            case SimdTier.Vector256:
+                HalfWidthKernel<Lanes256>.NarrowHalf(values, destination);
+                break;
+            case SimdTier.Vector128:
+                HalfWidthKernel<Lanes128>.NarrowHalf(values, destination);
+                break;
+            default:
+                for (int i = 0; i < values.Length; i++)
+                {
+                    destination[i] = (ushort)SmallFloatReference.Encode(values[i], SmallFloatFormat.Half);
+                }
+
+                break;
+        }
+    }
 
     internal static void EncodeWords(ReadOnlySpan<float> values, SmallFloatFormat format, Span<ushort> destination, SimdTier tier)
     {

@@ -10,6 +10,9 @@ internal sealed class BoundScalarFormat(UnitSpec spec, Shape shape, ScalarElemen
     /// <summary>Codes packed or unpacked at once; a multiple of 16.</summary>
     private const int StepCodes = 1024;
 
+    /// <summary>Decoder of codes that are not whole bytes.</summary>
+    private readonly BlockFloatRows? _packed = element.Packed is null ? null : BlockFloatRows.For(element.Packed, tier);
+
     private readonly E8M0.Rounding _power = round switch
     {
         "up" => E8M0.Rounding.Up,
@@ -70,9 +73,10 @@ internal sealed class BoundScalarFormat(UnitSpec spec, Shape shape, ScalarElemen
         }
         else
         {
+            var layout = new BlockFloatLayout(element.Packed!, Columns, Math.Max(Columns, 1), BlockScaleType.None, ScaleMode.Floor);
             for (int r = 0; r < rows; r++)
             {
-                DecodePacked(bytes.Slice(r * RowBytes(0), RowBytes(0)), table, values.Slice(r * Columns, Columns));
+                _packed!.DecodeRow(bytes.Slice(r * RowBytes(0), RowBytes(0)), default, layout, values.Slice(r * Columns, Columns));
             }
         }
     }
@@ -128,27 +132,6 @@ internal sealed class BoundScalarFormat(UnitSpec spec, Shape shape, ScalarElemen
                     CodePacking.Set(rest, c - whole, element.Bits, codes[c]);
                 }
             }
-        }
-    }
-
-    private void DecodePacked(ReadOnlySpan<byte> bytes, ByteTable table, Span<float> row)
-    {
-        Span<byte> codes = stackalloc byte[StepCodes];
-        for (int i = 0; i < row.Length; i += StepCodes)
-        {
-            Span<float> step = row.Slice(i, Math.Min(StepCodes, row.Length - i));
-            int whole = step.Length & ~15;
-            for (int c = 0; c < whole; c += 16)
-            {
-                CodePacking.Unpack16(bytes.Slice((i + c) * element.Bits / 8, 2 * element.Bits), element.Bits).CopyTo(codes[c..]);
-            }
-
-            for (int c = whole; c < step.Length; c++)
-            {
-                codes[c] = (byte)CodePacking.Get(bytes[((i + whole) * element.Bits / 8)..], c - whole, element.Bits);
-            }
-
-            table.Decode(codes[..step.Length], step, tier);
         }
     }
 }

@@ -32,6 +32,15 @@ internal sealed record ScalarElement(string Name, SmallFloatFormat Saturating, i
     /// <summary>Values of the codes of a type of at most 8 bits, repeated to 256; null for wider types.</summary>
     public ByteTable? Table { get; } = Saturating.Bits > 8 ? null : new ByteTable(Repeated(Name, Saturating));
 
+    /// <summary>The type as an element of block floats, for the types whose codes are not whole bytes.</summary>
+    public ElementFormat? Packed { get; } = Name switch
+    {
+        "e3m2" => ElementFormat.E3M2,
+        "e2m3" => ElementFormat.E2M3,
+        "e2m1" => ElementFormat.E2M1,
+        _ => null,
+    };
+
     public int Bits => Saturating.Bits;
 
     public static ScalarElement Get(string name) => Array.Find(All, e => e.Name == name)!;

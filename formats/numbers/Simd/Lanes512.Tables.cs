@@ -11,6 +11,10 @@ internal readonly partial struct Lanes512
         ? Avx512F.PermuteVar16x32(table._v, indexes._v.AsInt32())
         : Vector512.Shuffle(table._v, indexes._v.AsInt32()));
 
+    /// <summary>Lane i of the result is entry <paramref name="indexes"/>[i] mod 32 of 32 entries. Needs AVX-512.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Lookup32(Lanes512 lower, Lanes512 upper, Lanes512 indexes) => new(Avx512F.PermuteVar16x32x2(lower._v, indexes._v.AsInt32(), upper._v));
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 GreaterFloat(Lanes512 a, Lanes512 b) => new(Vector512.GreaterThan(a._v, b._v));
 

@@ -19,7 +19,8 @@ internal static class SimdTiers
     public static readonly SimdTier Current = Choose(Environment.GetEnvironmentVariable("MODELPACK_SIMD"));
 
     /// <summary>Tiers this machine accelerates, narrowest first; always contains <see cref="SimdTier.Scalar"/>.</summary>
-    public static IReadOnlyList<SimdTier> Supported { get; } = [.. Enum.GetValues<SimdTier>().Where(t => t <= Widest())];
+    public static IReadOnlyList<SimdTier> Supported { get; } =
+        new[] { SimdTier.Scalar, SimdTier.Vector128, SimdTier.Vector256, SimdTier.Vector512 }[..((int)Widest() + 1)];
 
     internal static SimdTier Choose(string? forced)
     {

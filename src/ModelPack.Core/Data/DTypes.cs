@@ -12,7 +12,7 @@ public static class DTypes
     private static readonly Facts[] Table = BuildTable();
 
     /// <summary>All defined dtypes in declaration order, without <see cref="DType.Undefined"/>.</summary>
-    public static IReadOnlyList<DType> All { get; } = [.. Enum.GetValues<DType>().Where(d => d != DType.Undefined)];
+    public static IReadOnlyList<DType> All { get; } = ListAll();
 
     /// <summary>Bits per element; 0 for <see cref="DType.String"/> and <see cref="DType.Undefined"/>.</summary>
     public static int BitsPerElement(this DType dtype) => Table[(int)dtype].Bits;
@@ -33,10 +33,11 @@ public static class DTypes
     /// <returns>False when the type has no fixed width or the size does not fit in 63 bits.</returns>
     public static bool TryStorageBytes(this DType dtype, long elements, out long bytes)
     {
-        Int128 bits = (Int128)elements * dtype.BitsPerElement();
-        Int128 whole = (bits + 7) / 8;
-        bool ok = dtype.HasFixedWidth() && elements >= 0 && whole <= long.MaxValue;
-        bytes = ok ? (long)whole : 0;
+        // Eight elements are as many bytes as an element has bits.
+        long high = Math.BigMul(elements >> 3, dtype.BitsPerElement(), out long whole);
+        long rest = (((elements & 7) * dtype.BitsPerElement()) + 7) / 8;
+        bool ok = dtype.HasFixedWidth() && elements >= 0 && high == 0 && whole >= 0 && whole <= long.MaxValue - rest;
+        bytes = ok ? whole + rest : 0;
         return ok;
     }
 
@@ -61,6 +62,17 @@ public static class DTypes
 
         dtype = DType.Undefined;
         return false;
+    }
+
+    private static DType[] ListAll()
+    {
+        var all = new DType[Table.Length - 1];
+        for (int i = 0; i < all.Length; i++)
+        {
+            all[i] = (DType)(i + 1);
+        }
+
+        return all;
     }
 
     private static Facts[] BuildTable()

@@ -53,9 +53,9 @@ public readonly struct Shape : IEquatable<Shape>
     /// <summary>Product of all dimensions without throwing; a zero dimension makes it 0 whatever the others are.</summary>
     public bool TryElementCount(out long count)
     {
-        Int128 product = 1;
+        long product = 1;
         bool overflow = false;
-        foreach (long d in Dims)
+        foreach (long d in Dims.AsSpan())
         {
             if (d == 0)
             {
@@ -63,11 +63,11 @@ public readonly struct Shape : IEquatable<Shape>
                 return true;
             }
 
-            product = overflow ? product : product * d;
-            overflow |= product > long.MaxValue;
+            overflow |= product > long.MaxValue / d;
+            product = overflow ? 1 : product * d;
         }
 
-        count = overflow ? 0 : (long)product;
+        count = overflow ? 0 : product;
         return !overflow;
     }
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using ModelPack.Numbers;
 using ModelPack.Testing;
+using ModelPack.Toolchain;
 using Xunit;
 
 namespace ModelPack.Tests.Numbers;
@@ -127,6 +128,34 @@ public sealed class Fp8FormatTests
         }
 
         Assert.True(better > 80, $"{better} of 160");
+    }
+
+    /// <summary>The search measures errors with reciprocals and in f32; the scale it takes must be as good as the best candidate measured exactly, as encoded with divisions.</summary>
+    [Theory]
+    [InlineData("e4m3fn", false)]
+    [InlineData("e4m3fn", true)]
+    [InlineData("e5m2", false)]
+    [InlineData("e5m2fnuz", true)]
+    public void Encode_mse_takesTheBestCandidate_measuredExactly(string element, bool heavyTailed)
+    {
+        Fp8Element type = Fp8Element.Get(element);
+        for (int seed = 0; seed < 20; seed++)
+        {
+            const int columns = 700;
+            float[] values = GaussianError.Sample((seed + 1) * columns, 0.02f)[^columns..];
+            values = heavyTailed ? [.. values.Select(v => v * v * v * 1e4f)] : values;
+            IBoundNumberFormat bound = Bind($"fp8(element={element},rule=mse)", new Shape(1, columns));
+            float chosen = Encode(bound, values).Scales[0];
+            float start = values.Max(MathF.Abs) / type.Max;
+            double best = Enumerable.Range(0, 21).Min(k => Exact(start * ((12 + k) / 16f)));
+            Assert.InRange(Exact(chosen), best, best * (1 + (1.0 / 16384)));
+
+            double Exact(float scale) => values.Sum(v =>
+            {
+                double error = v - ((double)SmallFloatReference.DecodeFinite(SmallFloatReference.Encode(v / scale, type.Format), type.Format) * scale);
+                return error * error;
+            });
+        }
     }
 
     [Fact]

@@ -113,6 +113,31 @@ public sealed class IntBlockFormatTests
         }
     }
 
+    /// <summary>Scales that were rounded up made the largest f32 infinite; so did the code below it where a range is symmetric and the zero point rounded up.</summary>
+    [Fact]
+    public void Blocks_of_the_largest_values_stay_finite()
+    {
+        float[][] blocks = [[float.MaxValue], [-float.MaxValue], [float.MaxValue, -float.MaxValue], [MathF.BitDecrement(float.MaxValue), -3e38f], [1e38f, -float.MaxValue], [3.39e38f, -1.5e38f]];
+        for (int bits = 2; bits <= 8; bits++)
+        {
+            foreach (string rest in new[] { "", ",scale=bf16", ",scale=f16", ",search=mse", ",symmetric=false", ",symmetric=false,scale=bf16", ",symmetric=false,search=mse" })
+            {
+                foreach (float[] block in blocks)
+                {
+                    float[] values = [.. block, .. Enumerable.Repeat(0f, 33 - block.Length)];
+                    float[] back = RoundTrip($"int{bits}(block=16{rest})", values).Values;
+                    Assert.All(back, v => Assert.True(float.IsFinite(v), $"int{bits}(block=16{rest}): {string.Join(' ', block)} became {string.Join(' ', back[..2])}"));
+                    if (bits > 2 && !rest.Contains("f16,", StringComparison.Ordinal) && !rest.EndsWith("=f16", StringComparison.Ordinal))
+                    {
+                        // Within one step of the range.
+                        double step = (Math.Max(block.Max(), 0) - (double)Math.Min(block.Min(), 0)) / ((1 << (bits - 1)) - 1);
+                        Assert.All(Enumerable.Range(0, block.Length), i => Assert.InRange(Math.Abs((double)back[i] - block[i]), 0, step * 1.01));
+                    }
+                }
+            }
+        }
+    }
+
     private static (byte[][] Streams, float[] Values) RoundTrip(string spec, float[] values)
     {
         IBoundNumberFormat bound = NumberFormats.Bind(UnitSpec.Parse(spec), new Shape(values.Length));

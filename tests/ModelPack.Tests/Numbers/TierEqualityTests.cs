@@ -12,6 +12,7 @@ public sealed class TierEqualityTests
     [
         "int3", "int5(block=48)", "int6(block=row)", "int7(block=80,symmetric=false)", "int2(block=row)", "int4(block=48)",
         "int4(symmetric=false,zeros=float)", "int3(block=48,scale=f16,symmetric=false,zeros=float)", "int8(block=row,scale=bf16,symmetric=false,zeros=float)",
+        "int4(layout=planes,symmetric=false)", "int2(block=16,layout=planes)", "int6(block=64,layout=planes,symmetric=false)", "int7(layout=planes,scale=bf16)", "int4(block=80,layout=planes,search=mse)",
         "int3(layout=planes)", "int8(block=row,layout=planes)", "int5(block=48,layout=planes,symmetric=false,zeros=float)",
         "mxfp8", "mxfp8(element=e5m2,mode=even)", "mxfp6", "mxfp6(element=e3m2,mode=ceil)", "mxfp4", "mxfp4(mode=rceil)", "mxint8", "mxint8(mode=even)", "nvfp4(global=0.0001)", "nvfp4(global=1E-43)",
         "float(exponent=0,mantissa=1,block=16)", "float(exponent=1,mantissa=0,scale=f32)", "float(exponent=1,mantissa=1,scale=e4m3,block=row)", "float(exponent=3,mantissa=0,scale=f16,block=64)",
