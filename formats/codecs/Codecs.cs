@@ -6,8 +6,8 @@ namespace ModelPack.Codecs;
 /// All lossless codecs by wire id. A wire id names one byte format forever; a changed format takes a new id.
 /// </summary>
 /// <remarks>
-/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 6 planes-huffman, 11 huffman. Reserved: 5 planes-rans (float planes, register rANS), 7 codes-rans (low-bit codes,
-/// indices, scales), 8 palette, 9 clean-floats, 10 delta (against a named base). 255 is never used.
+/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 5 planes-rans, 6 planes-huffman, 7 codes-rans, 11 huffman. Reserved: 8 palette, 9 clean-floats, 10 delta (against a
+/// named base). 255 is never used.
 /// </remarks>
 public static class Codecs
 {
@@ -22,7 +22,9 @@ public static class Codecs
         new PlanesZstdCodec(ZstdContext.EntropyOnly),
         new ZstdCodec(3),
         new Lz4Codec(highCompression: false),
+        new PlanesRansCodec(CodecLevel.Default),
         PlanesHuffman,
+        new CodesRansCodec(CodecLevel.Default),
         Huffman,
     ];
 
