@@ -11,6 +11,10 @@ internal static unsafe class BitPlane
 {
     private const ulong Ones = 0x0101_0101_0101_0101;
 
+    // For every k: which byte of the plane goes where, and from which bit the values are taken.
+    private static readonly Vector512<byte>[] Spreads = [.. Enumerable.Range(0, 8).Select(Spread)];
+    private static readonly Vector512<byte>[] Shifts = [.. Enumerable.Range(0, 8).Select(Shift)];
+
     /// <summary>Bytes of a plane of <paramref name="count"/> values.</summary>
     public static int Bytes(int count, int bits) => (int)((((long)count * bits) + 7) / 8);
 
@@ -58,7 +62,8 @@ internal static unsafe class BitPlane
         {
             // 64 values from 8 k bytes: every 8 bytes get the k bytes of their values, a multishift moves each to the bottom of its byte. The shift of high goes over 16 bits: what
             // it carries into the next byte is where the values go.
-            (Vector512<byte> spread, Vector512<byte> shifts) = Controls(bits);
+            Vector512<byte> spread = Spreads[bits];
+            Vector512<byte> shifts = Shifts[bits];
             for (; i <= count - 64 && end - plane >= 64; i += 64, plane += 8 * bits)
             {
                 Vector512<byte> values = Avx512Vbmi.MultiShift(shifts, Avx512Vbmi.PermuteVar64x8(Vector512.Load(plane), spread).AsUInt64());
@@ -82,18 +87,9 @@ internal static unsafe class BitPlane
         }
     }
 
-    private static (Vector512<byte> Spread, Vector512<byte> Shifts) Controls(int bits)
-    {
-        byte* spread = stackalloc byte[64];
-        byte* shifts = stackalloc byte[64];
-        for (int i = 0; i < 64; i++)
-        {
-            spread[i] = (byte)((i / 8 * bits) + Math.Min(i % 8, bits - 1));
-            shifts[i] = (byte)(i % 8 * bits);
-        }
+    private static Vector512<byte> Spread(int bits) => Vector512.Create([.. Enumerable.Range(0, 64).Select(i => (byte)((i / 8 * bits) + Math.Min(i % 8, Math.Max(bits, 1) - 1)))]);
 
-        return (Vector512.Load(spread), Vector512.Load(shifts));
-    }
+    private static Vector512<byte> Shift(int bits) => Vector512.Create([.. Enumerable.Range(0, 64).Select(i => (byte)(i % 8 * bits))]);
 
     private static ulong Gather(ulong x, int bits)
     {

@@ -18,6 +18,23 @@ internal static class PlaneKernel512
         ref byte b = ref MemoryMarshal.GetReference(p1);
         ref ushort o = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<byte, ushort>(raw));
         int i = 0;
+        if (move.SwapsHighestBits && Avx512Vbmi.IsSupported)
+        {
+            // bf16: the planes exchange bit 7 and the high one moves down, both on whole planes of bytes; two permutes interleave 64 elements.
+            Vector512<byte> top = Vector512.Create((byte)0x80);
+            Vector512<byte> first = Interleave(0);
+            Vector512<byte> last = Interleave(32);
+            for (; i <= elements - 64; i += 64)
+            {
+                Vector512<byte> low = Vector512.LoadUnsafe(ref a, (nuint)i);
+                Vector512<byte> high = Vector512.LoadUnsafe(ref b, (nuint)i);
+                Vector512<byte> newHigh = Vector512.ConditionalSelect(top, low, (high.AsUInt16() >>> 1).AsByte());
+                Vector512<byte> newLow = Vector512.ConditionalSelect(top, (high.AsUInt16() << 7).AsByte(), low);
+                Avx512Vbmi.PermuteVar64x8x2(newLow, first, newHigh).AsUInt16().StoreUnsafe(ref o, (nuint)i);
+                Avx512Vbmi.PermuteVar64x8x2(newLow, last, newHigh).AsUInt16().StoreUnsafe(ref o, (nuint)(i + 32));
+            }
+        }
+
         for (; i <= elements - 32; i += 32)
         {
             Vector512<ushort> low = Avx512BW.ConvertToVector512UInt16(Vector256.LoadUnsafe(ref a, (nuint)i));
@@ -48,5 +65,12 @@ internal static class PlaneKernel512
         }
 
         return i;
+    }
+
+    /// <summary>Byte <paramref name="start"/> of the first operand, the same of the second, the next of the first, and so on.</summary>
+    private static Vector512<byte> Interleave(int start)
+    {
+        Vector512<ushort> index = Vector512<ushort>.Indices + Vector512.Create((ushort)start);
+        return (index | ((index + Vector512.Create((ushort)64)) << 8)).AsByte();
     }
 }

@@ -27,6 +27,9 @@ internal readonly struct SignMove
     /// <summary>False when words stay as they are.</summary>
     public bool Moves => _moved > 0;
 
+    /// <summary>True when the sign of a word of two bytes goes to the highest bit of its lower byte.</summary>
+    public bool SwapsHighestBits => _sign == 0x8000 && _moved == 8;
+
     /// <summary>Sign, exponent, rest to exponent, sign, rest.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong Down(ulong x) => ((x & _exponent) << 1) | ((x & _sign) >> _moved) | (x & _low);

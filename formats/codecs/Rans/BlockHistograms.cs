@@ -1,5 +1,7 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Codecs;
 
@@ -8,39 +10,47 @@ internal static unsafe class BlockHistograms
 {
     private const int Entries = RansFormat.MaxEntries;
 
-    /// <summary>Counts blocks of <paramref name="blockSymbols"/> entries (at most 1024), the last of which may be shorter: 32 counts for each.</summary>
+    /// <summary>Counts blocks of <paramref name="blockSymbols"/> entries (128 to 1024), the last of which may be shorter: 32 counts for each.</summary>
+    /// <param name="entries">The entries, each below <paramref name="used"/>.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="blockSymbols">Entries of a block.</param>
+    /// <param name="used">Entries of a table.</param>
+    /// <param name="histograms">32 counts for every block.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Count(byte* entries, int count, int blockSymbols, ushort* histograms)
+    public static void Count(byte* entries, int count, int blockSymbols, int used, ushort* histograms)
     {
-        // Four tables, so that a run of one entry does not wait for its own last increment. scalar: histogram[entry]++
-        ushort* tables = stackalloc ushort[4 * Entries];
-        for (int start = 0; start < count; start += blockSymbols, histograms += Entries)
+        new Span<ushort>(histograms, ((count - 1) / blockSymbols + 1) * Entries).Clear();
+        int start = 0;
+        if (Avx512BW.IsSupported)
         {
-            Vector512<ushort>.Zero.Store(tables);
-            Vector512<ushort>.Zero.Store(tables + Entries);
-            Vector512<ushort>.Zero.Store(tables + (2 * Entries));
-            Vector512<ushort>.Zero.Store(tables + (3 * Entries));
-            int end = Math.Min(count, start + blockSymbols);
-            int i = start;
-            for (; i <= end - 8; i += 8)
+            // One comparison of 64 entries for every entry of a table: increments would wait for those of the same entry before them.
+            for (; start <= count - blockSymbols; start += blockSymbols, histograms += Entries)
             {
-                ulong x = *(ulong*)(entries + i);
-                tables[(nuint)(byte)x]++;
-                (tables + Entries)[(nuint)(byte)(x >> 8)]++;
-                (tables + (2 * Entries))[(nuint)(byte)(x >> 16)]++;
-                (tables + (3 * Entries))[(nuint)(byte)(x >> 24)]++;
-                tables[(nuint)(byte)(x >> 32)]++;
-                (tables + Entries)[(nuint)(byte)(x >> 40)]++;
-                (tables + (2 * Entries))[(nuint)(byte)(x >> 48)]++;
-                (tables + (3 * Entries))[(nuint)(x >> 56)]++;
+                for (int v = 0; v < blockSymbols; v += RansFormat.States)
+                {
+                    Vector512<byte> a = Vector512.Load(entries + start + v);
+                    Vector512<byte> b = Vector512.Load(entries + start + v + 64);
+                    for (int e = 0; e < used; e++)
+                    {
+                        Vector512<byte> entry = Vector512.Create((byte)e);
+                        histograms[e] += (ushort)(BitOperations.PopCount(Vector512.Equals(a, entry).ExtractMostSignificantBits()) + BitOperations.PopCount(Vector512.Equals(b, entry).ExtractMostSignificantBits()));
+                    }
+                }
             }
+        }
 
-            for (; i < end; i++)
-            {
-                tables[entries[i]]++;
-            }
+        for (; start < count; start += blockSymbols, histograms += Entries)
+        {
+            CountScalar(entries + start, Math.Min(blockSymbols, count - start), histograms);
+        }
+    }
 
-            (Vector512.Load(tables) + Vector512.Load(tables + Entries) + Vector512.Load(tables + (2 * Entries)) + Vector512.Load(tables + (3 * Entries))).Store(histograms);
+    /// <summary>histogram[entry]++</summary>
+    private static void CountScalar(byte* entries, int count, ushort* histogram)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            histogram[entries[i]]++;
         }
     }
 

@@ -8,6 +8,9 @@ internal static class CodeLayouts
     private const int MaxRestBits = 5;
     private const int CenterWindow = 4;
 
+    /// <summary>More bits in the symbol must gain this fraction.</summary>
+    private const int MinGain = 512;
+
     /// <summary>What a symbol costs that is none of the 31 most frequent, besides the escape.</summary>
     private const uint EscapedCost = 8 * FixedLog2.One;
 
@@ -20,19 +23,19 @@ internal static class CodeLayouts
         Span<uint> kinds = stackalloc uint[256];
         Halves(counts, kinds);
         var best = new RansLayout { Width = 0 };
-        ulong bestCost = Cost(kinds, 0);
+        ulong bestCost = Cost(kinds, 0, ulong.MaxValue);
         Span<uint> mapped = stackalloc uint[256];
         byte center = Center(counts);
         foreach (int moved in (ReadOnlySpan<int>)[-1, 4, 5, 0])
         {
-            for (int rest = 0; rest <= MaxRestBits; rest++)
+            for (int rest = MaxRestBits; rest >= 0; rest--)
             {
                 RansLayout layout = moved < 0
                     ? new RansLayout { Width = 1, ZigZag = true, Center = center, RestBits = rest }
                     : new RansLayout { Width = 1, Moved = moved, RestBits = rest };
                 Map(counts, layout, mapped);
-                ulong cost = Cost(mapped, rest);
-                if (cost < bestCost)
+                ulong cost = Cost(mapped, rest, bestCost - (bestCost / MinGain));
+                if (cost < bestCost - (bestCost / MinGain))
                 {
                     best = layout;
                     bestCost = cost;
@@ -89,22 +92,38 @@ internal static class CodeLayouts
         return (byte)center;
     }
 
-    private static ulong Cost(Span<uint> counts, int restBits)
+    /// <summary>Bits for all codes, or more than <paramref name="limit"/> when they would be.</summary>
+    private static ulong Cost(Span<uint> counts, int restBits, ulong limit)
     {
-        counts.Sort();
-        counts.Reverse();
         const int coded = RansFormat.MaxEntries - 1;
         ulong total = 0;
-        ulong escaped = 0;
         ulong bits = 0;
-        for (int i = 0; i < counts.Length && counts[i] != 0; i++)
+        int kinds = 0;
+        foreach (uint count in counts)
         {
-            total += counts[i];
-            escaped += i < coded ? 0 : counts[i];
-            bits -= i < coded ? (ulong)counts[i] * FixedLog2.Of(counts[i]) : 0;
+            if (count != 0)
+            {
+                total += count;
+                bits -= (ulong)count * FixedLog2.Of(count);
+                kinds++;
+            }
         }
 
-        bits -= escaped == 0 ? 0 : escaped * FixedLog2.Of((uint)escaped);
-        return bits + (total * (FixedLog2.Of((uint)total) + ((uint)restBits * FixedLog2.One))) + (escaped * EscapedCost);
+        bits += total * (FixedLog2.Of((uint)total) + ((uint)restBits * FixedLog2.One));
+        if (kinds <= coded || bits >= limit)
+        {
+            return bits;
+        }
+
+        // Those beyond the most frequent share an entry and take a byte each: they lose what told them apart.
+        counts.Sort();
+        ulong escaped = 0;
+        foreach (uint count in counts[..^coded])
+        {
+            escaped += count;
+            bits += count == 0 ? 0 : (ulong)count * (FixedLog2.Of(count) + EscapedCost);
+        }
+
+        return bits - (escaped * FixedLog2.Of((uint)escaped));
     }
 }

@@ -6,10 +6,10 @@ namespace ModelPack.Codecs;
 internal static class RansAlphabet
 {
     private const int SampleFrom = 64 << 10;
-    private const int SamplePiece = 4096;
-    private const int SampleStride = 4 * SamplePiece;
+    private const int SampleStride = 64 << 10;
+    private const int LeastPieces = 4;
 
-    /// <summary>Counts symbols, of a long text only those of every fourth piece.</summary>
+    /// <summary>Counts symbols, of a long text only a quarter in at least four pieces.</summary>
     /// <param name="symbols">The text.</param>
     /// <param name="counts">256 counts.</param>
     /// <returns>True when all were counted.</returns>
@@ -22,9 +22,12 @@ internal static class RansAlphabet
             return true;
         }
 
-        for (int at = 0; at < symbols.Length; at += SampleStride)
+        // Whole pieces at equal distances: the tables of the histogram are worth it for long pieces only.
+        int pieces = Math.Max(LeastPieces, symbols.Length / SampleStride);
+        int stride = symbols.Length / pieces;
+        for (int p = 0; p < pieces; p++)
         {
-            ByteHistogram.Add(symbols.Slice(at, Math.Min(SamplePiece, symbols.Length - at)), counts);
+            ByteHistogram.Add(symbols.Slice(p * stride, stride / 4), counts);
         }
 
         return false;

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 
 namespace ModelPack.Codecs;
@@ -17,11 +16,12 @@ internal static unsafe class RansBlock
 
     /// <summary>Encodes symbols; false when that takes more than the destination.</summary>
     /// <param name="symbols">At least one.</param>
+    /// <param name="tail">Other data that the states carry: nothing or <see cref="RansStates.TailBytes"/> bytes.</param>
     /// <param name="level">How hard to search for classes.</param>
     /// <param name="destination">Where to.</param>
     /// <param name="written">Bytes written.</param>
     /// <param name="fast">False to use the reference loops alone.</param>
-    public static bool TryEncode(ReadOnlySpan<byte> symbols, CodecLevel level, Span<byte> destination, out int written, bool fast = true)
+    public static bool TryEncode(ReadOnlySpan<byte> symbols, ReadOnlySpan<byte> tail, CodecLevel level, Span<byte> destination, out int written, bool fast = true)
     {
         int m = symbols.Length;
         int blocks = ((m - 1) >> RansFormat.RowBits) + 1;
@@ -51,6 +51,7 @@ internal static unsafe class RansBlock
                 alphabet = alphabet[..Model(ref work, level, alphabet, frequencies)];
                 MapAndEscape(ref work, alphabet, frequencies);
                 uint* states = stackalloc uint[RansFormat.States];
+                RansStates.Begin(tail, states);
                 EncodeRows(ref work, frequencies, alphabet.Length + 1, states, fast);
                 return TryWrite(ref work, alphabet, frequencies, states, destination, out written);
             }
@@ -100,7 +101,7 @@ internal static unsafe class RansBlock
         }
         else
         {
-            BlockHistograms.Count(work.Entries, work.Count, RansFormat.States << work.BlockBits, work.Histograms);
+            BlockHistograms.Count(work.Entries, work.Count, RansFormat.States << work.BlockBits, n + 1, work.Histograms);
             work.Classes = RansClasses.Find(work.Histograms, work.Blocks, n + 1, DefaultIterations, work.Labels, classCounts, out _);
         }
 
@@ -118,7 +119,7 @@ internal static unsafe class RansBlock
         Span<uint> counts = stackalloc uint[classCounts.Length];
         long best = long.MaxValue;
         int bestBits = 0;
-        BlockHistograms.Count(work.Entries, work.Count, RansFormat.States, work.Histograms);
+        BlockHistograms.Count(work.Entries, work.Count, RansFormat.States, entries, work.Histograms);
         for (work.BlockBits = 0; ; work.BlockBits++)
         {
             int classes = RansClasses.Find(work.Histograms, work.Blocks, entries, MaxIterations, work.OtherLabels, counts, out long cost);
@@ -171,7 +172,6 @@ internal static unsafe class RansBlock
             RansTable.BuildEncode(frequencies.Slice(k * entries, entries), tables + (RansTable.EncodeBytes * k));
         }
 
-        new Span<uint>(states, RansFormat.States).Fill(RansFormat.LowerBound);
         ushort* word = work.WordEnd;
         int rows = work.Count >> RansFormat.RowBits;
         int rest = work.Count - (rows << RansFormat.RowBits);
@@ -198,9 +198,9 @@ internal static unsafe class RansBlock
     {
         written = 0;
         int words = (int)(work.WordEnd - work.Word);
-        int sections = RansHeader.Sections(work.Classes, work.EscapeCount);
+        int sections = RansHeader.Sections(work.EscapeCount);
         int fixedBytes = RansHeader.FixedBytes + alphabet.Length + (sections * PlaneSection.HeaderBytes);
-        if (destination.Length < fixedBytes + RansFormat.StateBytes + (2 * words))
+        if (destination.Length < fixedBytes + RansStates.MaxBytes + (2 * words))
         {
             return false;
         }
@@ -210,19 +210,23 @@ internal static unsafe class RansBlock
         int at = fixedBytes;
         ReadOnlySpan<byte> tables = frequencies[..(work.Classes * (alphabet.Length + 1))];
         if (!TrySection(tables, ref headers, destination, ref at)
-            || (work.Classes > 1 && !TrySection(new ReadOnlySpan<byte>(work.Labels, work.Blocks), ref headers, destination, ref at))
             || (work.EscapeCount > 0 && !TrySection(new ReadOnlySpan<byte>(work.Escapes, work.EscapeCount), ref headers, destination, ref at))
-            || destination.Length - at < RansFormat.StateBytes + (2 * words))
+            || destination.Length - at < RansStates.MaxBytes + (2 * words) + BitPlane.Bytes(work.Blocks, RansFormat.LabelBits(work.Classes)))
         {
             return false;
         }
 
-        for (int s = 0; s < RansFormat.States; s++)
+        if (work.Classes > 1)
         {
-            BinaryPrimitives.WriteUInt32LittleEndian(destination[(at + (4 * s))..], states[s]);
+            fixed (byte* to = destination[at..])
+            {
+                BitPlane.Pack(work.Labels, work.Blocks, RansFormat.LabelBits(work.Classes), to);
+            }
+
+            at += BitPlane.Bytes(work.Blocks, RansFormat.LabelBits(work.Classes));
         }
 
-        at += RansFormat.StateBytes;
+        at += RansStates.Write(states, destination[at..]);
         new ReadOnlySpan<byte>(work.Word, 2 * words).CopyTo(destination[at..]);
         written = at + (2 * words);
         return true;

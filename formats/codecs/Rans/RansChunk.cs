@@ -42,13 +42,12 @@ internal static unsafe class RansChunk
             fixed (byte* r = raw)
             {
                 var reader = default(RansReader);
-                byte** planes = stackalloc byte*[9];
+                byte** planes = stackalloc byte*[10];
                 int outliersAt = at + blockLength;
                 return reader.TryOpen(encoded.Slice(at, blockLength), header, e + at, e + encoded.Length, s)
                     && outliers * (long)RansLayout.OutlierBytes <= encoded.Length - tail - outliersAt
                     && TryLocate(encoded[..^tail], layout, elements, outliersAt + (outliers * RansLayout.OutlierBytes), e, s + scratchBytes, planes)
                     && TryMerge(ref reader, layout, elements, planes, e + encoded.Length - tail, r, fast)
-                    && reader.IsAtEnd()
                     && TryOutliers(encoded.Slice(outliersAt, outliers * RansLayout.OutlierBytes), layout, elements, raw)
                     && encoded[^tail..].TryCopyTo(raw[(elements * layout.Width)..(elements * layout.Width + tail)]);
             }
@@ -60,10 +59,12 @@ internal static unsafe class RansChunk
     }
 
     /// <summary>
-    /// Finds the planes, decoding those that are coded. planes[p] is byte plane p, the packed plane is behind them, and then its end. A constant packed plane has the end null: the value stands where it begins.
+    /// Finds the planes, decoding those that are coded. planes[p] is byte plane p, the packed plane is behind them. planes[8] is the end of the packed plane, null if it is constant: then the value stands
+    /// where it begins. planes[9] is the end of a last plane whose tail the states carry, else null.
     /// </summary>
     private static bool TryLocate(ReadOnlySpan<byte> encoded, in RansLayout layout, int elements, int at, byte* pinned, byte* scratch, byte** planes)
     {
+        planes[9] = null;
         for (int i = 0; i < layout.Planes; i++)
         {
             if (!PlaneSection.TryReadHeader(encoded[(RansLayout.HeaderBytes + (i * PlaneSection.HeaderBytes))..], encoded.Length - at, out byte mode, out int length))
@@ -73,9 +74,18 @@ internal static unsafe class RansChunk
 
             int p = layout.Planes - 1 - i;
             planes[p] = pinned + at;
-            if (p == layout.BytePlanes)
+            if (mode == RansLayout.CarriedTail)
             {
-                planes[p + 1] = mode == HuffmanPlane.Raw ? pinned + at + length : null;
+                planes[8] = p == layout.BytePlanes ? pinned + at + length : planes[8];
+                planes[9] = pinned + at + length;
+                if (p != 0 || length != (layout.BytePlanes > 0 ? elements : BitPlane.Bytes(elements, layout.PackedBits)) - RansStates.TailBytes)
+                {
+                    return false;
+                }
+            }
+            else if (p == layout.BytePlanes)
+            {
+                planes[8] = mode == HuffmanPlane.Raw ? pinned + at + length : null;
                 if (mode == HuffmanPlane.Raw ? length != BitPlane.Bytes(elements, layout.PackedBits) : mode != HuffmanPlane.Constant || length != 1 || encoded[at] >> layout.PackedBits != 0)
                 {
                     return false;
@@ -100,16 +110,33 @@ internal static unsafe class RansChunk
     private static bool TryMerge(ref RansReader reader, in RansLayout layout, int elements, byte** planes, byte* end, byte* raw, bool fast)
     {
         int tile = layout.Width == 8 ? WideTileElements : TileElements;
-        byte* symbols = stackalloc byte[TileElements + Slack];
-        byte* high = stackalloc byte[TileElements + Slack];
-        byte* low = stackalloc byte[TileElements + Slack];
-        byte* gathered = stackalloc byte[8 * WideTileElements];
-        for (int at = 0; at < elements; at += tile)
+        byte* symbols = stackalloc byte[(2 * TileElements) + Slack];
+        byte* high = stackalloc byte[(2 * TileElements) + Slack];
+        byte* low = stackalloc byte[(2 * TileElements) + Slack];
+        byte* last = stackalloc byte[(2 * TileElements) + Slack];
+        byte* gathered = stackalloc byte[2 * 8 * WideTileElements];
+        Span<byte> tail = stackalloc byte[RansStates.TailBytes];
+        for (int at = 0, count; at < elements; at += count)
         {
-            int count = Math.Min(tile, elements - at);
+            // The last tile takes the remainder, so that all that the states carry belongs to it.
+            count = elements - at <= 2 * tile ? elements - at : tile;
             if (!reader.TryDecode(symbols, count, fast))
             {
                 return false;
+            }
+
+            if (at + count == elements)
+            {
+                if (!reader.TryEnd(planes[9] is null ? default : tail))
+                {
+                    return false;
+                }
+
+                if (planes[9] is not null)
+                {
+                    byte* lastEnd = AppendTail(layout, planes, at, tail, last);
+                    end = layout.BytePlanes > 0 ? end : lastEnd;
+                }
             }
 
             byte* top = symbols;
@@ -133,11 +160,23 @@ internal static unsafe class RansChunk
         return true;
     }
 
+    /// <summary>Makes the lowest plane whole for the tile that begins at an element: what is stored of it and what the states carried.</summary>
+    /// <returns>The end of what may be read of it.</returns>
+    private static byte* AppendTail(in RansLayout layout, byte** planes, int at, ReadOnlySpan<byte> tail, byte* buffer)
+    {
+        long start = layout.BytePlanes > 0 ? at : (long)at * layout.PackedBits / 8;
+        int stored = (int)(planes[9] - (planes[0] + start));
+        new ReadOnlySpan<byte>(planes[0] + start, stored).CopyTo(new Span<byte>(buffer, stored));
+        tail.CopyTo(new Span<byte>(buffer + stored, tail.Length));
+        planes[0] = buffer - start;
+        return buffer + stored + tail.Length;
+    }
+
     /// <summary>Puts the packed plane below the bits of a tile.</summary>
     private static void Unpack(in RansLayout layout, byte** planes, byte* end, int at, byte* tile, int count)
     {
         byte* plane = planes[layout.BytePlanes];
-        byte* planeEnd = planes[layout.BytePlanes + 1];
+        byte* planeEnd = planes[8];
         if (planeEnd is null)
         {
             int bits = layout.PackedBits;

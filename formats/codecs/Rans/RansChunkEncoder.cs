@@ -57,7 +57,13 @@ internal static unsafe class RansChunkEncoder
 
                 Span<byte> room = destination[..^tail];
                 int at = headers;
-                if (!RansBlock.TryEncode(new ReadOnlySpan<byte>(symbols, elements), level, room[at..], out int blockLength, fast))
+                Span<byte> carried = stackalloc byte[RansStates.TailBytes];
+                if (!TryCarry(layout, s, elements, room[at..], carried))
+                {
+                    carried = default;
+                }
+
+                if (!RansBlock.TryEncode(new ReadOnlySpan<byte>(symbols, elements), carried, level, room[at..], out int blockLength, fast))
                 {
                     return false;
                 }
@@ -75,7 +81,7 @@ internal static unsafe class RansChunkEncoder
                 }
 
                 used.Write(destination, outliers, blockLength);
-                if (!TryWritePlanes(layout, elements, s, room, ref at))
+                if (!TryWritePlanes(layout, elements, s, !carried.IsEmpty, room, ref at))
                 {
                     return false;
                 }
@@ -110,7 +116,7 @@ internal static unsafe class RansChunkEncoder
         }
     }
 
-    private static bool TryWritePlanes(in RansLayout layout, int elements, byte* planes, Span<byte> room, ref int at)
+    private static bool TryWritePlanes(in RansLayout layout, int elements, byte* planes, bool carry, Span<byte> room, ref int at)
     {
         for (int i = 0; i < layout.Planes; i++)
         {
@@ -120,7 +126,15 @@ internal static unsafe class RansChunkEncoder
             int length;
             if (p < layout.BytePlanes)
             {
-                if (!PlaneSection.TryWrite(new ReadOnlySpan<byte>(plane, elements), elements - (elements / 32) - 1, probe: true, header, room[at..], out length))
+                if (carry && i == layout.Planes - 1)
+                {
+                    length = elements;
+                    if (!new ReadOnlySpan<byte>(plane, elements).TryCopyTo(room[at..]))
+                    {
+                        return false;
+                    }
+                }
+                else if (!PlaneSection.TryWrite(new ReadOnlySpan<byte>(plane, elements), Limit(elements), probe: true, header, room[at..], out length))
                 {
                     return false;
                 }
@@ -130,13 +144,62 @@ internal static unsafe class RansChunkEncoder
                 return false;
             }
 
+            if (carry && i == layout.Planes - 1)
+            {
+                length -= RansStates.TailBytes;
+                PlaneSection.WriteHeader(header, RansLayout.CarriedTail, length);
+            }
+
             at += length;
         }
 
         return true;
     }
 
-    private static bool TryPack(ReadOnlySpan<byte> plane, int bits, Span<byte> header, Span<byte> room, out int length)
+    /// <summary>A plane is coded if that makes it 1/32 smaller.</summary>
+    private static int Limit(int elements) => elements - (elements / 32) - 1;
+
+    /// <summary>Takes the last bytes of the last plane, for the states to carry, if it will be stored as it is.</summary>
+    /// <param name="layout">The layout.</param>
+    /// <param name="plane">The lowest plane, before it is packed.</param>
+    /// <param name="elements">Elements.</param>
+    /// <param name="room">Room to try in.</param>
+    /// <param name="tail">The last bytes.</param>
+    private static bool TryCarry(in RansLayout layout, byte* plane, int elements, Span<byte> room, Span<byte> tail)
+    {
+        if (layout.Planes == 0)
+        {
+            return false;
+        }
+
+        var bytes = new ReadOnlySpan<byte>(plane, elements);
+        if (layout.BytePlanes > 0)
+        {
+            if (elements <= tail.Length || HuffmanPlane.TryEncode(bytes, Limit(elements), probe: true, room, out _, out _))
+            {
+                return false;
+            }
+
+            bytes[^tail.Length..].CopyTo(tail);
+            return true;
+        }
+
+        int bits = layout.PackedBits;
+        int packed = BitPlane.Bytes(elements, bits);
+        if (packed <= tail.Length || IsConstant(bytes, bits))
+        {
+            return false;
+        }
+
+        // Eight elements end at whole bytes: pack from the group in which the tail begins.
+        int group = (packed - tail.Length) / bits;
+        byte* end = stackalloc byte[RansStates.TailBytes + 16];
+        BitPlane.Pack(plane + (8 * group), elements - (8 * group), bits, end);
+        new ReadOnlySpan<byte>(end + (packed - tail.Length) - (group * bits), tail.Length).CopyTo(tail);
+        return true;
+    }
+
+    private static bool IsConstant(ReadOnlySpan<byte> plane, int bits)
     {
         int mask = (1 << bits) - 1;
         int differs = 1;
@@ -145,7 +208,12 @@ internal static unsafe class RansChunkEncoder
             differs++;
         }
 
-        bool constant = differs == plane.Length;
+        return differs == plane.Length;
+    }
+
+    private static bool TryPack(ReadOnlySpan<byte> plane, int bits, Span<byte> header, Span<byte> room, out int length)
+    {
+        bool constant = IsConstant(plane, bits);
         length = constant ? 1 : BitPlane.Bytes(plane.Length, bits);
         if (room.Length < length)
         {
@@ -155,7 +223,7 @@ internal static unsafe class RansChunkEncoder
         PlaneSection.WriteHeader(header, constant ? HuffmanPlane.Constant : HuffmanPlane.Raw, length);
         if (constant)
         {
-            room[0] = (byte)(plane[0] & mask);
+            room[0] = (byte)(plane[0] & ((1 << bits) - 1));
             return true;
         }
 

@@ -41,6 +41,8 @@ internal static unsafe class RansDecoder512
         Vector512<uint> bound = Vector512.Create(RansFormat.LowerBound);
         Vector512<uint> low8 = Vector512.Create(0xffu);
         Vector512<uint> low16 = Vector512.Create(0xffffu);
+        Vector512<byte> second = Vector512.Create(0xffff_ff01u).AsByte() + LaneStarts();
+        Vector512<byte> third = Vector512.Create(0xffff_ff02u).AsByte() + LaneStarts();
         Vector512<uint> x0 = Vector512.Load(states);
         Vector512<uint> x1 = Vector512.Load(states + 16);
         Vector512<uint> x2 = Vector512.Load(states + 32);
@@ -82,9 +84,21 @@ internal static unsafe class RansDecoder512
 
                 symbol.Store(output);
                 x0 = Next(x0, f & low8, o & low8);
-                x1 = Next(x1, (f >>> 8) & low8, (o >>> 8) & low8);
-                x2 = Next(x2, (f >>> 16) & low8, (o >>> 16) & low8);
+                Vector512<uint> low = x0 - bound;
+                x0 = Refill(x0, low, word);
+                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
+                x1 = Next(x1, Spread(f, second), Spread(o, second));
+                low = x1 - bound;
+                x1 = Refill(x1, low, word);
+                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
+                x2 = Next(x2, Spread(f, third), Spread(o, third));
+                low = x2 - bound;
+                x2 = Refill(x2, low, word);
+                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
                 x3 = Next(x3, f >>> 24, o >>> 24);
+                low = x3 - bound;
+                x3 = Refill(x3, low, word);
+                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
 
                 slot = Join(x4, x5, x6, x7, low8, low16);
                 entry = Entries(slot, t0, t1, t2, t3);
@@ -101,34 +115,21 @@ internal static unsafe class RansDecoder512
                 symbol.Store(output + 64);
                 output += RansFormat.States;
                 x4 = Next(x4, f & low8, o & low8);
-                x5 = Next(x5, (f >>> 8) & low8, (o >>> 8) & low8);
-                x6 = Next(x6, (f >>> 16) & low8, (o >>> 16) & low8);
+                low = x4 - bound;
+                x4 = Refill(x4, low, word);
+                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
+                x5 = Next(x5, Spread(f, second), Spread(o, second));
+                low = x5 - bound;
+                x5 = Refill(x5, low, word);
+                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
+                x6 = Next(x6, Spread(f, third), Spread(o, third));
+                low = x6 - bound;
+                x6 = Refill(x6, low, word);
+                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
                 x7 = Next(x7, f >>> 24, o >>> 24);
-
-                uint m0 = Low(x0, bound);
-                uint m1 = Low(x1, bound);
-                uint m2 = Low(x2, bound);
-                uint m3 = Low(x3, bound);
-                uint m4 = Low(x4, bound);
-                uint m5 = Low(x5, bound);
-                uint m6 = Low(x6, bound);
-                uint m7 = Low(x7, bound);
-                x0 = Refill(x0, bound, word);
-                word += 2 * BitOperations.PopCount(m0);
-                x1 = Refill(x1, bound, word);
-                word += 2 * BitOperations.PopCount(m1);
-                x2 = Refill(x2, bound, word);
-                word += 2 * BitOperations.PopCount(m2);
-                x3 = Refill(x3, bound, word);
-                word += 2 * BitOperations.PopCount(m3);
-                x4 = Refill(x4, bound, word);
-                word += 2 * BitOperations.PopCount(m4);
-                x5 = Refill(x5, bound, word);
-                word += 2 * BitOperations.PopCount(m5);
-                x6 = Refill(x6, bound, word);
-                word += 2 * BitOperations.PopCount(m6);
-                x7 = Refill(x7, bound, word);
-                word += 2 * BitOperations.PopCount(m7);
+                low = x7 - bound;
+                x7 = Refill(x7, low, word);
+                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
             }
         }
 
@@ -144,6 +145,13 @@ internal static unsafe class RansDecoder512
         cursor.Escape = escaped;
         return row;
     }
+
+    /// <summary>0, 4, 8, 12 in the lowest byte of the lanes of every 128 bits, what a shuffle of bytes counts from; 0 elsewhere.</summary>
+    private static Vector512<byte> LaneStarts() => Vector512.Create(Vector256.Create(Vector128.Create(0u, 4, 8, 12))).AsByte();
+
+    /// <summary>One byte of every lane, the others 0: indices of 128 and more give 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Spread(Vector512<uint> x, Vector512<byte> indices) => Avx512BW.Shuffle(x.AsByte(), indices).AsUInt32();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<byte> Join(Vector512<uint> a, Vector512<uint> b, Vector512<uint> c, Vector512<uint> d, Vector512<uint> low8, Vector512<uint> low16)
@@ -163,14 +171,11 @@ internal static unsafe class RansDecoder512
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Next(Vector512<uint> x, Vector512<uint> frequency, Vector512<uint> offset) => ((x >>> 8) * frequency) + offset;
 
+    /// <summary>The sign bits of <paramref name="low"/> say which lanes take a word.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static uint Low(Vector512<uint> x, Vector512<uint> bound) => (uint)Vector512.LessThan(x, bound).ExtractMostSignificantBits();
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Refill(Vector512<uint> x, Vector512<uint> bound, byte* word)
+    private static Vector512<uint> Refill(Vector512<uint> x, Vector512<uint> low, byte* word)
     {
-        Vector512<uint> low = Vector512.LessThan(x, bound);
         Vector512<uint> words = Avx512F.Expand(Vector512<uint>.Zero, low, Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)word)));
-        return Vector512.ConditionalSelect(low, x << 16, x) | words;
+        return Avx512F.BlendVariable(x, (x << 16) | words, low);
     }
 }

@@ -73,16 +73,16 @@ internal static unsafe class RansEncoder512
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ushort* Step(ref Vector512<uint> state, Vector512<uint> entry, Vector512<uint> r0, Vector512<uint> r1, Vector512<uint> i0, Vector512<uint> i1, ushort* word)
     {
-        // The permutes look at 5 bits of an entry, so the symbols of other vectors above them do not matter.
+        // The sign bits of "large" say which lanes give a word. The permutes look at 5 bits of an entry, so the symbols of other vectors above them do not matter.
         Vector512<uint> x = state;
         Vector512<uint> info = Avx512F.PermuteVar16x32x2(i0, entry, i1);
         Vector512<uint> reciprocal = Avx512F.PermuteVar16x32x2(r0, entry, r1);
-        Vector512<uint> large = Vector512.LessThan((x + (info << 23)).AsInt32(), Vector512<int>.Zero).AsUInt32();
+        Vector512<uint> large = x + (info << 23);
         int count = BitOperations.PopCount((uint)large.ExtractMostSignificantBits());
         Vector256<ushort> words = Avx512F.ConvertToVector256UInt16(Avx512F.Compress(Vector512<uint>.Zero, large, x));
         word -= count;
         Avx512BW.VL.MaskStore(word, Vector256.LessThan(Vector256<ushort>.Indices, Vector256.Create((ushort)count)), words);
-        x = Vector512.ConditionalSelect(large, x >>> 16, x);
+        x = Avx512F.BlendVariable(x, x >>> 16, large);
 
         Vector512<uint> twice = x + x;
         Vector512<ulong> even = Avx512F.Multiply(twice, reciprocal) >>> 32;

@@ -27,8 +27,8 @@ internal static class RansFormat
     /// <summary>Rows that a class label is for, as powers of two: 1 to 8.</summary>
     public const int MaxBlockBits = 3;
 
-    /// <summary>Bytes of the states in front of the words.</summary>
-    public const int StateBytes = 4 * States;
+    /// <summary>Bits of a label, 0 to 4: enough for <paramref name="classes"/>.</summary>
+    public static int LabelBits(int classes) => System.Numerics.BitOperations.Log2((uint)((2 * classes) - 1));
 
     /// <summary>
     /// Where the symbol of a state stands in its row. State 16 j + i is lane i of vector j; byte 4 i + j of a vector of bytes is then lane i of the j-th of four vectors, so that

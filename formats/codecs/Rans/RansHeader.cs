@@ -36,8 +36,8 @@ internal readonly ref struct RansHeader
 
     public int Blocks => ((Symbols - 1) >> (RansFormat.RowBits + BlockBits)) + 1;
 
-    /// <summary>Tables, labels of more than one class, escapes if there are any.</summary>
-    public static int Sections(int classes, int escapes) => 1 + (classes > 1 ? 1 : 0) + (escapes > 0 ? 1 : 0);
+    /// <summary>Tables, and escapes if there are any.</summary>
+    public static int Sections(int escapes) => 1 + (escapes > 0 ? 1 : 0);
 
     public static void Write(Span<byte> destination, int classes, int blockBits, ReadOnlySpan<byte> alphabet, int escapes, int words)
     {

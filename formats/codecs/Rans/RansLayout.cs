@@ -13,6 +13,9 @@ internal readonly record struct RansLayout
     /// <summary>Bytes of an outlier: position and upper bits.</summary>
     public const int OutlierBytes = 6;
 
+    /// <summary>Mode of a last plane that is stored as it is, without its last bytes: the states carry them.</summary>
+    public const byte CarriedTail = 3;
+
     private const byte ZigZagMark = 0x80;
 
     /// <summary>Bytes of an element; 0 for two elements in a byte, the first in its lower half.</summary>

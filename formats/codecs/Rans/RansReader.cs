@@ -9,6 +9,7 @@ internal unsafe struct RansReader
 {
     private const int Alignment = 64;
     private const int EscapeSlack = 64;
+    private const int StateBytes = RansFormat.States * sizeof(uint);
 
     private uint* _states;
     private byte* _tables;
@@ -22,7 +23,7 @@ internal unsafe struct RansReader
 
     /// <summary>Bytes of scratch for a block.</summary>
     public static int ScratchBytes(in RansHeader header) =>
-        Alignment + RansFormat.StateBytes + (header.Classes * (RansTable.DecodeBytes + RansTable.SlotBytes)) + Padded(header.Blocks) + header.Escapes + EscapeSlack;
+        Alignment + StateBytes + (header.Classes * (RansTable.DecodeBytes + RansTable.SlotBytes)) + Padded(header.Blocks) + header.Escapes + EscapeSlack;
 
     /// <summary>Reads tables, labels, escapes and states; false for anything that is not a block of exactly this length.</summary>
     /// <param name="block">The block.</param>
@@ -34,7 +35,7 @@ internal unsafe struct RansReader
     {
         scratch += (nint)((Alignment - ((nuint)scratch % Alignment)) % Alignment);
         _states = (uint*)scratch;
-        _tables = scratch + RansFormat.StateBytes;
+        _tables = scratch + StateBytes;
         _slots = (uint*)(_tables + (header.Classes * RansTable.DecodeBytes));
         _labels = (byte*)_slots + (header.Classes * RansTable.SlotBytes);
         _cursor.Escape = _labels + Padded(header.Blocks);
@@ -45,13 +46,14 @@ internal unsafe struct RansReader
         _row = 0;
 
         int headerAt = RansHeader.FixedBytes + header.Alphabet.Length;
-        int at = headerAt + (RansHeader.Sections(header.Classes, header.Escapes) * PlaneSection.HeaderBytes);
+        int at = headerAt + (RansHeader.Sections(header.Escapes) * PlaneSection.HeaderBytes);
         Span<byte> frequencies = stackalloc byte[RansFormat.MaxTables * RansFormat.MaxEntries];
         frequencies = frequencies[..(header.Classes * header.Entries)];
         if (!TrySection(block, ref headerAt, ref at, frequencies)
-            || !TryLabels(block, header, ref headerAt, ref at)
             || (header.Escapes > 0 && !TrySection(block, ref headerAt, ref at, new Span<byte>(_cursor.Escape, header.Escapes)))
-            || block.Length - at != RansFormat.StateBytes + (2L * header.Words))
+            || !TryLabels(block, header, pinned, ref at)
+            || !RansStates.TryRead(block[at..], _states, out int stateBytes)
+            || block.Length - at - stateBytes != 2L * header.Words)
         {
             return false;
         }
@@ -64,16 +66,7 @@ internal unsafe struct RansReader
             }
         }
 
-        block.Slice(at, RansFormat.StateBytes).CopyTo(new Span<byte>(_states, RansFormat.StateBytes));
-        for (int s = 0; s < RansFormat.States; s++)
-        {
-            if (_states[s] is < RansFormat.LowerBound or >= RansFormat.LowerBound << 16)
-            {
-                return false;
-            }
-        }
-
-        _cursor.Word = pinned + at + RansFormat.StateBytes;
+        _cursor.Word = pinned + at + stateBytes;
         _cursor.WordEnd = pinned + block.Length;
         _cursor.WordReadable = readable;
         return true;
@@ -103,12 +96,10 @@ internal unsafe struct RansReader
         return decoded;
     }
 
-    /// <summary>True when all words and escapes are used and every state is what the encoder began with.</summary>
-    public readonly bool IsAtEnd()
-    {
-        bool end = _cursor.Word == _cursor.WordEnd && _cursor.Escape == _cursor.EscapeEnd;
-        return end && !new ReadOnlySpan<uint>(_states, RansFormat.States).ContainsAnyExcept(RansFormat.LowerBound);
-    }
+    /// <summary>True when all words and escapes are used and every state is one that an encoder begins with.</summary>
+    /// <param name="tail">Room for <see cref="RansStates.TailBytes"/> bytes that the states carry, or nothing if they carry none.</param>
+    public readonly bool TryEnd(Span<byte> tail) =>
+        _cursor.Word == _cursor.WordEnd && _cursor.Escape == _cursor.EscapeEnd && RansStates.TryEnd(_states, tail);
 
     private static int Padded(int bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
 
@@ -124,16 +115,24 @@ internal unsafe struct RansReader
         return HuffmanPlane.TryDecode(mode, block.Slice(at - length, length), target);
     }
 
-    private readonly bool TryLabels(ReadOnlySpan<byte> block, in RansHeader header, ref int headerAt, ref int at)
+    private readonly bool TryLabels(ReadOnlySpan<byte> block, in RansHeader header, byte* pinned, ref int at)
     {
+        int bits = RansFormat.LabelBits(header.Classes);
+        int bytes = BitPlane.Bytes(header.Blocks, bits);
         var labels = new Span<byte>(_labels, header.Blocks);
-        if (header.Classes == 1)
+        labels.Clear();
+        if (bytes > block.Length - at)
         {
-            labels.Clear();
-            return true;
+            return false;
         }
 
-        return TrySection(block, ref headerAt, ref at, labels) && !labels.ContainsAnyExceptInRange((byte)0, (byte)(header.Classes - 1));
+        if (bits > 0)
+        {
+            BitPlane.UnpackBelow(pinned + at, pinned + block.Length, bits, _labels, header.Blocks, _labels);
+        }
+
+        at += bytes;
+        return !labels.ContainsAnyExceptInRange((byte)0, (byte)(header.Classes - 1));
     }
 
     private uint* Slots(int row)
