@@ -13,6 +13,8 @@ public static class Codecs
 {
     private static readonly PlanesHuffmanCodec PlanesHuffman = new();
     private static readonly HuffmanCodec Huffman = new();
+    private static readonly PlanesRansCodec[] PlanesRans = [new(CodecLevel.Fast), new(CodecLevel.Default), new(CodecLevel.Max)];
+    private static readonly CodesRansCodec[] CodesRans = [new(CodecLevel.Fast), new(CodecLevel.Default), new(CodecLevel.Max)];
 
     /// <summary>Every codec, by ascending wire id.</summary>
     public static IReadOnlyList<ICodec> All { get; } =
@@ -22,9 +24,9 @@ public static class Codecs
         new PlanesZstdCodec(ZstdContext.EntropyOnly),
         new ZstdCodec(3),
         new Lz4Codec(highCompression: false),
-        new PlanesRansCodec(CodecLevel.Default),
+        PlanesRans[(int)CodecLevel.Default],
         PlanesHuffman,
-        new CodesRansCodec(CodecLevel.Default),
+        CodesRans[(int)CodecLevel.Default],
         Huffman,
     ];
 
@@ -53,20 +55,28 @@ public static class Codecs
     /// </summary>
     /// <param name="level">How much time may be spent.</param>
     /// <param name="elementType">What the stream's bytes are.</param>
-    public static IReadOnlyList<ICodec> Candidates(CodecLevel level, DType elementType)
+    /// <param name="portable">Without the codecs that are fast with AVX-512 alone.</param>
+    public static IReadOnlyList<ICodec> Candidates(CodecLevel level, DType elementType, bool portable = false)
     {
         // Entropy coding alone is the best there is for exponents and for codes: matches are accidents there that cost more than they save. Planes, codes and text with real repetition
         // find their match search further on in the list.
         bool planes = elementType.BitsPerElement() >= 16;
-        ICodec entropy = planes ? PlanesHuffman : Huffman;
+        // Huffman before rANS: where both are as small, the one that every machine decodes.
+        ICodec[] entropy = (planes, portable) switch
+        {
+            (true, true) => [PlanesHuffman],
+            (true, false) => [PlanesHuffman, PlanesRans[(int)level]],
+            (false, true) => [Huffman],
+            _ => [Huffman, CodesRans[(int)level]],
+        };
         return (level, planes) switch
         {
-            (CodecLevel.Fast, true) => [All[1], All[4], entropy],
-            (CodecLevel.Fast, false) => [All[1], All[4], entropy, FastZstd],
-            (CodecLevel.Max, true) => [All[1], MaxLz4, entropy, MaxPlanes, MaxZstd],
-            (CodecLevel.Max, false) => [All[1], MaxLz4, entropy, MaxZstd],
-            (_, true) => [All[1], All[4], entropy, MatchPlanes, All[3]],
-            _ => [All[1], All[4], entropy, All[3]],
+            (CodecLevel.Fast, true) => [All[1], All[4], .. entropy],
+            (CodecLevel.Fast, false) => [All[1], All[4], .. entropy, FastZstd],
+            (CodecLevel.Max, true) => [All[1], MaxLz4, .. entropy, MaxPlanes, MaxZstd],
+            (CodecLevel.Max, false) => [All[1], MaxLz4, .. entropy, MaxZstd],
+            (_, true) => [All[1], All[4], .. entropy, MatchPlanes, All[3]],
+            _ => [All[1], All[4], .. entropy, All[3]],
         };
     }
 
