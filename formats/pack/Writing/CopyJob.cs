@@ -1,5 +1,3 @@
-using ModelPack.Codecs;
-
 namespace ModelPack.Pack;
 
 /// <summary>Stores bytes as they come: raw tensors, streams that are encoded already, blobs.</summary>

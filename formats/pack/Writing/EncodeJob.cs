@@ -1,5 +1,3 @@
-using ModelPack.Codecs;
-
 namespace ModelPack.Pack;
 
 /// <summary>

@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Globalization;
-using ModelPack.Codecs;
 using ModelPack.Numbers;
 
 namespace ModelPack.Pack;

@@ -18,7 +18,7 @@ internal static class PackCommand
         {
             using var source = StandardStreams.Source(session, session.Get(input));
             using var sink = StandardStreams.Sink(session, session.Get(output)!);
-            PackFileResult result = FilePacking.Pack(source.Path, sink.Path, session.Threads, session.Get(maxMemory).Bytes, session.Progress, session.Cancellation, session.Get(portable));
+            PackFileResult result = FilePacking.Pack(source.Path, sink.Path, session.Threads, session.Get(maxMemory).Bytes, session.Get(portable), session.Progress, session.Cancellation);
             sink.Complete();
             Report(session, result with { Input = source.Shown, Output = sink.Shown });
             return ExitCodes.Done;
