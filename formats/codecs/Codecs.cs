@@ -6,14 +6,16 @@ namespace ModelPack.Codecs;
 /// All lossless codecs by wire id. A wire id names one byte format forever; a changed format takes a new id.
 /// </summary>
 /// <remarks>
-/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 6 planes-huffman, 8 palette, 11 huffman. Reserved: 5 planes-rans (float planes, register rANS), 7 codes-rans (low-bit codes,
-/// indices, scales), 9 clean-floats, 10 delta (against a named base). 255 is never used.
+/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 5 planes-rans, 6 planes-huffman, 7 codes-rans, 8 palette, 11 huffman. Reserved: 9 clean-floats, 10 delta (against a
+/// named base). 255 is never used.
 /// </remarks>
 public static class Codecs
 {
     private static readonly PlanesHuffmanCodec PlanesHuffman = new();
     private static readonly HuffmanCodec Huffman = new();
     private static readonly PaletteCodec Palette = new();
+    private static readonly PlanesRansCodec[] PlanesRans = [new(CodecLevel.Fast), new(CodecLevel.Default), new(CodecLevel.Max)];
+    private static readonly CodesRansCodec[] CodesRans = [new(CodecLevel.Fast), new(CodecLevel.Default), new(CodecLevel.Max)];
 
     /// <summary>Every codec, by ascending wire id.</summary>
     public static IReadOnlyList<ICodec> All { get; } =
@@ -23,7 +25,9 @@ public static class Codecs
         new PlanesZstdCodec(ZstdContext.EntropyOnly),
         new ZstdCodec(3),
         new Lz4Codec(highCompression: false),
+        PlanesRans[(int)CodecLevel.Default],
         PlanesHuffman,
+        CodesRans[(int)CodecLevel.Default],
         Palette,
         Huffman,
     ];
@@ -53,25 +57,38 @@ public static class Codecs
     /// </summary>
     /// <param name="level">How much time may be spent.</param>
     /// <param name="elementType">What the stream's bytes are.</param>
-    public static IReadOnlyList<ICodec> Candidates(CodecLevel level, DType elementType)
+    /// <param name="portable">Without the codecs that are fast with AVX-512 alone.</param>
+    public static IReadOnlyList<ICodec> Candidates(CodecLevel level, DType elementType, bool portable = false)
     {
         // Entropy coding alone is the best there is for exponents and for codes: matches are accidents there that cost more than they save. Planes, codes and text with real repetition
         // find their match search further on in the list.
         bool planes = elementType.BitsPerElement() >= 16;
-        ICodec entropy = planes ? PlanesHuffman : Huffman;
+        // Huffman before rANS: where both are as small, the one that every machine decodes.
+        ICodec[] entropy = (planes, portable) switch
+        {
+            (true, true) => [PlanesHuffman],
+            (true, false) => [PlanesHuffman, PlanesRans[(int)level]],
+            (false, true) => [Huffman],
+            _ => [Huffman, CodesRans[(int)level]],
+        };
         return (level, planes) switch
         {
-            (CodecLevel.Fast, true) => [All[1], All[4], Palette, entropy],
-            (CodecLevel.Fast, false) => [All[1], All[4], entropy, FastZstd],
-            (CodecLevel.Max, true) => [All[1], MaxLz4, Palette, entropy, MaxPlanes, MaxZstd],
-            (CodecLevel.Max, false) => [All[1], MaxLz4, entropy, MaxZstd],
-            (_, true) => [All[1], All[4], Palette, entropy, MatchPlanes, All[3]],
-            _ => [All[1], All[4], entropy, All[3]],
+            (CodecLevel.Fast, true) => [All[1], All[4], Palette, .. entropy],
+            (CodecLevel.Fast, false) => [All[1], All[4], .. entropy, FastZstd],
+            (CodecLevel.Max, true) => [All[1], MaxLz4, Palette, .. entropy, MaxPlanes, MaxZstd],
+            (CodecLevel.Max, false) => [All[1], MaxLz4, .. entropy, MaxZstd],
+            (_, true) => [All[1], All[4], Palette, .. entropy, MatchPlanes, All[3]],
+            _ => [All[1], All[4], .. entropy, All[3]],
         };
     }
 
     /// <summary>What to try on a chunk that the codec of its stream does not fit, which samples did not show: null for storing it.</summary>
-    public static ICodec? Fallback(ICodec codec) => codec is PaletteCodec ? PlanesHuffman : null;
+    public static ICodec? Fallback(ICodec codec) => codec switch
+    {
+        PaletteCodec or PlanesRansCodec => PlanesHuffman,
+        CodesRansCodec => Huffman,
+        _ => null,
+    };
 
     private static ICodec?[] Index(IReadOnlyList<ICodec> codecs)
     {

@@ -52,7 +52,7 @@ internal static class PlaneKernel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Merge2(ReadOnlySpan<byte> p0, ReadOnlySpan<byte> p1, SignMove move, int elements, Span<byte> raw)
     {
-        int i = 0;
+        int i = PlaneKernel512.IsSupported ? PlaneKernel512.Merge2(p0, p1, move, elements, raw) : 0;
         if (Vector128.IsHardwareAccelerated)
         {
             // 16 elements: two byte vectors widen to four u16 vectors, high << 8 | low, then the sign moves up.
@@ -79,7 +79,7 @@ internal static class PlaneKernel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Merge4(ReadOnlySpan<byte> p0, ReadOnlySpan<byte> p1, ReadOnlySpan<byte> p2, ReadOnlySpan<byte> p3, SignMove move, int elements, Span<byte> raw)
     {
-        int i = 0;
+        int i = PlaneKernel512.IsSupported ? PlaneKernel512.Merge4(p0, p1, p2, p3, move, elements, raw) : 0;
         if (Vector128.IsHardwareAccelerated)
         {
             ref byte a = ref MemoryMarshal.GetReference(p0);

@@ -27,6 +27,9 @@ internal readonly struct SignMove
     /// <summary>False when words stay as they are.</summary>
     public bool Moves => _moved > 0;
 
+    /// <summary>True when the sign of a word of two bytes goes to the highest bit of its lower byte.</summary>
+    public bool SwapsHighestBits => _sign == 0x8000 && _moved == 8;
+
     /// <summary>Sign, exponent, rest to exponent, sign, rest.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong Down(ulong x) => ((x & _exponent) << 1) | ((x & _sign) >> _moved) | (x & _low);
@@ -64,4 +67,24 @@ internal readonly struct SignMove
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Vector128<ulong> Up(Vector128<ulong> y) =>
         ((y >>> 1) & Vector128.Create(_exponent)) | ((y << _moved) & Vector128.Create(_sign)) | (y & Vector128.Create(_low));
+
+    /// <summary>As <see cref="Up(ulong)"/> in every lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Vector512<ushort> Up(Vector512<ushort> y) =>
+        ((y >>> 1) & Vector512.Create((ushort)_exponent)) | ((y << _moved) & Vector512.Create((ushort)_sign)) | (y & Vector512.Create((ushort)_low));
+
+    /// <summary>As <see cref="Up(ulong)"/> in every lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Vector512<uint> Up(Vector512<uint> y) =>
+        ((y >>> 1) & Vector512.Create((uint)_exponent)) | ((y << _moved) & Vector512.Create((uint)_sign)) | (y & Vector512.Create((uint)_low));
+
+    /// <summary>As <see cref="Down(ulong)"/> in every lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Vector512<byte> Down(Vector512<byte> x) =>
+        ((x & Vector512.Create((byte)_exponent)) << 1) | ((x & Vector512.Create((byte)_sign)) >>> _moved) | (x & Vector512.Create((byte)_low));
+
+    /// <summary>As <see cref="Up(ulong)"/> in every lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Vector512<byte> Up(Vector512<byte> y) =>
+        ((y >>> 1) & Vector512.Create((byte)_exponent)) | ((y << _moved) & Vector512.Create((byte)_sign)) | (y & Vector512.Create((byte)_low));
 }

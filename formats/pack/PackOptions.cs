@@ -2,7 +2,7 @@ using ModelPack.Codecs;
 
 namespace ModelPack.Pack;
 
-/// <summary>How to write an artifact. Nothing here but <see cref="Level"/> changes its bytes.</summary>
+/// <summary>How to write an artifact. Nothing here but <see cref="Level"/> and <see cref="Portable"/> changes its bytes.</summary>
 public sealed record PackOptions
 {
     /// <summary>Worker threads; at least 1.</summary>
@@ -13,6 +13,11 @@ public sealed record PackOptions
 
     /// <summary>How hard the lossless codecs try.</summary>
     public CodecLevel Level { get; init; } = CodecLevel.Default;
+
+    /// <summary>
+    /// Only codecs that decode fast on every machine. The rANS codecs, smaller and the fastest where there is AVX-512 with VBMI2, decode several times slower elsewhere.
+    /// </summary>
+    public bool Portable { get; init; }
 
     /// <summary>Called from the writing thread after every tile.</summary>
     public IProgress<PackProgress>? Progress { get; init; }

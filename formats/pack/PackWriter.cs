@@ -17,7 +17,7 @@ public static class PackWriter
     public static PackResult Write(string path, PackContent content, PackOptions options)
     {
         options.Cancellation.ThrowIfCancellationRequested();
-        var plan = new WritePlan(content, options.Level);
+        var plan = new WritePlan(content, new CodecPolicy(options.Level, options.Portable));
 
         // An eighth for streams that wait for an earlier one, an eighth for what value readers keep; of the rest a fifth as slack, because pooled
         // buffers may be up to a quarter larger than asked.

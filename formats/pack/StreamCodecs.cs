@@ -9,5 +9,7 @@ public static class StreamCodecs
     /// <param name="level">How hard it tries.</param>
     /// <param name="elementType">What the bytes are.</param>
     /// <param name="data">The stream.</param>
-    public static ICodec? Choose(CodecLevel level, DType elementType, TensorData data) => CodecChooser.Choose(level, elementType, CopyJob.Sample(data));
+    /// <param name="portable">Without the codecs that are fast with AVX-512 alone.</param>
+    public static ICodec? Choose(CodecLevel level, DType elementType, TensorData data, bool portable = false) =>
+        CodecChooser.Choose(new CodecPolicy(level, portable), elementType, CopyJob.Sample(data));
 }

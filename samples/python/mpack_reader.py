@@ -263,13 +263,170 @@ def palette_decode(data, raw_length):
     return palette[indices[:elements]].tobytes() + bytes(data[len(data) - tail:])
 
 
+# rANS (formats/codecs/Rans/SPEC.md)
+
+RANS_LOW = 1 << 15
+RANS_TAIL = 240
+
+
+def bit_fields(data, starts, counts):
+    """Fields of up to 31 bits that begin at bits `starts` of a bit string."""
+    padded = np.frombuffer(bytes(data) + bytes(8), np.uint8).astype(np.uint64)
+    words = sum(padded[i + (starts >> 3)] << np.uint64(8 * i) for i in range(5))
+    return words >> (starts & 7).astype(np.uint64) & ((np.uint64(1) << counts.astype(np.uint64)) - np.uint64(1))
+
+
+def packed_fields(data, count, bits):
+    """`count` fields of `bits` bits each, one after the other."""
+    return bit_fields(data, np.arange(count, dtype=np.int64) * bits, np.full(count, bits))
+
+
+def rans_section(mode, data, count):
+    if mode == 0:
+        require(len(data) == count, "rans: wrong length of a section")
+        return bytes(data)
+    return huffman_plane(mode, data, count)
+
+
+def rans_block(data, count):
+    """The symbols of a block and the states at its end."""
+    require(len(data) >= 10, "rans: too short")
+    flags, size, escape_count, word_count = struct.unpack_from("<BBii", data)
+    tables, group_rows = (flags & 15) + 1, 1 << (flags >> 4 & 3)
+    require(flags >> 6 == 0 and 1 <= size <= 31 and 0 <= escape_count <= count and 0 <= word_count <= count, "rans: wrong header")
+    sections = [(tables * (size + 1))] + ([escape_count] if escape_count else [])
+    at = 10 + size
+    headers = [struct.unpack_from("<Bi", data, at + 5 * i) for i in range(len(sections))]
+    alphabet = np.frombuffer(data, np.uint8, size, 10)
+    require(bool((np.diff(alphabet.astype(int)) > 0).all()), "rans: the alphabet does not ascend")
+    at += 5 * len(sections)
+    parts = []
+    for (mode, length), content in zip(headers, sections):
+        require(0 < length <= len(data) - at, "rans: a section leaves the block")
+        parts.append(np.frombuffer(rans_section(mode, data[at:at + length], content), np.uint8))
+        at += length
+    frequencies = parts[0].reshape(tables, size + 1).astype(np.int64)
+    require(bool((frequencies.sum(1) == 256).all()), "rans: a table does not add up")
+    escaped = parts[1] if escape_count else np.zeros(0, np.uint8)
+
+    rows = -(-count // 128)
+    groups = -(-rows // group_rows)
+    label_bits = (tables - 1).bit_length()
+    label_bytes = -(-groups * label_bits // 8)
+    require(at + label_bytes + 64 <= len(data), "rans: ends inside labels or states")
+    labels = packed_fields(data[at:at + label_bytes], groups, label_bits).astype(int)
+    require(bool((labels < tables).all()), "rans: a label without a table")
+    at += label_bytes
+    nibbles = np.frombuffer(data, np.uint8, 64, at)
+    bits = np.stack([nibbles & 15, nibbles >> 4], 1).ravel().astype(np.int64) + 15
+    starts = np.concatenate([[0], np.cumsum(bits)])
+    state_bytes = 64 + -(-int(starts[-1]) // 8)
+    require(len(data) - at == state_bytes + 2 * word_count, "rans: wrong number of words")
+    low = bit_fields(data[at + 64:at + state_bytes], starts[:-1], bits)
+    padding = int(starts[-1]) & 7
+    require(padding == 0 or data[at + state_bytes - 1] >> padding == 0, "rans: padding is set")
+    states = (np.uint64(1) << bits.astype(np.uint64) | low).astype(np.int64)
+    words = np.frombuffer(data, "<u2", word_count, at + state_bytes).astype(np.int64)
+
+    state = np.arange(128)
+    position = 64 * (state // 64) + 4 * (state % 16) + state // 16 % 4
+    entry_of = [np.repeat(np.arange(size + 1), f) for f in frequencies]
+    first = np.cumsum(frequencies, 1) - frequencies
+    out = np.zeros(rows * 128, np.int64)
+    word = 0
+    for row in range(rows):
+        k = labels[row // group_rows]
+        active = state[position < count - 128 * row]
+        x = states[active]
+        slot = x & 255
+        entry = entry_of[k][slot]
+        x = frequencies[k][entry] * (x >> 8) + slot - first[k][entry]
+        small = np.flatnonzero(x < RANS_LOW)
+        require(word + len(small) <= word_count, "rans: words do not suffice")
+        x[small] = x[small] << 16 | words[word:word + len(small)]
+        word += len(small)
+        states[active] = x
+        out[128 * row + position[active]] = entry
+    out = out[:count]
+    escapes = out == size
+    require(word == word_count and np.count_nonzero(escapes) == escape_count, "rans: words or escapes left over")
+    symbols = np.concatenate([alphabet, [0]]).astype(np.uint8)[out]
+    symbols[escapes] = escaped
+    return symbols, states
+
+
+def rans_plane(mode, data, count, bits, carried):
+    """The parts of `count` elements in a plane of bytes (bits = 8) or packed."""
+    if mode == 3:
+        mode, data = 0, bytes(data) + carried
+    if mode == 2:
+        require(len(data) == 1 and data[0] >> bits == 0, "rans: wrong constant")
+        return np.full(count, data[0], np.uint64)
+    if mode == 1 and bits == 8:
+        return np.frombuffer(huffman_block(data, count), np.uint8).astype(np.uint64)
+    require(mode == 0 and len(data) == -(-count * bits // 8), "rans: unknown mode or wrong length of a plane")
+    return np.frombuffer(data, np.uint8).astype(np.uint64) if bits == 8 else packed_fields(data, count, bits)
+
+
+def rans_decode(data, raw_length, widths):
+    require(len(data) >= 14, "rans: too short")
+    width, moved, rest, center, first, outliers, block = struct.unpack_from("<BBBBHii", data)
+    zig_zag = moved == 0x80
+    bits = 8 * width if width else 4
+    upper = bits - rest
+    require(width in widths and (zig_zag or moved < bits) and (not zig_zag or width == 1) and (zig_zag or center == 0) and 1 <= upper <= 16
+            and (upper > 8 or (first == 0 and outliers == 0)) and first < 1 << upper and outliers >= 0 and block > 0, "rans: wrong header")
+    require(width or (moved, rest) == (0, 0), "rans: wrong header")
+    count = raw_length // width if width else 2 * raw_length
+    tail = raw_length % width if width else 0
+    planes = ([rest % 8] if rest % 8 else []) + [8] * (rest // 8)
+    at = 14 + 5 * len(planes)
+    require(count > 0 and len(data) - tail - at >= block + 6 * outliers, "rans: too short")
+    headers = [struct.unpack_from("<Bi", data, 14 + 5 * i) for i in range(len(planes))]
+    symbols, states = rans_block(data[at:at + block], count)
+    at += block
+    carries = bool(headers) and headers[-1][0] == 3
+    require(bool((states >> 15 == 1).all() if carries else (states == RANS_LOW).all()), "rans: wrong states at the end")
+    carried = sum((int(x) - RANS_LOW) << 15 * i for i, x in enumerate(states)).to_bytes(RANS_TAIL, "little")
+    values = symbols.astype(np.uint64) + np.uint64(first) & np.uint64((1 << upper) - 1)
+    listed = np.frombuffer(data, np.dtype([("position", "<i4"), ("upper", "<u2")]), outliers, at)
+    at += 6 * outliers
+    where = listed["position"].astype(np.int64)
+    require(bool((np.diff(where) > 0).all() and (where >= 0).all() and (where < count).all() and (listed["upper"] < 1 << upper).all()), "rans: wrong outliers")
+    values[where] = listed["upper"]
+    for i, ((mode, length), part) in enumerate(zip(headers, planes)):
+        require(0 < length <= len(data) - tail - at and (mode != 3 or i == len(planes) - 1), "rans: a plane leaves the chunk")
+        values = values << np.uint64(part) | rans_plane(mode, data[at:at + length], count, part, carried)
+        at += length
+    require(at + tail == len(data), "rans: bytes left over")
+    if width == 0:
+        return (values[0::2] | values[1::2] << np.uint64(4)).astype(np.uint8).tobytes()
+    if zig_zag:
+        signed = (values >> np.uint64(1)).astype(np.int64) ^ -(values & np.uint64(1)).astype(np.int64)
+        return (signed + center).astype(np.uint8).tobytes()
+    sign = 1 << (bits - 1)
+    low = (sign >> moved) - 1
+    exponent = sign - 1 - low
+    values = (values >> np.uint64(1) & np.uint64(exponent)) | (values << np.uint64(moved) & np.uint64(sign)) | (values & np.uint64(low))
+    return values.astype(f"<u{width}").tobytes() + bytes(data[at:])
+
+
+def planes_rans_decode(data, raw_length):
+    return rans_decode(data, raw_length, (2, 4, 8))
+
+
+def codes_rans_decode(data, raw_length):
+    return rans_decode(data, raw_length, (0, 1))
+
+
 def stored_decode(data, raw_length):
     require(len(data) == raw_length, "stored: wrong length")
     return bytes(data)
 
 
 CODECS = {0: ("stored", stored_decode), 1: ("constant", constant_decode), 2: ("planes-zstd", planes_decode), 3: ("zstd", zstd_decode), 4: ("lz4", lz4_decode),
-          6: ("planes-huffman", planes_huffman_decode), 8: ("palette", palette_decode), 11: ("huffman", huffman_decode)}
+          5: ("planes-rans", planes_rans_decode), 6: ("planes-huffman", planes_huffman_decode), 7: ("codes-rans", codes_rans_decode), 8: ("palette", palette_decode),
+          11: ("huffman", huffman_decode)}
 
 # ---- number formats (formats/numbers/*/SPEC.md) -------------------------------------------------------------------
 

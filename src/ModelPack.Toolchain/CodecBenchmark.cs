@@ -11,6 +11,15 @@ public static class CodecBenchmark
     /// <summary>Of one kind of data, no more than this is measured.</summary>
     private const long MostBytesPerKind = 256L << 20;
 
+    /// <summary>What the packer would do, tensor by tensor; the first is its default.</summary>
+    private static readonly (string Name, CodecLevel Level, bool Portable)[] Choices =
+    [
+        ("pack", CodecLevel.Default, false),
+        ("pack --portable", CodecLevel.Default, true),
+        ("pack --level fast", CodecLevel.Fast, false),
+        ("pack --level max", CodecLevel.Max, false),
+    ];
+
     private const int ChunkBytes = 1 << 20;
     private const int LeastBytes = 1 << 20;
     private const int LeastPasses = 3;
@@ -34,14 +43,16 @@ public static class CodecBenchmark
         {
             int first = results.Count;
             ICodec[] codecs = [.. ModelPack.Codecs.Codecs.All.Where(c => c.Id is not ("stored" or "constant"))];
-            for (int c = 0; c <= codecs.Length; c++)
+            int rows = Choices.Length + codecs.Length;
+            for (int c = 0; c < rows; c++)
             {
-                string name = c == 0 ? "pack (default)" : codecs[c - 1].Id;
-                progress?.Report(new ToolProgress("bench codec", (references.Count * (codecs.Length + 1)) + c, kinds.Count * (codecs.Length + 1), $"{kind.Type.Name()} {kind.Role}, {name}"));
-                ICodec?[] chosen = c == 0
-                    ? [.. kind.Tensors.Select(t => StreamCodecs.Choose(CodecLevel.Default, kind.Type, TensorData.FromBytes(t)))]
-                    : [.. Enumerable.Repeat(codecs[c - 1], kind.Tensors.Count)];
-                if (Measure(name, kind, chosen, threads, cancellation) is BenchedCodec result && (c == 0 || result.CodedBytes < result.Bytes))
+                bool pack = c < Choices.Length;
+                string name = pack ? Choices[c].Name : codecs[c - Choices.Length].Id;
+                progress?.Report(new ToolProgress("bench codec", (references.Count * rows) + c, kinds.Count * rows, $"{kind.Type.Name()} {kind.Role}, {name}"));
+                ICodec?[] chosen = pack
+                    ? [.. kind.Tensors.Select(t => StreamCodecs.Choose(Choices[c].Level, kind.Type, TensorData.FromBytes(t), Choices[c].Portable))]
+                    : [.. Enumerable.Repeat(codecs[c - Choices.Length], kind.Tensors.Count)];
+                if (Measure(name, kind, chosen, threads, cancellation) is BenchedCodec result && (pack || result.CodedBytes < result.Bytes))
                 {
                     results.Add(result);
                 }

@@ -27,6 +27,9 @@ public sealed record CompileRequest
     /// <summary>Memory that may be used for buffers, in bytes.</summary>
     public long MaxMemoryBytes { get; init; } = 2L << 30;
 
+    /// <summary>Only codecs that decode fast on every machine, not those made for AVX-512.</summary>
+    public bool Portable { get; init; }
+
     /// <summary>Worker threads; 0 means one per processor. Never changes the output bytes.</summary>
     public int Threads { get; init; }
 

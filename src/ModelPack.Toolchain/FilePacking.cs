@@ -12,11 +12,12 @@ public static class FilePacking
     /// <param name="output">The artifact to write.</param>
     /// <param name="threads">Worker threads; 0 means one per processor. Never changes the output.</param>
     /// <param name="maxMemoryBytes">Memory that may be used for buffers.</param>
+    /// <param name="portable">Only codecs that decode fast on every machine, not those made for AVX-512.</param>
     /// <param name="progress">Told about every tile.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <exception cref="ModelPackException">The input cannot be read or the output cannot be written.</exception>
     public static PackFileResult Pack(
-        string input, string output, int threads = 0, long maxMemoryBytes = 1L << 30, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string input, string output, int threads = 0, long maxMemoryBytes = 1L << 30, bool portable = false, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         IReadOnlyList<FileMap> maps = Map(input, cancellation);
@@ -27,6 +28,7 @@ public static class FilePacking
             {
                 Threads = Pipelines.Threads(threads),
                 MaxMemoryBytes = maxMemoryBytes,
+                Portable = portable,
                 Progress = progress is null ? null : new PackProgressAdapter(progress, "pack"),
                 Cancellation = cancellation,
             };

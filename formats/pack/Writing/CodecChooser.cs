@@ -6,13 +6,15 @@ namespace ModelPack.Pack;
 /// <summary>Picks the codec of a stream by coding samples of it.</summary>
 /// <remarks>
 /// Entropy coding alone decodes several times faster than Zstandard and never does much worse unless bytes repeat. So match searches are tried only on samples in which LZ4, which is quick at giving
-/// up, finds repetition, and must then gain 0.3 %; the highest level tries everything.
+/// up, finds repetition, and must then gain 5 %; the highest level tries everything.
 /// </remarks>
 internal static class CodecChooser
 {
     private const byte PlanesZstd = 2;
     private const byte Zstd = 3;
     private const byte Lz4 = 4;
+    private const byte PlanesRans = 5;
+    private const byte CodesRans = 7;
 
     /// <summary>Bytes of one sample.</summary>
     public const int SampleBytes = 64 << 10;
@@ -21,7 +23,7 @@ internal static class CodecChooser
     public const int SampleCount = 4;
 
     /// <summary>The codec that makes the samples smallest; an earlier candidate when a later one gains hardly more; null when no codec gains 3 %.</summary>
-    public static ICodec? Choose(CodecLevel level, DType elementType, List<byte[]> samples)
+    public static ICodec? Choose(CodecPolicy policy, DType elementType, List<byte[]> samples)
     {
         // In one piece, as a chunk would be: tables that every short sample would pay for weigh little on a chunk.
         int raw = samples.Sum(s => s.Length);
@@ -40,9 +42,9 @@ internal static class CodecChooser
         }
 
         ICodec? best = null;
-        bool repeats = level == CodecLevel.Max;
+        bool repeats = policy.Level == CodecLevel.Max;
         int bestBytes = raw - (int)(raw * 3L / 100);
-        foreach (ICodec codec in ModelPack.Codecs.Codecs.Candidates(level, elementType))
+        foreach (ICodec codec in ModelPack.Codecs.Codecs.Candidates(policy.Level, elementType, policy.Portable))
         {
             if (!repeats && (codec.WireId is PlanesZstd or Zstd))
             {
@@ -51,7 +53,7 @@ internal static class CodecChooser
 
             int bytes = codec.TryEncode(sample.AsSpan(0, raw), elementType, scratch.AsSpan(0, raw), out int written) ? written : raw;
             repeats |= codec.WireId == Lz4 && bytes < raw - (raw / 64);
-            if (bytes < bestBytes - Margin(level, best, codec, raw))
+            if (bytes < bestBytes - Margin(policy.Level, best, codec, bestBytes, raw))
             {
                 best = codec;
                 bestBytes = bytes;
@@ -67,9 +69,9 @@ internal static class CodecChooser
     /// What a slower decoder must gain: hardly anything at the highest level; else more where Zstandard, whose decoder is a megabyte of code to be compiled and then three times slower, would replace plain
     /// entropy coding (a recognition net: 2 % smaller, and a tenth longer to load).
     /// </summary>
-    private static int Margin(CodecLevel level, ICodec? best, ICodec codec, int raw) =>
+    private static int Margin(CodecLevel level, ICodec? best, ICodec codec, int bestBytes, int raw) =>
         best is null ? 0
         : best.WireId == Lz4 ? raw / 100
         : level != CodecLevel.Max && codec.WireId is PlanesZstd or Zstd ? raw / 20
-        : (int)(raw * 3L / 1000);
+        : (int)((codec.WireId is PlanesRans or CodesRans ? bestBytes : raw) * 3L / 1000);
 }

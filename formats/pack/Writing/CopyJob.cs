@@ -1,9 +1,7 @@
-using ModelPack.Codecs;
-
 namespace ModelPack.Pack;
 
 /// <summary>Stores bytes as they come: raw tensors, streams that are encoded already, blobs.</summary>
-internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source, CodecLevel level) : EncodeJob(owner, [stream], level)
+internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source, CodecPolicy policy) : EncodeJob(owner, [stream], policy)
 {
     public override long TileCount => Streams[0].ChunkCount;
 

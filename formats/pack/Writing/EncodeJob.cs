@@ -1,5 +1,3 @@
-using ModelPack.Codecs;
-
 namespace ModelPack.Pack;
 
 /// <summary>
@@ -10,11 +8,11 @@ internal abstract class EncodeJob
 {
     private readonly Lazy<ICodec?[]> _codecs;
 
-    protected EncodeJob(string owner, StreamPlan[] streams, CodecLevel level)
+    protected EncodeJob(string owner, StreamPlan[] streams, CodecPolicy policy)
     {
         Owner = owner;
         Streams = streams;
-        _codecs = new Lazy<ICodec?[]>(() => ChooseCodecs(level));
+        _codecs = new Lazy<ICodec?[]>(() => ChooseCodecs(policy));
     }
 
     /// <summary>The tensor or blob this is for: for messages and progress.</summary>
@@ -44,13 +42,13 @@ internal abstract class EncodeJob
     /// <summary>A few short pieces of every stream, evenly spaced, the same on every run.</summary>
     protected abstract List<byte[]>[] Sample();
 
-    private ICodec?[] ChooseCodecs(CodecLevel level)
+    private ICodec?[] ChooseCodecs(CodecPolicy policy)
     {
         List<byte[]>[] samples = Sample();
         var codecs = new ICodec?[Streams.Length];
         for (int s = 0; s < codecs.Length; s++)
         {
-            codecs[s] = CodecChooser.Choose(level, Streams[s].ElementType, samples[s]);
+            codecs[s] = CodecChooser.Choose(policy, Streams[s].ElementType, samples[s]);
         }
 
         return codecs;

@@ -1,11 +1,10 @@
 using System.Runtime.InteropServices;
-using ModelPack.Codecs;
 
 namespace ModelPack.Pack;
 
 /// <summary>Pulls the values of a pending encoding through its number format, whole rows at a time, and measures what that costs in accuracy.</summary>
-internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumberFormat format, Func<IValueReader> openSource, long rowsPerTile, CodecLevel level)
-    : EncodeJob(owner, streams, level)
+internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumberFormat format, Func<IValueReader> openSource, long rowsPerTile, CodecPolicy policy)
+    : EncodeJob(owner, streams, policy)
 {
     /// <summary>Values worked on at once: large enough to read column panels well, small enough for the cache.</summary>
     private const int ValuesPerStep = 256 << 10;

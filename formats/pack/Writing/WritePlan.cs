@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Globalization;
-using ModelPack.Codecs;
 using ModelPack.Numbers;
 
 namespace ModelPack.Pack;
@@ -11,7 +10,7 @@ internal sealed class WritePlan
     private const long MaxColumns = 1 << 28;
     private const int MaxDepth = 16;
 
-    private readonly CodecLevel _level;
+    private readonly CodecPolicy _policy;
     private readonly ContentIdentity _identity = new();
     private readonly HashSet<string> _names = new(StringComparer.Ordinal) { PackLayout.ManifestName, PackLayout.IndexName, PackLayout.RootName };
     private readonly Dictionary<(int Content, int ChunkBytes), StreamPlan> _copied = [];
@@ -19,9 +18,9 @@ internal sealed class WritePlan
     private readonly Dictionary<StreamPlan, string> _owners = [];
 
     /// <exception cref="ModelPackException">MP4001, MP4003, MP1020, MP1021, MP1022.</exception>
-    public WritePlan(PackContent content, CodecLevel level)
+    public WritePlan(PackContent content, CodecPolicy policy)
     {
-        _level = level;
+        _policy = policy;
         CheckNames(content);
         foreach (PackTensorContent tensor in content.Tensors)
         {
@@ -168,7 +167,7 @@ internal sealed class WritePlan
             }
 
             _ = EncodingValues.Open(source);
-            Jobs.Add(new QuantizeJob(tensor, streams, format, () => RegroupedValueReader.Of(EncodingValues.Open(source), format.Shape), tileRows, _level));
+            Jobs.Add(new QuantizeJob(tensor, streams, format, () => RegroupedValueReader.Of(EncodingValues.Open(source), format.Shape), tileRows, _policy));
             _encoded.Add(key, streams);
         }
 
@@ -189,7 +188,7 @@ internal sealed class WritePlan
         if (data.LengthBytes == 0)
         {
             StreamPlan empty = Add(owner, name, elementType, 0, chunkBytes);
-            Jobs.Add(new CopyJob(owner, empty, data, _level));
+            Jobs.Add(new CopyJob(owner, empty, data, _policy));
             return empty;
         }
 
@@ -197,7 +196,7 @@ internal sealed class WritePlan
         if (!_copied.TryGetValue(key, out StreamPlan? stream))
         {
             stream = Add(owner, name, elementType, data.LengthBytes, chunkBytes);
-            Jobs.Add(new CopyJob(owner, stream, data, _level));
+            Jobs.Add(new CopyJob(owner, stream, data, _policy));
             _copied.Add(key, stream);
         }
 

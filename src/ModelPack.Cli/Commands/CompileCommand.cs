@@ -25,6 +25,7 @@ internal static class CompileCommand
         target.AcceptOnlyFromAmong("generic");
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
         var seed = new Option<ulong>("--seed") { Description = "Seed for random choices, recorded in the artifact", HelpName = "n", DefaultValueFactory = _ => 0 };
+        Option<bool> portable = PortableOption.Create();
         var dryRun = new Option<bool>("--dry-run") { Description = "Only show sizes, memory and time that are to be expected; writes nothing" };
         var evalTokens = new Option<string?>("--eval-tokens") { Description = "A token file (uint16, little-endian): measure perplexity before and after", HelpName = "file" };
         Option<int> window = IntOption.Create("--window", "Tokens per evaluation window", 256, 2, 1 << 20);
@@ -32,7 +33,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, target, accuracy, maxMemory, seed, dryRun, evalTokens, window, tensors,
+            input, output, recipe, sets, target, accuracy, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -50,6 +51,7 @@ internal static class CompileCommand
                     Target = session.Get(target) ?? "generic",
                     Accuracy = session.Get(accuracy) ?? "exact",
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,
+                    Portable = session.Get(portable),
                     Threads = session.Threads,
                     Seed = session.Get(seed),
                     DryRun = session.Get(dryRun),

@@ -23,7 +23,7 @@ public sealed record BenchCodecResult
 /// <summary>A codec on one kind of data. Speeds are 10^9 original bytes per second; decoding checks both checksums, as the reader of artifacts does.</summary>
 public sealed record BenchedCodec
 {
-    /// <summary>The codec; <c>pack</c> with its level for the choice that the packer makes tensor by tensor.</summary>
+    /// <summary>The codec; <c>pack</c> with its options for the choice that the packer makes tensor by tensor.</summary>
     public required string Codec { get; init; }
 
     /// <summary>Element type of the data.</summary>

@@ -22,11 +22,16 @@ internal static class CodecData
         yield return ("the same as f32", DType.F32, Cut([MemoryMarshal.AsBytes<float>(values).ToArray()]));
         yield return ("the same as f16", DType.F16, Cut([MemoryMarshal.AsBytes<Half>(values.Select(v => (Half)v).ToArray()).ToArray()]));
         yield return ("f32 of full precision", DType.F32, Cut([MemoryMarshal.AsBytes<float>(values.Select(v => v * 1.0471976f).ToArray()).ToArray()]));
+        yield return ("f16, all bits used", DType.F16, Cut([MemoryMarshal.AsBytes<Half>(values.Select((v, i) => (Half)(v * Jitter(i))).ToArray()).ToArray()]));
+        yield return ("f32, all bits used", DType.F32, Cut([MemoryMarshal.AsBytes<float>(values.Select((v, i) => v * Jitter(i)).ToArray()).ToArray()]));
         foreach (string format in new[] { "int8(block=row)", "int4", "nf4", "f8e4m3fn" })
         {
             yield return ($"{format} codes, tensor by tensor", DType.U8, Cut(tensors.Where(t => t.Shape.Rank == 2).Select(t => Quantize(format, t.Shape, t.Bytes))));
         }
     }
+
+    /// <summary>Near 1, and different for every element: what lies below the bits of bf16 becomes noise, as it is in trained weights.</summary>
+    private static float Jitter(int i) => 1 + ((uint)i * 0x9E3779B9u >> 8) * (1f / (1 << 31));
 
     private static byte[] Quantize(string format, Shape shape, byte[] bf16)
     {

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using ModelPack.Codecs;
 
 namespace ModelPack.Benchmarks.Codecs;
 
@@ -9,7 +10,16 @@ internal static class CodecTable
 {
     private const double Milliseconds = 300;
 
-    private static readonly string[] Names = ["planes-huffman", "huffman", "planes-zstd", "zstd", "lz4"];
+    private static readonly (string Name, ICodec Codec)[] Encoders =
+    [
+        ("planes-rans fast", new PlanesRansCodec(CodecLevel.Fast)),
+        ("planes-rans", new PlanesRansCodec(CodecLevel.Default)),
+        ("planes-rans max", new PlanesRansCodec(CodecLevel.Max)),
+        ("codes-rans fast", new CodesRansCodec(CodecLevel.Fast)),
+        ("codes-rans", new CodesRansCodec(CodecLevel.Default)),
+        ("codes-rans max", new CodesRansCodec(CodecLevel.Max)),
+        .. new[] { "planes-huffman", "huffman", "planes-zstd", "zstd", "lz4" }.Select(n => (n, ModelPack.Codecs.Codecs.Get(n))),
+    ];
 
     public static string ToMarkdown()
     {
@@ -20,15 +30,13 @@ internal static class CodecTable
             byte[] target = new byte[chunks.Max(c => c.Length)];
             double copy = Seconds(() => chunks.ForEach(c => c.CopyTo(target, 0)));
             text.Append(CultureInfo.InvariantCulture, $"| {name}, {bytes / 1e6:F1} MB | memcpy | 1 | {bytes / copy / 1e9:F2} | |\n");
-            foreach (string id in Names)
+            foreach ((string id, ICodec codec) in Encoders)
             {
-                bool planes = id.StartsWith("planes", StringComparison.Ordinal);
-                if ((type == DType.U8 && planes) || (type != DType.U8 && id == "huffman"))
+                if (type == DType.U8 ? codec.Id.StartsWith("planes", StringComparison.Ordinal) : codec.Id is "huffman" or "codes-rans")
                 {
                     continue;
                 }
 
-                ICodec codec = ModelPack.Codecs.Codecs.Get(id);
                 var stored = new List<(ICodec? Codec, byte[] Bytes)>();
                 byte[] room = new byte[target.Length];
                 foreach (byte[] chunk in chunks)

@@ -50,7 +50,7 @@ public sealed class PackRoundTripTests : IDisposable
         PackStream coded = reader.Find("w")!.Streams[0].Stream;
         PackStream stored = reader.Find("noise")!.Streams[0].Stream;
 
-        Assert.Equal("planes-huffman", coded.Codec);
+        Assert.Contains(coded.Codec, new[] { "planes-huffman", "planes-rans" });
         Assert.True(coded.StoredBytes < coded.LengthBytes * 3 / 4);
         Assert.True(stored.IsStored);
         Assert.Equal(0, stored.BeginBytes % 4096);

@@ -1,7 +1,9 @@
 using System.Diagnostics;
+using ModelPack.Codecs;
 using ModelPack.Pack;
 using ModelPack.Structures;
 using ModelPack.Testing;
+using ModelPack.Tests.Codecs;
 using Xunit;
 
 namespace ModelPack.Tests.Pack;
@@ -14,8 +16,10 @@ public sealed class PythonReaderTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    [SkippableFact]
-    public void Read_everyTensor_givesTheSameValues()
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Read_everyTensor_givesTheSameValues(bool portable)
     {
         Skip.If(Python.Value is null, "no python3 with numpy on this machine");
         WeightEncoding source = DenseEncoding.Raw(DType.F32, new Shape(45, 70), TensorData.FromBytes(PackSamples.F32(1, 45 * 70)));
@@ -30,10 +34,12 @@ public sealed class PythonReaderTests : IDisposable
             PackSamples.Raw("long", DType.BF16, new Shape(600_000), PackSamples.Bf16(3, 600_000)),
             .. new[] { 2, 3, 13, 200 }.Select(n => PackSamples.Raw($"palette{n}", DType.F32, new Shape(7001), [.. PackSamples.Random(n, 7001).SelectMany(b => BitConverter.GetBytes((b % n) * 0.37f))])),
             PackSamples.Raw("f32", DType.F32, new Shape(9001), PackSamples.F32(4, 9001)),
+            PackSamples.Raw("scaled", DType.BF16, new Shape(300_000), Scaled(300_000)),
+            PackSamples.Raw("codes", DType.I8, new Shape(250_000), [.. Scaled(250_000).Where((_, i) => i % 2 == 1)]),
             PackSamples.Raw("bytes", DType.I8, new Shape(300_001), [.. PackSamples.Random(6, 300_001).Select((b, i) => (byte)(i < 140_000 ? b & 0x33 : b & 0x8f))]),
         ];
         PackContent content = PackContent.Empty with { Tensors = [.. tensors], Blobs = [KeyValuePair.Create("recipe", TensorData.FromBytes(new byte[77]))] };
-        PackWriter.Write(_folder["a.mpack"], content, new PackOptions());
+        PackWriter.Write(_folder["a.mpack"], content, new PackOptions { Portable = portable });
         using PackReader reader = PackReader.Open(_folder["a.mpack"]);
         var needsZstd = new List<string>();
         foreach (PackTensor tensor in reader.Tensors)
@@ -52,10 +58,11 @@ public sealed class PythonReaderTests : IDisposable
         // Without a Zstandard module the reader says so; everything else must have been compared.
         Assert.True(needsZstd.Count < 6, string.Join(", ", needsZstd));
         Assert.All(["zeros", "long", "f32", "bytes", "palette2", "palette3", "palette13", "palette200"], name => Assert.DoesNotContain(name, needsZstd));
-        Assert.Equal("planes-huffman", reader.Find("long")!.Streams[0].Stream.Codec);
         Assert.Equal("planes-huffman", reader.Find("f32")!.Streams[0].Stream.Codec);
         Assert.All([2, 3, 13, 200], n => Assert.Equal("palette", reader.Find($"palette{n}")!.Streams[0].Stream.Codec));
-        Assert.Equal("huffman", reader.Find("bytes")!.Streams[0].Stream.Codec);
+        Assert.Equal(portable ? "huffman" : "codes-rans", reader.Find("bytes")!.Streams[0].Stream.Codec);
+        Assert.Equal(portable ? "planes-huffman" : "planes-rans", reader.Find("scaled")!.Streams[0].Stream.Codec);
+        Assert.Equal(portable ? "huffman" : "codes-rans", reader.Find("codes")!.Streams[0].Stream.Codec);
         (int listed, string list) = Run("list", _folder["a.mpack"]);
         Assert.Equal(0, listed);
         Assert.Contains("transposed\tf32\t[70, 45]\tpermuted(perm=1x0) > int4(", list, StringComparison.Ordinal);
@@ -65,12 +72,51 @@ public sealed class PythonReaderTests : IDisposable
     }
 
     [SkippableFact]
+    public void RansDecode_everyLayout_givesTheSameBytes()
+    {
+        Skip.If(Python.Value is null, "no python3 with numpy on this machine");
+        var raws = new List<byte[]>();
+        foreach ((string _, RansLayout layout) in RansTests.All)
+        {
+            foreach ((CodecLevel level, int elements) in new[] { (CodecLevel.Default, 1), (CodecLevel.Default, 130), (CodecLevel.Fast, 5003), (CodecLevel.Max, 40_001) })
+            {
+                byte[] raw = [.. RansTests.Elements(layout, elements, elements), .. new byte[Math.Max(0, layout.Width - 1)]];
+                File.WriteAllBytes(_folder[$"{raws.Count}.chunk"], RansTests.Encode(layout, raw, level));
+                raws.Add(raw);
+            }
+        }
+
+        string program =
+            "import sys; sys.path.insert(0, sys.argv[1]); import mpack_reader as m\n" +
+            "for i, n in enumerate(sys.argv[3:]):\n" +
+            "    data = open(f'{sys.argv[2]}/{i}.chunk', 'rb').read()\n" +
+            "    open(f'{sys.argv[2]}/{i}.raw', 'wb').write((m.codes_rans_decode if data[0] < 2 else m.planes_rans_decode)(data, int(n)))\n";
+        (int exit, string output) = Start(Python.Value!, ["-c", program, RepositoryTree.PathTo("samples", "python"), Path.GetDirectoryName(_folder["0.chunk"])!, .. raws.Select(r => $"{r.Length}")]);
+        Assert.True(exit == 0, output);
+        Assert.All(raws, (raw, i) => Assert.True(raw.AsSpan().SequenceEqual(File.ReadAllBytes(_folder[$"{i}.raw"])), $"chunk {i}"));
+    }
+
+    [SkippableFact]
     public void Read_noArtifact_saysSo()
     {
         Skip.If(Python.Value is null, "no python3 with numpy on this machine");
         (int exit, string output) = Run("list", _folder.Write("x.mpack", new byte[1000]));
         Assert.Equal(1, exit);
         Assert.Contains("not a ModelPack artifact", output, StringComparison.Ordinal);
+    }
+
+    /// <summary>bf16 weights in rows of 512 of different scale.</summary>
+    private static byte[] Scaled(int count)
+    {
+        byte[] bytes = PackSamples.Bf16(8, count);
+        for (int i = 0; i < count; i++)
+        {
+            int down = i / 512 * 7 % 5;
+            int word = BitConverter.ToUInt16(bytes, 2 * i);
+            BitConverter.TryWriteBytes(bytes.AsSpan(2 * i), (ushort)(word - (Math.Min(down, (word >> 7) & 0xff) << 7)));
+        }
+
+        return bytes;
     }
 
     private static string? FindPython()

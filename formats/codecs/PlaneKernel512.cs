@@ -1,0 +1,76 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace ModelPack.Codecs;
+
+/// <summary>The loops of <see cref="PlaneKernel"/> that merge 2 and 4-byte elements in vectors of 512 bits. Each returns the elements done.</summary>
+internal static class PlaneKernel512
+{
+    public static bool IsSupported => Avx512BW.IsSupported;
+
+    /// <summary>32 elements: bytes widen to u16, high &lt;&lt; 8 | low, the sign moves up.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static int Merge2(ReadOnlySpan<byte> p0, ReadOnlySpan<byte> p1, SignMove move, int elements, Span<byte> raw)
+    {
+        ref byte a = ref MemoryMarshal.GetReference(p0);
+        ref byte b = ref MemoryMarshal.GetReference(p1);
+        ref ushort o = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<byte, ushort>(raw));
+        int i = 0;
+        if (move.SwapsHighestBits && Avx512Vbmi.IsSupported)
+        {
+            // bf16: the planes exchange bit 7 and the high one moves down, both on whole planes of bytes; two permutes interleave 64 elements.
+            Vector512<byte> top = Vector512.Create((byte)0x80);
+            Vector512<byte> first = Interleave(0);
+            Vector512<byte> last = Interleave(32);
+            for (; i <= elements - 64; i += 64)
+            {
+                Vector512<byte> low = Vector512.LoadUnsafe(ref a, (nuint)i);
+                Vector512<byte> high = Vector512.LoadUnsafe(ref b, (nuint)i);
+                Vector512<byte> newHigh = Vector512.ConditionalSelect(top, low, (high.AsUInt16() >>> 1).AsByte());
+                Vector512<byte> newLow = Vector512.ConditionalSelect(top, (high.AsUInt16() << 7).AsByte(), low);
+                Avx512Vbmi.PermuteVar64x8x2(newLow, first, newHigh).AsUInt16().StoreUnsafe(ref o, (nuint)i);
+                Avx512Vbmi.PermuteVar64x8x2(newLow, last, newHigh).AsUInt16().StoreUnsafe(ref o, (nuint)(i + 32));
+            }
+        }
+
+        for (; i <= elements - 32; i += 32)
+        {
+            Vector512<ushort> low = Avx512BW.ConvertToVector512UInt16(Vector256.LoadUnsafe(ref a, (nuint)i));
+            Vector512<ushort> high = Avx512BW.ConvertToVector512UInt16(Vector256.LoadUnsafe(ref b, (nuint)i));
+            move.Up((high << 8) | low).StoreUnsafe(ref o, (nuint)i);
+        }
+
+        return i;
+    }
+
+    /// <summary>16 elements: bytes widen to u32 and are joined, the sign moves up.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static int Merge4(ReadOnlySpan<byte> p0, ReadOnlySpan<byte> p1, ReadOnlySpan<byte> p2, ReadOnlySpan<byte> p3, SignMove move, int elements, Span<byte> raw)
+    {
+        ref byte a = ref MemoryMarshal.GetReference(p0);
+        ref byte b = ref MemoryMarshal.GetReference(p1);
+        ref byte c = ref MemoryMarshal.GetReference(p2);
+        ref byte d = ref MemoryMarshal.GetReference(p3);
+        ref uint o = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<byte, uint>(raw));
+        int i = 0;
+        for (; i <= elements - 16; i += 16)
+        {
+            Vector512<uint> x = Avx512F.ConvertToVector512UInt32(Vector128.LoadUnsafe(ref a, (nuint)i));
+            x |= Avx512F.ConvertToVector512UInt32(Vector128.LoadUnsafe(ref b, (nuint)i)) << 8;
+            x |= Avx512F.ConvertToVector512UInt32(Vector128.LoadUnsafe(ref c, (nuint)i)) << 16;
+            x |= Avx512F.ConvertToVector512UInt32(Vector128.LoadUnsafe(ref d, (nuint)i)) << 24;
+            move.Up(x).StoreUnsafe(ref o, (nuint)i);
+        }
+
+        return i;
+    }
+
+    /// <summary>Byte <paramref name="start"/> of the first operand, the same of the second, the next of the first, and so on.</summary>
+    private static Vector512<byte> Interleave(int start)
+    {
+        Vector512<ushort> index = Vector512<ushort>.Indices + Vector512.Create((ushort)start);
+        return (index | ((index + Vector512.Create((ushort)64)) << 8)).AsByte();
+    }
+}

@@ -1,0 +1,263 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
+
+namespace ModelPack.Codecs;
+
+/// <summary>The binding that decodes a chunk of the rANS codecs: header, symbols, outliers, planes. See SPEC.md in this folder.</summary>
+internal static unsafe class RansChunk
+{
+    /// <summary>Elements decoded at a time: symbols, planes and elements of a tile stay in the first-level cache.</summary>
+    private const int TileElements = 4096;
+    private const int WideTileElements = 1024;
+    private const int Slack = 64;
+
+    /// <summary>Decodes a chunk of exactly as many bytes; false for anything that an encoder would not write so.</summary>
+    /// <param name="encoded">The chunk.</param>
+    /// <param name="raw">Where to.</param>
+    /// <param name="wide">Elements of 2 bytes and more, else of at most one.</param>
+    /// <param name="fast">False to use the reference loop alone.</param>
+    public static bool TryDecode(ReadOnlySpan<byte> encoded, Span<byte> raw, bool wide, bool fast = true)
+    {
+        if (!RansLayout.TryRead(encoded, out RansLayout layout, out int outliers, out int blockLength) || wide != layout.Width >= 2)
+        {
+            return false;
+        }
+
+        int elements = layout.Elements(raw.Length);
+        int tail = layout.Width == 0 ? 0 : raw.Length - (elements * layout.Width);
+        int at = RansLayout.HeaderBytes + (layout.Planes * PlaneSection.HeaderBytes);
+        if (elements == 0 || outliers > elements || encoded.Length - tail < at || blockLength > encoded.Length - tail - at
+            || !RansHeader.TryRead(encoded.Slice(at, blockLength), elements, out RansHeader header))
+        {
+            return false;
+        }
+
+        int scratchBytes = RansReader.ScratchBytes(header);
+        byte[] scratch = ArrayPool<byte>.Shared.Rent(scratchBytes + (layout.BytePlanes * elements));
+        try
+        {
+            fixed (byte* e = encoded)
+            fixed (byte* s = scratch)
+            fixed (byte* r = raw)
+            {
+                var reader = default(RansReader);
+                byte** planes = stackalloc byte*[10];
+                int outliersAt = at + blockLength;
+                return reader.TryOpen(encoded.Slice(at, blockLength), header, e + at, e + encoded.Length, s)
+                    && outliers * (long)RansLayout.OutlierBytes <= encoded.Length - tail - outliersAt
+                    && TryLocate(encoded[..^tail], layout, elements, outliersAt + (outliers * RansLayout.OutlierBytes), e, s + scratchBytes, planes)
+                    && TryMerge(ref reader, layout, elements, planes, e + encoded.Length - tail, r, fast)
+                    && TryOutliers(encoded.Slice(outliersAt, outliers * RansLayout.OutlierBytes), layout, elements, raw)
+                    && encoded[^tail..].TryCopyTo(raw[(elements * layout.Width)..(elements * layout.Width + tail)]);
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(scratch);
+        }
+    }
+
+    /// <summary>
+    /// Finds the planes, decoding those that are coded. planes[p] is byte plane p, the packed plane is behind them. planes[8] is the end of the packed plane, null if it is constant: then the value stands
+    /// where it begins. planes[9] is the end of a last plane whose tail the states carry, else null.
+    /// </summary>
+    private static bool TryLocate(ReadOnlySpan<byte> encoded, in RansLayout layout, int elements, int at, byte* pinned, byte* scratch, byte** planes)
+    {
+        planes[9] = null;
+        for (int i = 0; i < layout.Planes; i++)
+        {
+            if (!PlaneSection.TryReadHeader(encoded[(RansLayout.HeaderBytes + (i * PlaneSection.HeaderBytes))..], encoded.Length - at, out byte mode, out int length))
+            {
+                return false;
+            }
+
+            int p = layout.Planes - 1 - i;
+            planes[p] = pinned + at;
+            if (mode == RansLayout.CarriedTail)
+            {
+                planes[8] = p == layout.BytePlanes ? pinned + at + length : planes[8];
+                planes[9] = pinned + at + length;
+                if (p != 0 || length != (layout.BytePlanes > 0 ? elements : BitPlane.Bytes(elements, layout.PackedBits)) - RansStates.TailBytes)
+                {
+                    return false;
+                }
+            }
+            else if (p == layout.BytePlanes)
+            {
+                planes[8] = mode == HuffmanPlane.Raw ? pinned + at + length : null;
+                if (mode == HuffmanPlane.Raw ? length != BitPlane.Bytes(elements, layout.PackedBits) : mode != HuffmanPlane.Constant || length != 1 || encoded[at] >> layout.PackedBits != 0)
+                {
+                    return false;
+                }
+            }
+            else if (mode != HuffmanPlane.Raw || length != elements)
+            {
+                planes[p] = scratch + ((long)p * elements);
+                if (!HuffmanPlane.TryDecode(mode, encoded.Slice(at, length), new Span<byte>(planes[p], elements)))
+                {
+                    return false;
+                }
+            }
+
+            at += length;
+        }
+
+        return at == encoded.Length;
+    }
+
+    [SkipLocalsInit]
+    private static bool TryMerge(ref RansReader reader, in RansLayout layout, int elements, byte** planes, byte* end, byte* raw, bool fast)
+    {
+        int tile = layout.Width == 8 ? WideTileElements : TileElements;
+        byte* symbols = stackalloc byte[(2 * TileElements) + Slack];
+        byte* high = stackalloc byte[(2 * TileElements) + Slack];
+        byte* low = stackalloc byte[(2 * TileElements) + Slack];
+        byte* last = stackalloc byte[(2 * TileElements) + Slack];
+        byte* gathered = stackalloc byte[2 * 8 * WideTileElements];
+        Span<byte> tail = stackalloc byte[RansStates.TailBytes];
+        for (int at = 0, count; at < elements; at += count)
+        {
+            // The last tile takes the remainder, so that all that the states carry belongs to it.
+            count = elements - at <= 2 * tile ? elements - at : tile;
+            if (!reader.TryDecode(symbols, count, fast))
+            {
+                return false;
+            }
+
+            if (at + count == elements)
+            {
+                if (!reader.TryEnd(planes[9] is null ? default : tail))
+                {
+                    return false;
+                }
+
+                if (planes[9] is not null)
+                {
+                    byte* lastEnd = AppendTail(layout, planes, at, tail, last);
+                    end = layout.BytePlanes > 0 ? end : lastEnd;
+                }
+            }
+
+            byte* top = symbols;
+            if (layout.TopBits > 8)
+            {
+                TopKernel.AddFirst(symbols, layout.Base, layout.PackedBits, count, high, low);
+                top = high;
+                if (layout.PackedBits > 0)
+                {
+                    Unpack(layout, planes, end, at, low, count);
+                }
+            }
+            else if (layout.PackedBits > 0)
+            {
+                Unpack(layout, planes, end, at, symbols, count);
+            }
+
+            Put(layout, planes, at, count, top, low, gathered, raw);
+        }
+
+        return true;
+    }
+
+    /// <summary>Makes the lowest plane whole for the tile that begins at an element: what is stored of it and what the states carried.</summary>
+    /// <returns>The end of what may be read of it.</returns>
+    private static byte* AppendTail(in RansLayout layout, byte** planes, int at, ReadOnlySpan<byte> tail, byte* buffer)
+    {
+        long start = layout.BytePlanes > 0 ? at : (long)at * layout.PackedBits / 8;
+        int stored = (int)(planes[9] - (planes[0] + start));
+        new ReadOnlySpan<byte>(planes[0] + start, stored).CopyTo(new Span<byte>(buffer, stored));
+        tail.CopyTo(new Span<byte>(buffer + stored, tail.Length));
+        planes[0] = buffer - start;
+        return buffer + stored + tail.Length;
+    }
+
+    /// <summary>Puts the packed plane below the bits of a tile.</summary>
+    private static void Unpack(in RansLayout layout, byte** planes, byte* end, int at, byte* tile, int count)
+    {
+        byte* plane = planes[layout.BytePlanes];
+        byte* planeEnd = planes[8];
+        if (planeEnd is null)
+        {
+            int bits = layout.PackedBits;
+            for (int i = 0; i < count; i++)
+            {
+                tile[i] = (byte)((tile[i] << bits) | *plane);
+            }
+        }
+        else
+        {
+            // Up to the end of the chunk may be read; what follows the plane does not get into its values.
+            BitPlane.UnpackBelow(plane + ((long)at * layout.PackedBits / 8), end, layout.PackedBits, tile, count, tile);
+        }
+    }
+
+    /// <summary>Joins the highest bytes and the byte planes of a tile to elements.</summary>
+    private static void Put(in RansLayout layout, byte** planes, int at, int count, byte* high, byte* low, byte* gathered, byte* raw)
+    {
+        var move = new SignMove(Math.Max(8, 8 * layout.Width), layout.Moved);
+        byte* second = layout.TopBits > 8 ? low : planes[Math.Max(0, layout.BytePlanes - 1)] + at;
+        switch (layout.Width)
+        {
+            case 0:
+                TopKernel.FromNibbles(high, count / 2, raw + (at / 2));
+                break;
+            case 1 when layout.ZigZag:
+                TopKernel.FromZigZag(high, layout.Center, count, raw + at);
+                break;
+            case 1:
+                TopKernel.SignUp(high, move, count, raw + at);
+                break;
+            case 2:
+                PlaneKernel.Merge2(Tile(second, count), Tile(high, count), move, count, new Span<byte>(raw + (2L * at), 2 * count));
+                break;
+            case 4:
+                PlaneKernel.Merge4(Tile(planes[0] + at, count), Tile(planes[1] + at, count), Tile(second, count), Tile(high, count), move, count, new Span<byte>(raw + (4L * at), 4 * count));
+                break;
+            default:
+                for (int p = 0; p < layout.BytePlanes; p++)
+                {
+                    Tile(planes[p] + at, count).CopyTo(new Span<byte>(gathered + (p * count), count));
+                }
+
+                Tile(second, count).CopyTo(new Span<byte>(gathered + (6 * count), count));
+                Tile(high, count).CopyTo(new Span<byte>(gathered + (7 * count), count));
+                PlaneKernel.Merge8(new ReadOnlySpan<byte>(gathered, 8 * count), move, count, new Span<byte>(raw + (8L * at), 8 * count));
+                break;
+        }
+    }
+
+    /// <summary>Replaces the upper bits of elements whose symbol could not hold them.</summary>
+    private static bool TryOutliers(ReadOnlySpan<byte> list, in RansLayout layout, int elements, Span<byte> raw)
+    {
+        var move = new SignMove(8 * Math.Max(1, layout.Width), layout.Moved);
+        int last = -1;
+        for (; !list.IsEmpty; list = list[RansLayout.OutlierBytes..])
+        {
+            int position = BinaryPrimitives.ReadInt32LittleEndian(list);
+            uint top = BinaryPrimitives.ReadUInt16LittleEndian(list[4..]);
+            if (position <= last || position >= elements || top >> layout.TopBits != 0)
+            {
+                return false;
+            }
+
+            last = position;
+            Span<byte> element = raw.Slice(position * layout.Width, layout.Width);
+            ulong x = 0;
+            for (int b = 0; b < layout.Width; b++)
+            {
+                x |= (ulong)element[b] << (8 * b);
+            }
+
+            x = move.Up((move.Down(x) & ((1UL << layout.RestBits) - 1)) | ((ulong)top << layout.RestBits));
+            for (int b = 0; b < layout.Width; b++)
+            {
+                element[b] = (byte)(x >> (8 * b));
+            }
+        }
+
+        return true;
+    }
+
+    private static ReadOnlySpan<byte> Tile(byte* plane, int count) => new(plane, count);
+}
