@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using ModelPack.Codecs;
 using ModelPack.Compiler;
 using ModelPack.Pack;
 
@@ -12,11 +13,18 @@ public static class FilePacking
     /// <param name="output">The artifact to write.</param>
     /// <param name="threads">Worker threads; 0 means one per processor. Never changes the output.</param>
     /// <param name="maxMemoryBytes">Memory that may be used for buffers.</param>
+    /// <param name="level">How hard the lossless codecs try.</param>
     /// <param name="progress">Told about every tile.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <exception cref="ModelPackException">The input cannot be read or the output cannot be written.</exception>
     public static PackFileResult Pack(
-        string input, string output, int threads = 0, long maxMemoryBytes = 1L << 30, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string input,
+        string output,
+        int threads = 0,
+        long maxMemoryBytes = 1L << 30,
+        CodecLevel level = CodecLevel.Default,
+        IProgress<ToolProgress>? progress = null,
+        CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         IReadOnlyList<FileMap> maps = Map(input, cancellation);
@@ -27,6 +35,7 @@ public static class FilePacking
             {
                 Threads = Pipelines.Threads(threads),
                 MaxMemoryBytes = maxMemoryBytes,
+                Level = level,
                 Progress = progress is null ? null : new PackProgressAdapter(progress, "pack"),
                 Cancellation = cancellation,
             };

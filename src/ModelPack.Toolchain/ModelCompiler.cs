@@ -33,6 +33,7 @@ public static class ModelCompiler
         {
             Threads = Pipelines.Threads(request.Threads),
             MaxMemoryBytes = request.MaxMemoryBytes,
+            Level = request.Level,
             Progress = progress is null ? null : new PackProgressAdapter(progress, "pack"),
             Cancellation = cancellation,
         };

@@ -108,6 +108,9 @@ public static class Verification
                 Seed = provenance.Seed,
                 Target = provenance.Target,
                 Accuracy = provenance.Accuracy,
+                Level = Enum.TryParse(provenance.Level, ignoreCase: true, out Codecs.CodecLevel level)
+                    ? level
+                    : throw new ModelPackException(ErrorCodes.BadProvenance, $"level '{provenance.Level}' is not one this version knows", path),
                 Threads = threads,
             };
             ModelCompiler.Compile(request, progress, cancellation);

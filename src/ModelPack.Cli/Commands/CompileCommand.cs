@@ -24,6 +24,7 @@ internal static class CompileCommand
         accuracy.AcceptOnlyFromAmong("exact", "fast");
         target.AcceptOnlyFromAmong("generic");
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
+        Option<string> level = LevelOption.Create();
         var seed = new Option<ulong>("--seed") { Description = "Seed for random choices, recorded in the artifact", HelpName = "n", DefaultValueFactory = _ => 0 };
         var dryRun = new Option<bool>("--dry-run") { Description = "Only show sizes, memory and time that are to be expected; writes nothing" };
         var evalTokens = new Option<string?>("--eval-tokens") { Description = "A token file (uint16, little-endian): measure perplexity before and after", HelpName = "file" };
@@ -32,7 +33,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, target, accuracy, maxMemory, seed, dryRun, evalTokens, window, tensors,
+            input, output, recipe, sets, target, accuracy, level, maxMemory, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -49,6 +50,7 @@ internal static class CompileCommand
                     Sets = session.Get(sets) ?? [],
                     Target = session.Get(target) ?? "generic",
                     Accuracy = session.Get(accuracy) ?? "exact",
+                    Level = LevelOption.Parse(session.Get(level)),
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,
                     Threads = session.Threads,
                     Seed = session.Get(seed),

@@ -23,12 +23,14 @@ internal static class Examples
         ["modelpack pack"] =
         [
             "modelpack pack model.safetensors -o model.mpack",
+            "modelpack pack model.safetensors -o smallest.mpack --level max",
             "cat model.onnx | modelpack pack - -o - > model.mpack",
         ],
         ["modelpack unpack"] =
         [
             "modelpack unpack model.mpack -o model.safetensors",
             "modelpack unpack int4.mpack -o dense.safetensors --dtype bf16",
+            "modelpack unpack model.mpack --tensor lm_head.weight --rows 0:128 --dtype f32 -o head.npy",
         ],
         ["modelpack inspect"] =
         [
