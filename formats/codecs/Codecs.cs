@@ -6,13 +6,14 @@ namespace ModelPack.Codecs;
 /// All lossless codecs by wire id. A wire id names one byte format forever; a changed format takes a new id.
 /// </summary>
 /// <remarks>
-/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 6 planes-huffman, 11 huffman. Reserved: 5 planes-rans (float planes, register rANS), 7 codes-rans (low-bit codes,
-/// indices, scales), 8 palette, 9 clean-floats, 10 delta (against a named base). 255 is never used.
+/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 6 planes-huffman, 10 sparse, 11 huffman. Reserved: 5 planes-rans (float planes, register rANS), 7 codes-rans (low-bit codes,
+/// indices, scales), 8 palette, 9 clean-floats. 255 is never used.
 /// </remarks>
 public static class Codecs
 {
     private static readonly PlanesHuffmanCodec PlanesHuffman = new();
     private static readonly HuffmanCodec Huffman = new();
+    private static readonly SparseCodec Sparse = new();
 
     /// <summary>Every codec, by ascending wire id.</summary>
     public static IReadOnlyList<ICodec> All { get; } =
@@ -23,6 +24,7 @@ public static class Codecs
         new ZstdCodec(3),
         new Lz4Codec(highCompression: false),
         PlanesHuffman,
+        Sparse,
         Huffman,
     ];
 
@@ -57,7 +59,7 @@ public static class Codecs
         // find their match search further on in the list.
         bool planes = elementType.BitsPerElement() >= 16;
         ICodec entropy = planes ? PlanesHuffman : Huffman;
-        return (level, planes) switch
+        ICodec[] list = (level, planes) switch
         {
             (CodecLevel.Fast, true) => [All[1], All[4], entropy],
             (CodecLevel.Fast, false) => [All[1], All[4], entropy, FastZstd],
@@ -66,6 +68,9 @@ public static class Codecs
             (_, true) => [All[1], All[4], entropy, MatchPlanes, All[3]],
             _ => [All[1], All[4], entropy, All[3]],
         };
+
+        // Gives up at once where there are few zeros.
+        return [.. list, Sparse];
     }
 
     private static ICodec?[] Index(IReadOnlyList<ICodec> codecs)

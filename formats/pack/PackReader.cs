@@ -39,7 +39,7 @@ public sealed partial class PackReader : IDisposable
     public ImmutableSortedDictionary<string, string> Metadata { get; }
 
     /// <summary>All tensors, in stored order.</summary>
-    public IReadOnlyList<PackTensor> Tensors { get; }
+    public IReadOnlyList<PackTensor> Tensors { get; private set; }
 
     /// <summary>All blobs by name.</summary>
     public ImmutableSortedDictionary<string, TensorData> Blobs { get; }
@@ -99,7 +99,11 @@ public sealed partial class PackReader : IDisposable
     /// <summary>The tensor of this name, or null.</summary>
     public PackTensor? Find(string name) => _byName.GetValueOrDefault(name);
 
-    public void Dispose() => File.Dispose();
+    public void Dispose()
+    {
+        File.Dispose();
+        _base?.Dispose();
+    }
 
     internal ChunkRecord Record(PackStream stream, long chunk) => _artifact.Chunk(stream.FirstChunk + chunk, File.Path);
 

@@ -119,6 +119,15 @@ public static class Inspection
                 facts[$"pack.{key}"] = value;
             }
 
+            if (BaseRecord.Read(reader) is BaseRecord record)
+            {
+                facts["delta"] = $"{record.Tensors.Length} of {reader.Tensors.Count} tensors are differences: their values need the base";
+                foreach (BaseRecord.FileEntry baseFile in record.Files)
+                {
+                    facts[$"delta.base.{baseFile.Path}"] = $"{baseFile.LengthBytes} bytes, sha256 {baseFile.Sha256}";
+                }
+            }
+
             if (Artifact.IsCompiled(reader))
             {
                 AddProvenance(facts, Artifact.ReadProvenance(reader));

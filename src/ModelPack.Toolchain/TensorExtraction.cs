@@ -25,6 +25,7 @@ public static class TensorExtraction
     /// <param name="names">The tensors; exactly one for <c>.npy</c> and <c>.bin</c>.</param>
     /// <param name="rows">Rows of the first axis to take of each: first and end, end excluded, null for up to the last; null for all rows.</param>
     /// <param name="dtype">Element type to convert floating-point tensors to; null keeps each tensor's own, for packed files bit for bit.</param>
+    /// <param name="against">The base, for an artifact that was packed with one.</param>
     /// <param name="progress">Told how far it is.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <exception cref="ArgumentException">Not exactly one tensor for a form that holds one.</exception>
@@ -37,6 +38,7 @@ public static class TensorExtraction
         IReadOnlyList<string> names,
         (long First, long? End)? rows = null,
         DType? dtype = null,
+        string? against = null,
         IProgress<ToolProgress>? progress = null,
         CancellationToken cancellation = default)
     {
@@ -47,7 +49,7 @@ public static class TensorExtraction
             throw new ArgumentException($"a {form} file holds one tensor, not {names.Count}", nameof(names));
         }
 
-        using PackReader reader = PackReader.Open(artifact);
+        using PackReader reader = PackReader.Open(artifact, against, cancellation);
         OutputChecks.RefuseToOverwriteInputs(output, [reader.File]);
         progress?.Report(new ToolProgress("unpack", 0, 0, output));
         Tensor[] tensors = [.. names.Distinct(StringComparer.Ordinal).Select(n => Take(reader, n, rows, dtype))];

@@ -13,23 +13,40 @@ public static class Verification
     /// <param name="against">The original model, to compare decoded tensors with; null to skip.</param>
     /// <param name="rederive">The original model, to compile again with the recorded recipe; null to skip.</param>
     /// <param name="threads">Worker threads; 0 means one per processor.</param>
+    /// <param name="basePath">The base of an artifact that was packed with one: also restores its files and checks their hashes; null checks what can be checked without.</param>
     /// <param name="progress">Told how far it is.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <exception cref="ModelPackException">The artifact cannot be opened at all, or the original is not what it was made from.</exception>
     public static VerifyResult Verify(
-        string path, string? against = null, string? rederive = null, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string path,
+        string? against = null,
+        string? rederive = null,
+        int threads = 0,
+        string? basePath = null,
+        IProgress<ToolProgress>? progress = null,
+        CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         var errors = new List<string>();
         IReadOnlyList<ComparedTensor> differences = [];
         int tensors;
         long bytes;
-        using (PackReader reader = PackReader.Open(path))
+        string? note = null;
+        using (PackReader reader = PackReader.Open(path, basePath, cancellation))
         {
             PackProgressAdapter? adapter = progress is null ? null : new PackProgressAdapter(progress, "verify");
             errors.AddRange(reader.Verify(Pipelines.Threads(threads), adapter, cancellation).Select(p => Describe(path, p)));
             tensors = reader.Tensors.Count;
             bytes = reader.File.LengthBytes;
+            if (reader.NeedsBase)
+            {
+                note = $"checked without the base '{reader.Metadata.GetValueOrDefault("base")}': the stored differences are what was written; --base checks the files too";
+            }
+            else if (basePath is not null && errors.Count == 0)
+            {
+                errors.AddRange(FileErrors(reader, Pipelines.Threads(threads), cancellation));
+                note = $"checked with the base '{basePath}': the files come back as they were packed";
+            }
         }
 
         if (against is not null && errors.Count == 0)
@@ -56,7 +73,21 @@ public static class Verification
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
             Differences = differences,
             Rederived = rederived,
+            Note = errors.Count == 0 ? note : null,
         };
+    }
+
+    private static string[] FileErrors(PackReader reader, int threads, CancellationToken cancellation)
+    {
+        try
+        {
+            FileUnpacker.Check(reader, threads, null, cancellation);
+            return [];
+        }
+        catch (ModelPackException e)
+        {
+            return [e.Line];
+        }
     }
 
     private static string Describe(string path, PackProblem problem) =>

@@ -12,7 +12,8 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
     public override void Produce(long tile, ReadOnlySpan<Memory<byte>> raw, BufferPool pool, ref ErrorSums errors) =>
         source.Read(tile * Streams[0].ChunkBytes, raw[0].Span);
 
-    protected override List<byte[]>[] Sample()
+    /// <summary>A few short pieces, evenly spaced, the same on every run.</summary>
+    public static List<byte[]> SampleOf(TensorData source)
     {
         const int whole = CodecChooser.SampleBytes * CodecChooser.SampleCount;
         long length = source.LengthBytes;
@@ -20,7 +21,7 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
         if (length <= whole)
         {
             pieces.Add(source.ToArray(whole));
-            return [pieces];
+            return pieces;
         }
 
         for (int i = 0; i < CodecChooser.SampleCount; i++)
@@ -32,6 +33,8 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
             pieces.Add(piece);
         }
 
-        return [pieces];
+        return pieces;
     }
+
+    protected override List<byte[]>[] Sample() => [SampleOf(source)];
 }

@@ -15,11 +15,12 @@ internal static class UnpackCommand
     {
         var input = new Argument<string>("artifact") { Description = "An .mpack file; - reads stdin" };
         var output = new Option<string>("--output", "-o") { Description = "The file to write; - writes stdout", HelpName = "path", Required = true };
+        var against = new Option<string?>("--base") { Description = "The base that the file was packed against", HelpName = "file" };
         var dtype = new Option<string?>("--dtype") { Description = "For a compiled artifact, or with --tensor: element type of the dense tensors, f32, bf16 or f16; fp8 keeps 128x128-scaled FP8 weights as they are", HelpName = "type" };
         dtype.CompletionSources.Add(Types);
         var tensors = new Option<string[]>("--tensor") { Description = "Only this tensor, reading no more of the artifact than it needs. Repeatable. Written as .safetensors, as .npy or as its bytes alone, by the output's ending (.npy, .bin)", HelpName = "name" };
         Option<RowSlice?> rows = RowsOption.Create("With --tensor: only these rows of the first axis, the end excluded");
-        var command = new Command("unpack", "Give back the packed file byte for byte; a compiled artifact becomes dense tensors") { input, output, dtype, tensors, rows };
+        var command = new Command("unpack", "Give back the packed file byte for byte; a compiled artifact becomes dense tensors") { input, output, against, dtype, tensors, rows };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             DType? elementType = ParseType(session.Get(dtype));
@@ -30,8 +31,8 @@ internal static class UnpackCommand
             using var source = StandardStreams.Source(session, session.Get(input));
             using var sink = StandardStreams.Sink(session, session.Get(output)!);
             PackFileResult result = names.Length > 0
-                ? Extract(source.Path, sink.Path, names, slice, elementType, session)
-                : FilePacking.Unpack(source.Path, sink.Path, elementType, fp8, session.Threads, session.Progress, session.Cancellation);
+                ? Extract(source.Path, sink.Path, names, slice, elementType, session.Get(against), session)
+                : FilePacking.Unpack(source.Path, sink.Path, elementType, fp8, session.Threads, session.Get(against), session.Progress, session.Cancellation);
             sink.Complete();
             PackCommand.Report(session, result with { Input = source.Shown, Output = sink.Shown });
             return ExitCodes.Done;
@@ -57,11 +58,11 @@ internal static class UnpackCommand
         }
     }
 
-    private static PackFileResult Extract(string artifact, string output, string[] names, RowSlice? rows, DType? dtype, Session session)
+    private static PackFileResult Extract(string artifact, string output, string[] names, RowSlice? rows, DType? dtype, string? against, Session session)
     {
         try
         {
-            return TensorExtraction.Extract(artifact, output, names, rows is RowSlice r ? (r.First, r.End) : null, dtype, session.Progress, session.Cancellation);
+            return TensorExtraction.Extract(artifact, output, names, rows is RowSlice r ? (r.First, r.End) : null, dtype, against, session.Progress, session.Cancellation);
         }
         catch (ModelPackException e) when (e.Code == ErrorCodes.UnknownTensor)
         {
