@@ -6,7 +6,7 @@ namespace ModelPack.Codecs;
 /// All lossless codecs by wire id. A wire id names one byte format forever; a changed format takes a new id.
 /// </summary>
 /// <remarks>
-/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 6 planes-huffman, 10 sparse, 11 huffman. Reserved: 5 planes-rans (float planes, register rANS), 7 codes-rans (low-bit codes,
+/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 6 planes-huffman, 10 sparse, 11 huffman, 12 records. Reserved: 5 planes-rans (float planes, register rANS), 7 codes-rans (low-bit codes,
 /// indices, scales), 8 palette, 9 clean-floats. 255 is never used.
 /// </remarks>
 public static class Codecs
@@ -26,6 +26,7 @@ public static class Codecs
         PlanesHuffman,
         Sparse,
         Huffman,
+        new RecordsCodec(RecordsCodec.ScaleAnd32Codes),
     ];
 
     private static readonly ICodec?[] ByWireId = Index(All);

@@ -64,7 +64,8 @@ public sealed partial class PackReader
             PackTensor tensor = tensors[entry.Tensor];
             PackStream stream = tensor.Streams[0].Stream;
             int width = Delta.TryElementType(tensor.DType, out DType difference) ? Delta.Width(difference) : 0;
-            if (width == 0 || difference != stream.ElementType || stream.LengthBytes % width != 0)
+            bool fits = tensor.Encoding is StructuredEncoding { Components: [DenseEncoding component] } && component.Format.Id == difference.Name();
+            if (width == 0 || !fits || stream.LengthBytes % width != 0)
             {
                 throw new ModelPackException(ErrorCodes.ArtifactBaseRecord, $"differences of {stream.ElementType.Name()} do not make {tensor.DType.Name()}", File.Path, tensor.Name);
             }

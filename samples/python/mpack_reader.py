@@ -283,13 +283,49 @@ def sparse_decode(data, raw_length):
     return out.astype(out.dtype.newbyteorder("<")).tobytes() + bytes(data[at:])
 
 
+def records_decode(data, raw_length):
+    require(len(data) >= 1 and 1 <= data[0] <= 16 and len(data) >= 1 + 4 * data[0], "records: wrong header")
+    fields = [struct.unpack_from("<HBB", data, 1 + 4 * i) for i in range(data[0])]
+    require(all(w in (1, 2, 4, 8) and l and l % w == 0 and t < (1 if w == 1 else 8 * w) for l, w, t in fields), "records: wrong field")
+    size = sum(l for l, _, _ in fields)
+    require(size <= 4096 and raw_length >= size, "records: wrong record length")
+    count, tail = raw_length // size, raw_length % size
+    headers = 1 + 4 * len(fields)
+    at = headers + 5 * sum(w for _, w, _ in fields)
+    require(len(data) >= at + tail, "records: too short")
+    out, offset = np.zeros((count, size), np.uint8), 0
+    for length, width, moved in fields:
+        unsigned = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}[width]
+        elements = count * length // width
+        values = np.zeros(elements, unsigned)
+        for plane in range(width - 1, -1, -1):
+            mode, stored_length = struct.unpack_from("<Bi", data, headers)
+            headers += 5
+            require(0 < stored_length <= len(data) - tail - at, "records: a plane leaves the chunk")
+            stored = data[at:at + stored_length]
+            at += stored_length
+            require(mode != 0 or stored_length == elements, "records: wrong plane length")
+            raw = np.frombuffer(stored if mode == 0 else huffman_plane(mode, stored, elements), np.uint8)
+            values |= raw.astype(unsigned) << unsigned(8 * plane)
+        if moved:
+            sign = 1 << (8 * width - 1)
+            low = (sign >> moved) - 1
+            exponent = sign - 1 - low
+            values = (values >> unsigned(1) & unsigned(exponent)) | (values << unsigned(moved) & unsigned(sign)) | (values & unsigned(low))
+        out[:, offset:offset + length] = values.astype(values.dtype.newbyteorder("<")).view(np.uint8).reshape(count, length)
+        offset += length
+    require(at + tail == len(data), "records: bytes left over")
+    return out.tobytes() + bytes(data[at:])
+
+
 def stored_decode(data, raw_length):
     require(len(data) == raw_length, "stored: wrong length")
     return bytes(data)
 
 
 CODECS = {0: ("stored", stored_decode), 1: ("constant", constant_decode), 2: ("planes-zstd", planes_decode), 3: ("zstd", zstd_decode), 4: ("lz4", lz4_decode),
-          6: ("planes-huffman", planes_huffman_decode), 10: ("sparse", sparse_decode), 11: ("huffman", huffman_decode)}
+          6: ("planes-huffman", planes_huffman_decode), 10: ("sparse", sparse_decode), 11: ("huffman", huffman_decode),
+          12: ("records", records_decode)}
 
 # ---- number formats (formats/numbers/*/SPEC.md) -------------------------------------------------------------------
 

@@ -143,7 +143,12 @@ public static class FilePacking
         map.File,
         whole && map.Ranges.IsEmpty && map.File.LengthBytes > 0
             ? [DeltaBase.WholeFile(map.File.LengthBytes)]
-            : [.. map.Ranges.Select(r => new PackedFileRange(r.Name, r.DType, r.Shape, r.OffsetBytes, r.LengthBytes))]);
+            : [.. map.Ranges.Select(r => ToRange(r, whole))]);
+
+    /// <summary>For comparison with a base, blocks are bytes: their number format has no differences.</summary>
+    private static PackedFileRange ToRange(TensorRange r, bool plain) => plain && r.Format is not null
+        ? new PackedFileRange(r.Name, DType.U8, new Shape(r.LengthBytes), r.OffsetBytes, r.LengthBytes) { Records = r.Records }
+        : new PackedFileRange(r.Name, r.DType, r.Shape, r.OffsetBytes, r.LengthBytes) { Format = r.Format, Records = r.Records };
 
     private static PackFileResult Result(string input, string output, long inputBytes, long outputBytes, IReadOnlyList<string> files, long start, bool unpacking)
     {

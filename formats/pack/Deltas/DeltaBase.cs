@@ -123,7 +123,10 @@ public sealed class DeltaBase : IDisposable
     private static ModelPackException Wrong(string path, BaseRecord.FileEntry entry, string what) => new(
         ErrorCodes.ArtifactBaseWrong, $"is not the base: '{entry.Path}' had {entry.LengthBytes} bytes and SHA-256 {entry.Sha256}, this {what}", path);
 
-    private static PackedFileRange Range(FileTable.TensorEntry entry) => new(entry.Tensor.Name, entry.Tensor.DType, entry.Tensor.Shape, entry.OffsetBytes, entry.Data.LengthBytes);
+    /// <summary>What is in a number format counts as bytes, as it does on the other side.</summary>
+    private static PackedFileRange Range(FileTable.TensorEntry entry) => RawEncodings.TryGet(entry.Tensor.Encoding, out _, out _)
+        ? new(entry.Tensor.Name, entry.Tensor.DType, entry.Tensor.Shape, entry.OffsetBytes, entry.Data.LengthBytes)
+        : new(entry.Tensor.Name, DType.U8, new Shape(entry.Data.LengthBytes), entry.OffsetBytes, entry.Data.LengthBytes);
 
     private static void Close(ImmutableArray<IDisposable> owned)
     {

@@ -14,6 +14,9 @@ internal sealed class DeltaPlanner
 {
     private const int PieceBytes = 1 << 20;
 
+    /// <summary>Smaller tensors are not worth an entry in the record.</summary>
+    private const int MinBytes = 256;
+
     private readonly DeltaBase _base;
     private readonly PackOptions _options;
     private readonly Dictionary<(string Name, DType DType, Shape Shape), (int File, PackedFileRange Range)> _byName = [];
@@ -48,7 +51,7 @@ internal sealed class DeltaPlanner
     {
         _options.Cancellation.ThrowIfCancellationRequested();
         if (!RawEncodings.TryGet(tensor.Encoding, out _, out TensorData data)
-            || data.LengthBytes == 0
+            || data.LengthBytes < MinBytes
             || !Delta.TryElementType(tensor.DType, out DType difference)
             || Find(name, tensor, data) is not (int file, PackedFileRange range))
         {

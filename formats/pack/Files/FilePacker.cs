@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
+using ModelPack.Numbers;
 
 namespace ModelPack.Pack;
 
@@ -104,9 +105,29 @@ public static class FilePacker
         }
 
         // A range that is not what its dtype and shape say is stored as bytes: packing must not depend on the container being right.
-        bool fits = range.Shape.TryElementCount(out long count) && range.DType.TryStorageBytes(count, out long bytes) && bytes == range.LengthBytes;
+        TensorData data = file.File.Region(range.OffsetBytes, range.LengthBytes);
+        if (Encoded(range, data) is DenseEncoding encoded)
+        {
+            return new PackTensorContent(name, range.DType, range.Shape, encoded) { Records = range.Records };
+        }
+
+        bool fits = range.Format is null && range.Shape.TryElementCount(out long count) && range.DType.TryStorageBytes(count, out long bytes) && bytes == range.LengthBytes;
         DType dtype = fits ? range.DType : DType.U8;
         Shape shape = fits ? range.Shape : new Shape(range.LengthBytes);
-        return new PackTensorContent(name, dtype, shape, DenseEncoding.Raw(dtype, shape, file.File.Region(range.OffsetBytes, range.LengthBytes)));
+        return new PackTensorContent(name, dtype, shape, DenseEncoding.Raw(dtype, shape, data)) { Records = range.Records };
+    }
+
+    /// <summary>The bytes in their number format, if it has one stream of exactly that length.</summary>
+    private static DenseEncoding? Encoded(PackedFileRange range, TensorData data)
+    {
+        if (range.Format is not string format || !range.Shape.TryElementCount(out long count) || count == 0)
+        {
+            return null;
+        }
+
+        IBoundNumberFormat bound = NumberFormats.Bind(UnitSpec.Parse(format), range.Shape);
+        return bound.Streams is [StreamLayout only] && bound.Shape.Rows * (Int128)only.BytesPerRow == range.LengthBytes && only.BytesPerRow <= PackLayout.ChunkBytes
+            ? new DenseEncoding(bound.Spec, range.Shape, [new EncodedStream(only.Role, data)])
+            : null;
     }
 }

@@ -3,7 +3,7 @@ using ModelPack.Codecs;
 namespace ModelPack.Pack;
 
 /// <summary>Stores bytes as they come: raw tensors, streams that are encoded already, blobs.</summary>
-internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source, CodecLevel level) : EncodeJob(owner, [stream], level)
+internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source, CodecLevel level, RecordLayout? records = null) : EncodeJob(owner, [stream], level)
 {
     public override long TileCount => Streams[0].ChunkCount;
 
@@ -13,7 +13,7 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
         source.Read(tile * Streams[0].ChunkBytes, raw[0].Span);
 
     /// <summary>A few short pieces, evenly spaced, the same on every run.</summary>
-    public static List<byte[]> SampleOf(TensorData source)
+    public static List<byte[]> SampleOf(TensorData source, int unit = 64)
     {
         const int whole = CodecChooser.SampleBytes * CodecChooser.SampleCount;
         long length = source.LengthBytes;
@@ -26,9 +26,9 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
 
         for (int i = 0; i < CodecChooser.SampleCount; i++)
         {
-            // Aligned to 64 bytes so that elements stay whole.
-            long at = (length - CodecChooser.SampleBytes) / (CodecChooser.SampleCount - 1) * i & -64L;
-            byte[] piece = new byte[CodecChooser.SampleBytes];
+            // Aligned so that elements, or records, stay whole.
+            byte[] piece = new byte[CodecChooser.SampleBytes / unit * unit];
+            long at = (length - CodecChooser.SampleBytes) / (CodecChooser.SampleCount - 1) * i / unit * unit;
             source.Read(at, piece);
             pieces.Add(piece);
         }
@@ -36,5 +36,7 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
         return pieces;
     }
 
-    protected override List<byte[]>[] Sample() => [SampleOf(source)];
+    protected override List<byte[]>[] Sample() => [SampleOf(source, records?.RecordBytes ?? 64)];
+
+    protected override ICodec? Special => records is null ? null : new RecordsCodec(records);
 }

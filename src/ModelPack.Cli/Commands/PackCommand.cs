@@ -9,7 +9,7 @@ internal static class PackCommand
 {
     public static Command Create(CliHost host)
     {
-        var input = new Argument<string>("file") { Description = "A model file: .onnx or .safetensors; - reads stdin" };
+        var input = new Argument<string>("file") { Description = "A model file: .onnx, .safetensors or .gguf, or any other; - reads stdin" };
         var output = new Option<string>("--output", "-o") { Description = "The artifact to write; - writes stdout", HelpName = "out.mpack", Required = true };
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(1));
         var against = new Option<string?>("--base") { Description = "Another version of the model (.safetensors, .onnx, a checkpoint folder, any file, or an .mpack that holds it): store what differs. Unpacking needs it again", HelpName = "file" };

@@ -39,6 +39,33 @@ public sealed class DeltaTests : IDisposable
     }
 
     [Fact]
+    public void ChangesWhereNoSampleWasTaken_areCodedAllTheSame()
+    {
+        // Samples see zeros alone; chunk 1 has a few changes, chunk 2 nothing else.
+        byte[] old = PackSamples.Bf16(1, 2 << 20);
+        byte[] now = [.. old];
+        for (int i = 1_300_000; i < 1_350_000; i += 1001)
+        {
+            now[i] ^= 1;
+        }
+
+        for (int i = 2_200_000; i < 2_600_000; i++)
+        {
+            now[i] = (byte)(i % 3 == 0 ? now[i] + 1 : now[i] ^ 1);
+        }
+
+        string oldFile = Safetensors("old.safetensors", ("a", "BF16", [2 << 20], old));
+        string newFile = Safetensors("new.safetensors", ("a", "BF16", [2 << 20], now));
+        PackFileResult packed = FilePacking.Pack(newFile, _folder["d.mpack"], against: oldFile);
+
+        using PackReader reader = PackReader.Open(_folder["d.mpack"], oldFile);
+        PackStream stream = reader.Find("a")!.Streams[0].Stream;
+        Assert.Equal([1, 10, 10, 1], Enumerable.Range(0, 4).Select(c => (int)reader.Record(stream, c).Codec));
+        Assert.InRange(packed.OutputBytes, 1000, 400_000);
+        FileUnpacker.Check(reader);
+    }
+
+    [Fact]
     public void Tensors_areFoundByNameOrContent_elseStoredAlone()
     {
         byte[] a = PackSamples.Bf16(1, 50_000);
