@@ -18,12 +18,17 @@ public sealed unsafe partial class PackReader
     /// <param name="destination">Room for exactly the bytes of these rows: <see cref="RowRange.Of"/> tells them.</param>
     /// <param name="threads">Threads to use.</param>
     /// <param name="cancellation">Stops between chunks.</param>
-    /// <exception cref="ArgumentException"><paramref name="destination"/> has another length.</exception>
+    /// <exception cref="ArgumentException"><paramref name="destination"/> has another length, or the tensor is another reader's.</exception>
     /// <exception cref="ModelPackException">MP4109 no such rows, MP1309 a damaged chunk, MP1310 an unknown codec, MP1020 no dense form in that type.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public void ReadRows(
         PackTensor tensor, DType target, long firstRow, long rows, Span<byte> destination, int threads = 1, CancellationToken cancellation = default)
     {
+        if (!ReferenceEquals(Find(tensor.Name), tensor))
+        {
+            throw new ArgumentException($"'{tensor.Name}' is not a tensor of this reader", nameof(tensor));
+        }
+
         (long begin, long length) = RowRange.Bytes(target, tensor.Shape, firstRow, rows);
         CheckLength(length, destination.Length);
         if (destination.IsEmpty)

@@ -51,7 +51,7 @@ public static class Verification
 
         if (against is not null && errors.Count == 0)
         {
-            CompareResult compared = CompareWithOriginal(path, against, progress, cancellation);
+            CompareResult compared = CompareWithOriginal(path, against, basePath, progress, cancellation);
             differences = compared.Tensors;
             errors.AddRange(compared.Tensors.Where(t => t.Note is not null).Select(t => $"{path}: tensor '{t.Name}': {t.Note}"));
             errors.AddRange(compared.Missing.Select(name => $"{path}: tensor '{name}' of the original is missing"));
@@ -97,9 +97,9 @@ public static class Verification
     /// Compares with what the recorded recipe makes of the original before quantisation: passes may fold, fuse or rename tensors, and
     /// that is not an error.
     /// </summary>
-    private static CompareResult CompareWithOriginal(string path, string original, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    private static CompareResult CompareWithOriginal(string path, string original, string? basePath, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
-        using TensorFile artifact = TensorFile.Open(path, cancellation);
+        using TensorFile artifact = TensorFile.Open(path, cancellation, basePath);
         if (artifact.Reader is not PackReader reader || !Artifact.IsCompiled(reader))
         {
             using TensorFile file = TensorFile.Open(original, cancellation);

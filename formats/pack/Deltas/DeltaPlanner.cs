@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Collections.Immutable;
 using System.IO.Hashing;
-using ModelPack.Codecs;
 using ModelPack.Structures;
 
 namespace ModelPack.Pack;

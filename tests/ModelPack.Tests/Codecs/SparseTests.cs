@@ -1,8 +1,6 @@
 using System.Buffers.Binary;
 using System.IO.Hashing;
-using ModelPack.Codecs;
 using ModelPack.Testing;
-using ModelPack.Tests.Pack;
 using Xunit;
 
 namespace ModelPack.Tests.Codecs;

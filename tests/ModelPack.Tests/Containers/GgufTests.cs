@@ -249,7 +249,7 @@ public sealed class GgufTests : IDisposable
     [InlineData("tq1_0")]
     public void Tensor_ofAPackedFile_hasTheValuesOfGgml(string name)
     {
-        GgufType type = GgufType.All.Single(t => t.Name == name.ToLowerInvariant());
+        GgufType type = GgufType.All.Single(t => t.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
         byte[] blocks = Golden.Bytes($"gguf/normal_{name}.bin");
         float[] expected = Golden.Floats($"gguf/normal_{name}_dec.bin");
         FilePacking.Pack(_folder.Write("m.gguf", new GgufBytes().Tensor("w", [256, (ulong)expected.Length / 256], (uint)type.Id, blocks).Build()), _folder["m.mpack"]);

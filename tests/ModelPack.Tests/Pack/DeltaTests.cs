@@ -182,6 +182,7 @@ public sealed class DeltaTests : IDisposable
         Assert.True(verified.Ok);
         Assert.Contains("checked without the base 'old.safetensors'", verified.Note, StringComparison.Ordinal);
         Assert.Contains("checked with the base", Verification.Verify(_folder["d.mpack"], basePath: oldFile).Note, StringComparison.Ordinal);
+        Assert.True(Verification.Verify(_folder["d.mpack"], against: newFile, basePath: oldFile).Ok);
         InspectResult inspected = Inspection.Inspect(_folder["d.mpack"]);
         Assert.Equal("1 of 1 tensors are differences: their values need the base", inspected.Metadata["delta"]);
         Assert.StartsWith($"{new FileInfo(oldFile).Length} bytes, sha256 ", inspected.Metadata["delta.base.old.safetensors"], StringComparison.Ordinal);
