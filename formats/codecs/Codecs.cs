@@ -6,8 +6,8 @@ namespace ModelPack.Codecs;
 /// All lossless codecs by wire id. A wire id names one byte format forever; a changed format takes a new id.
 /// </summary>
 /// <remarks>
-/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 5 planes-rans, 6 planes-huffman, 7 codes-rans, 8 palette, 11 huffman. Reserved: 9 clean-floats, 10 delta (against a
-/// named base). 255 is never used.
+/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 5 planes-rans, 6 planes-huffman, 7 codes-rans, 8 palette, 10 sparse, 11 huffman, 12 records. Reserved: 9
+/// clean-floats. 255 is never used.
 /// </remarks>
 public static class Codecs
 {
@@ -16,6 +16,7 @@ public static class Codecs
     private static readonly PaletteCodec Palette = new();
     private static readonly PlanesRansCodec[] PlanesRans = [new(CodecLevel.Fast), new(CodecLevel.Default), new(CodecLevel.Max)];
     private static readonly CodesRansCodec[] CodesRans = [new(CodecLevel.Fast), new(CodecLevel.Default), new(CodecLevel.Max)];
+    private static readonly SparseCodec Sparse = new();
 
     /// <summary>Every codec, by ascending wire id.</summary>
     public static IReadOnlyList<ICodec> All { get; } =
@@ -29,7 +30,9 @@ public static class Codecs
         PlanesHuffman,
         CodesRans[(int)CodecLevel.Default],
         Palette,
+        Sparse,
         Huffman,
+        new RecordsCodec(RecordsCodec.ScaleAnd32Codes),
     ];
 
     private static readonly ICodec?[] ByWireId = Index(All);
@@ -71,7 +74,7 @@ public static class Codecs
             (false, true) => [Huffman],
             _ => [Huffman, CodesRans[(int)level]],
         };
-        return (level, planes) switch
+        ICodec[] list = (level, planes) switch
         {
             (CodecLevel.Fast, true) => [All[1], All[4], Palette, .. entropy],
             (CodecLevel.Fast, false) => [All[1], All[4], .. entropy, FastZstd],
@@ -80,15 +83,14 @@ public static class Codecs
             (_, true) => [All[1], All[4], Palette, .. entropy, MatchPlanes, All[3]],
             _ => [All[1], All[4], .. entropy, All[3]],
         };
+
+        // Gives up at once where there are few zeros.
+        return [.. list, Sparse];
     }
 
     /// <summary>What to try on a chunk that the codec of its stream does not fit, which samples did not show: null for storing it.</summary>
-    public static ICodec? Fallback(ICodec codec) => codec switch
-    {
-        PaletteCodec or PlanesRansCodec => PlanesHuffman,
-        CodesRansCodec => Huffman,
-        _ => null,
-    };
+    public static ICodec? Fallback(ICodec codec, DType elementType) =>
+        codec is PaletteCodec or PlanesRansCodec or CodesRansCodec or SparseCodec or RecordsCodec ? elementType.BitsPerElement() >= 16 ? PlanesHuffman : Huffman : null;
 
     private static ICodec?[] Index(IReadOnlyList<ICodec> codecs)
     {

@@ -1,5 +1,6 @@
 using ModelPack.Compiler;
 using ModelPack.Containers.Checkpoint;
+using ModelPack.Containers.Gguf;
 using ModelPack.Containers.Onnx;
 using ModelPack.Containers.Safetensors;
 
@@ -12,6 +13,7 @@ public static class Containers
     [
         new CheckpointContainer(),
         new SafetensorsContainer(), // before ONNX: its first bytes say more than protobuf's, and a header length may look like an IR version
+        new GgufContainer(),
         new OnnxContainer(),
     ];
 
@@ -25,6 +27,6 @@ public static class Containers
         }
 
         return All.FirstOrDefault(c => c.Recognizes(path))
-            ?? throw new ModelPackException(ErrorCodes.UnknownFileKind, "neither ONNX nor safetensors nor a checkpoint folder", path);
+            ?? throw new ModelPackException(ErrorCodes.UnknownFileKind, "neither ONNX, safetensors, GGUF nor a checkpoint folder", path);
     }
 }

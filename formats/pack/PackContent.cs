@@ -20,4 +20,8 @@ public sealed record PackContent(
 /// <param name="DType">Element type that users of the tensor see.</param>
 /// <param name="Shape">Its shape; equals the encoding's.</param>
 /// <param name="Encoding">How it is stored, or (pending) is to be stored.</param>
-public sealed record PackTensorContent(string Name, DType DType, Shape Shape, WeightEncoding Encoding);
+public sealed record PackTensorContent(string Name, DType DType, Shape Shape, WeightEncoding Encoding)
+{
+    /// <summary>The records that its bytes consist of, if they are stored as they come and consist of such: another codec to try.</summary>
+    public RecordLayout? Records { get; init; }
+}

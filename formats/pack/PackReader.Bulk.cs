@@ -52,7 +52,7 @@ public sealed unsafe partial class PackReader
             tensor = tensor with { Encoding = component, Shape = component.Shape };
         }
 
-        if (RawEncodings.TryGet(tensor.Encoding, out DType stored, out _) && stored == target)
+        if (RawEncodings.TryGet(tensor.Encoding, out DType stored, out TensorData plain) && stored == target && ReferenceEquals(plain, tensor.Streams[0].Stream.Data))
         {
             ReadStream(tensor.Streams[0].Stream, destination, destinationBytes, threads, cancellation);
         }

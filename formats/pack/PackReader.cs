@@ -16,6 +16,7 @@ public sealed partial class PackReader : IDisposable
     private readonly int[] _verified;
     private readonly ImmutableArray<PackStream> _streams;
     private readonly Dictionary<string, PackTensor> _byName;
+    private long _storedBytesRead;
 
     private PackReader(MappedFile file)
     {
@@ -38,7 +39,7 @@ public sealed partial class PackReader : IDisposable
     public ImmutableSortedDictionary<string, string> Metadata { get; }
 
     /// <summary>All tensors, in stored order.</summary>
-    public IReadOnlyList<PackTensor> Tensors { get; }
+    public IReadOnlyList<PackTensor> Tensors { get; private set; }
 
     /// <summary>All blobs by name.</summary>
     public ImmutableSortedDictionary<string, TensorData> Blobs { get; }
@@ -48,6 +49,9 @@ public sealed partial class PackReader : IDisposable
 
     /// <summary>Length of the artifact.</summary>
     public long LengthBytes => File.LengthBytes;
+
+    /// <summary>Stored bytes of streams read so far, through whatever call (mapped streams are not counted): what a partial read has cost.</summary>
+    public long StoredBytesRead => Interlocked.Read(ref _storedBytesRead);
 
     /// <summary>Opens an artifact. No tensor data is read.</summary>
     /// <exception cref="ModelPackException">
@@ -95,7 +99,11 @@ public sealed partial class PackReader : IDisposable
     /// <summary>The tensor of this name, or null.</summary>
     public PackTensor? Find(string name) => _byName.GetValueOrDefault(name);
 
-    public void Dispose() => File.Dispose();
+    public void Dispose()
+    {
+        File.Dispose();
+        _base?.Dispose();
+    }
 
     internal ChunkRecord Record(PackStream stream, long chunk) => _artifact.Chunk(stream.FirstChunk + chunk, File.Path);
 
@@ -104,6 +112,7 @@ public sealed partial class PackReader : IDisposable
     internal void DecodeChunk(PackStream stream, long chunk, Span<byte> raw)
     {
         ChunkRecord record = Record(stream, chunk);
+        Interlocked.Add(ref _storedBytesRead, record.StoredBytes);
         if (record.Codec == 0)
         {
             File.Read(record.OffsetBytes, raw);
@@ -142,19 +151,21 @@ public sealed partial class PackReader : IDisposable
         ChunkRecord record = Record(stream, chunk);
         if (record.Codec == 0 && IsVerified(number))
         {
+            Interlocked.Add(ref _storedBytesRead, destination.Length);
             File.Read(record.OffsetBytes + offset, destination);
             return;
         }
 
-        if (!_cache.TryGet(number, out byte[] bytes))
+        if (_cache.TryCopy(number, offset, destination))
         {
-            bytes = GC.AllocateUninitializedArray<byte>(record.RawBytes);
-            DecodeChunk(stream, chunk, bytes);
-            _cache.Add(number, bytes);
-            MarkVerified(number);
+            return;
         }
 
+        byte[] bytes = _cache.Take(record.RawBytes);
+        DecodeChunk(stream, chunk, bytes);
         bytes.AsSpan(offset, destination.Length).CopyTo(destination);
+        MarkVerified(number);
+        _cache.Add(number, bytes);
     }
 
     /// <summary>Checks a stored chunk in the mapping, once.</summary>

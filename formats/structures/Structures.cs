@@ -7,6 +7,7 @@ public static class Structures
     [
         new PermutedStructure(),
         new ReshapedStructure(),
+        new DeltaStructure(),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such structure.</exception>

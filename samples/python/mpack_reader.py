@@ -7,11 +7,14 @@ Written from formats/pack/SPEC.md and the codec and number format specifications
     python3 mpack_reader.py read model.mpack TENSOR out.npy      # dense values, dequantised
     python3 mpack_reader.py blob model.mpack NAME out.bin
     python3 mpack_reader.py verify model.mpack                   # decodes everything
+    python3 mpack_reader.py read delta.mpack TENSOR out.npy --base old.safetensors
 
 Chunks coded with Zstandard need the module `compression.zstd` (Python 3.14) or `zstandard`. Checksums are checked when the
 module `xxhash` is there; without it, what can be checked without is.
 """
+import hashlib
 import json
+import os
 import re
 import struct
 import sys
@@ -419,6 +422,76 @@ def codes_rans_decode(data, raw_length):
     return rans_decode(data, raw_length, (0, 1))
 
 
+def sparse_decode(data, raw_length):
+    require(len(data) >= 11 and data[0] in (1, 2, 4, 8) and data[1] < (1 if data[0] == 1 else 8 * data[0]) and data[2] in (1, 2), "sparse: wrong header")
+    width, moved, gap_bytes = data[0], data[1], data[2]
+    words, count = struct.unpack_from("<II", data, 3)
+    elements, tail = raw_length // width, raw_length % width
+    full = 256 ** gap_bytes - 1
+    require(elements > 0 and count <= elements and count < words <= count + 1 + (elements - count) // full, "sparse: wrong counts")
+    planes = [(words, p) for p in range(gap_bytes - 1, -1, -1)] + [(count, p) for p in range(width - 1, -1, -1) if count]
+    at = 11 + 5 * len(planes)
+    require(len(data) >= at + tail, "sparse: too short")
+    unsigned = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}[width]
+    gaps, values = np.zeros(words, np.int64), np.zeros(count, unsigned)
+    for i, (length, plane) in enumerate(planes):
+        mode, stored_length = struct.unpack_from("<Bi", data, 11 + 5 * i)
+        require(0 < stored_length <= len(data) - tail - at, "sparse: a plane leaves the chunk")
+        stored = data[at:at + stored_length]
+        at += stored_length
+        require(mode != 0 or stored_length == length, "sparse: wrong plane length")
+        raw = np.frombuffer(stored if mode == 0 else huffman_plane(mode, stored, length), np.uint8)
+        if i < gap_bytes:
+            gaps |= raw.astype(np.int64) << (8 * plane)
+        else:
+            values |= raw.astype(unsigned) << unsigned(8 * plane)
+    ends = gaps != full
+    require(at + tail == len(data) and ends[-1] and ends.sum() == count + 1 and gaps.sum() == elements - count, "sparse: gaps do not add up")
+    if moved:
+        sign = 1 << (8 * width - 1)
+        low = (sign >> moved) - 1
+        exponent = sign - 1 - low
+        values = (values >> unsigned(1) & unsigned(exponent)) | (values << unsigned(moved) & unsigned(sign)) | (values & unsigned(low))
+    out = np.zeros(elements, unsigned)
+    out[np.cumsum(gaps)[ends][:-1] + np.arange(count)] = values
+    return out.astype(out.dtype.newbyteorder("<")).tobytes() + bytes(data[at:])
+
+
+def records_decode(data, raw_length):
+    require(len(data) >= 1 and 1 <= data[0] <= 16 and len(data) >= 1 + 4 * data[0], "records: wrong header")
+    fields = [struct.unpack_from("<HBB", data, 1 + 4 * i) for i in range(data[0])]
+    require(all(w in (1, 2, 4, 8) and l and l % w == 0 and t < (1 if w == 1 else 8 * w) for l, w, t in fields), "records: wrong field")
+    size = sum(l for l, _, _ in fields)
+    require(size <= 4096 and raw_length >= size, "records: wrong record length")
+    count, tail = raw_length // size, raw_length % size
+    headers = 1 + 4 * len(fields)
+    at = headers + 5 * sum(w for _, w, _ in fields)
+    require(len(data) >= at + tail, "records: too short")
+    out, offset = np.zeros((count, size), np.uint8), 0
+    for length, width, moved in fields:
+        unsigned = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}[width]
+        elements = count * length // width
+        values = np.zeros(elements, unsigned)
+        for plane in range(width - 1, -1, -1):
+            mode, stored_length = struct.unpack_from("<Bi", data, headers)
+            headers += 5
+            require(0 < stored_length <= len(data) - tail - at, "records: a plane leaves the chunk")
+            stored = data[at:at + stored_length]
+            at += stored_length
+            require(mode != 0 or stored_length == elements, "records: wrong plane length")
+            raw = np.frombuffer(stored if mode == 0 else huffman_plane(mode, stored, elements), np.uint8)
+            values |= raw.astype(unsigned) << unsigned(8 * plane)
+        if moved:
+            sign = 1 << (8 * width - 1)
+            low = (sign >> moved) - 1
+            exponent = sign - 1 - low
+            values = (values >> unsigned(1) & unsigned(exponent)) | (values << unsigned(moved) & unsigned(sign)) | (values & unsigned(low))
+        out[:, offset:offset + length] = values.astype(values.dtype.newbyteorder("<")).view(np.uint8).reshape(count, length)
+        offset += length
+    require(at + tail == len(data), "records: bytes left over")
+    return out.tobytes() + bytes(data[at:])
+
+
 def stored_decode(data, raw_length):
     require(len(data) == raw_length, "stored: wrong length")
     return bytes(data)
@@ -426,7 +499,7 @@ def stored_decode(data, raw_length):
 
 CODECS = {0: ("stored", stored_decode), 1: ("constant", constant_decode), 2: ("planes-zstd", planes_decode), 3: ("zstd", zstd_decode), 4: ("lz4", lz4_decode),
           5: ("planes-rans", planes_rans_decode), 6: ("planes-huffman", planes_huffman_decode), 7: ("codes-rans", codes_rans_decode), 8: ("palette", palette_decode),
-          11: ("huffman", huffman_decode)}
+          10: ("sparse", sparse_decode), 11: ("huffman", huffman_decode), 12: ("records", records_decode)}
 
 # ---- number formats (formats/numbers/*/SPEC.md) -------------------------------------------------------------------
 
@@ -493,7 +566,7 @@ def parse_unit(text):
 class Artifact:
     """An opened artifact: `tensors`, `blobs`, `metadata`; `dense(name)`, `blob(name)`."""
 
-    def __init__(self, path):
+    def __init__(self, path, base=None):
         self.data = np.memmap(path, np.uint8, "r") if self._size(path) else np.zeros(0, np.uint8)
         size = len(self.data)
         require(size >= 136 and bytes(self.data[size - 128:size - 120]) == b"MPACKEND", "not a ModelPack artifact, or its end is missing")
@@ -534,6 +607,28 @@ class Artifact:
                         f"chunk {i} of '{stream['name']}' is not where it must be")
                 at += stored_length
         require(first == len(records), "the chunk index is too long")
+        self.names = [t["name"] for t in manifest["tensors"]]
+        self.bases = {}
+        if base is not None:
+            self._open_base(base)
+
+    def _open_base(self, path):
+        """Where the base of each tensor lies; the base files are checked before they are used."""
+        require("base" in self.blobs, "holds no differences: there is no base")
+        record = json.loads(self.blob("base"))
+        require(record["version"] == 1, "the record of its base has another version")
+        files = []
+        for i, entry in enumerate(record["files"]):
+            name = path if i == 0 else os.path.join(os.path.dirname(path), entry["path"])
+            require(".." not in entry["path"].split("/") and not os.path.isabs(entry["path"]), "a base file leaves the base's folder")
+            digest = hashlib.sha256()
+            with open(name, "rb") as file:
+                for piece in iter(lambda: file.read(1 << 20), b""):
+                    digest.update(piece)
+            require(digest.hexdigest() == entry["sha256"], f"{name} is not the base")
+            files.append(np.memmap(name, np.uint8, "r"))
+        for number, file, offset in record["tensors"]:
+            self.bases[self.names[number]] = files[file][offset:]
 
     @staticmethod
     def _size(path):
@@ -559,7 +654,18 @@ class Artifact:
 
     def dense(self, name):
         """The values of a tensor, dequantised; bf16 comes as float32."""
-        return self._node(self.tensors[name]["encoding"])
+        node = self.tensors[name]["encoding"]
+        return self._delta(name, node) if node.get("structure") == "delta" else self._node(node)
+
+    def _delta(self, name, node):
+        require(name in self.bases, "is stored as differences: give the base (--base)")
+        component = node["components"][0]
+        unsigned = {"u4": np.uint8, "u2": np.uint8, "u8": np.uint8, "u16": np.uint16, "u32": np.uint32, "u64": np.uint64}[component["format"]]
+        s = np.frombuffer(self.stream(component["streams"]["values"]), unsigned)
+        base = np.frombuffer(bytes(self.bases[name][:s.nbytes]), unsigned)
+        require(len(base) == len(s), "the base of a tensor leaves its file")
+        restored = base + ((s >> unsigned(1)) ^ (unsigned(0) - (s & unsigned(1))))
+        return decode_raw(self.tensors[name]["dtype"], tuple(node["shape"]), restored.tobytes())
 
     def _node(self, node):
         shape = tuple(node["shape"])
@@ -584,11 +690,16 @@ def describe(node):
 
 
 def main(arguments):
+    base = None
+    if "--base" in arguments[:-1]:
+        at = arguments.index("--base")
+        base = arguments[at + 1]
+        arguments = arguments[:at] + arguments[at + 2:]
     if len(arguments) < 2 or arguments[0] not in ("list", "read", "blob", "verify"):
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        artifact = Artifact(arguments[1])
+        artifact = Artifact(arguments[1], base)
         if arguments[0] == "list":
             for name, tensor in artifact.tensors.items():
                 print(f"{name}\t{tensor['dtype']}\t{tensor['encoding']['shape']}\t{describe(tensor['encoding'])}")

@@ -1,3 +1,5 @@
+using ModelPack.Codecs;
+
 namespace ModelPack.Toolchain;
 
 /// <summary>What to compile and how. Defaults are right for most models.</summary>
@@ -23,6 +25,9 @@ public sealed record CompileRequest
     /// matrix-vector products at about 0.5 % relative error of each product.
     /// </summary>
     public string Accuracy { get; init; } = "exact";
+
+    /// <summary>How hard the lossless codecs try.</summary>
+    public CodecLevel Level { get; init; } = CodecLevel.Default;
 
     /// <summary>Memory that may be used for buffers, in bytes.</summary>
     public long MaxMemoryBytes { get; init; } = 2L << 30;

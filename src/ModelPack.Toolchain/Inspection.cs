@@ -60,7 +60,8 @@ public static class Inspection
     {
         Name = entry.Name,
         Shape = entry.Shape.Dims,
-        DType = entry.DType.Name(),
+        DType = BlockType(entry.Encoding) ?? entry.DType.Name(),
+        BitsPerWeight = Bits(entry),
         Encoding = UnitSpec.Shorten(entry.Encoding.Describe()),
         Bytes = entry.DType.HasFixedWidth() ? entry.DType.StorageBytes(entry.Shape.ElementCount) : EncodingSizes.SourceBytes(entry.Encoding),
         StoredBytes = entry.StoredBytes,
@@ -68,6 +69,13 @@ public static class Inspection
             ? []
             : [.. entry.Packed.Streams.Select(s => new InspectedStream(s.Role, s.Stream.LengthBytes, s.Stream.StoredBytes, s.Stream.Codec, s.Stream.ChunkCount))],
     };
+
+    /// <summary>ggml's name of a block type: what users of GGUF files know their tensors by.</summary>
+    private static string? BlockType(WeightEncoding encoding) =>
+        encoding is DenseEncoding { IsPending: false } dense && dense.Format.Id.StartsWith("gguf-", StringComparison.Ordinal) ? dense.Format.Id["gguf-".Length..] : null;
+
+    private static double? Bits(TensorFile.Entry entry) =>
+        entry.Shape.TryElementCount(out long count) && count > 0 ? Math.Round(8.0 * EncodingSizes.SourceBytes(entry.Encoding) / count, 4) : null;
 
     private static InspectedValue Describe(ValueInfo value) => new(
         value.Name,
@@ -117,6 +125,15 @@ public static class Inspection
             foreach ((string key, string value) in reader.Metadata)
             {
                 facts[$"pack.{key}"] = value;
+            }
+
+            if (BaseRecord.Read(reader) is BaseRecord record)
+            {
+                facts["delta"] = $"{record.Tensors.Length} of {reader.Tensors.Count} tensors are differences: their values need the base";
+                foreach (BaseRecord.FileEntry baseFile in record.Files)
+                {
+                    facts[$"delta.base.{baseFile.Path}"] = $"{baseFile.LengthBytes} bytes, sha256 {baseFile.Sha256}";
+                }
             }
 
             if (Artifact.IsCompiled(reader))

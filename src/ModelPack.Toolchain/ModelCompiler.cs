@@ -16,7 +16,13 @@ public static class ModelCompiler
         ResolvedRecipe recipe = Pipelines.ResolveRecipe(request.Recipe, request.Sets);
         CheckTokens(request);
         progress?.Report(new ToolProgress("import", 0, 0, request.Input));
-        using ImportedModel imported = Containers.Containers.For(request.Input).Import(request.Input, cancellation);
+        IContainer container = Containers.Containers.For(request.Input);
+        if (container.Id == "gguf")
+        {
+            throw new ModelPackException(ErrorCodes.CompileNotPossible, "GGUF files are quantised already and have no graph: 'pack' makes them smaller, byte for byte", request.Input);
+        }
+
+        using ImportedModel imported = container.Import(request.Input, cancellation);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
 
         PassContext context = Pipelines.CreateContext(request, cancellation);
@@ -34,6 +40,7 @@ public static class ModelCompiler
             Threads = Pipelines.Threads(request.Threads),
             MaxMemoryBytes = request.MaxMemoryBytes,
             Portable = request.Portable,
+            Level = request.Level,
             Progress = progress is null ? null : new PackProgressAdapter(progress, "pack"),
             Cancellation = cancellation,
         };

@@ -13,28 +13,45 @@ public static class Verification
     /// <param name="against">The original model, to compare decoded tensors with; null to skip.</param>
     /// <param name="rederive">The original model, to compile again with the recorded recipe; null to skip.</param>
     /// <param name="threads">Worker threads; 0 means one per processor.</param>
+    /// <param name="basePath">The base of an artifact that was packed with one: also restores its files and checks their hashes; null checks what can be checked without.</param>
     /// <param name="progress">Told how far it is.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <exception cref="ModelPackException">The artifact cannot be opened at all, or the original is not what it was made from.</exception>
     public static VerifyResult Verify(
-        string path, string? against = null, string? rederive = null, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string path,
+        string? against = null,
+        string? rederive = null,
+        int threads = 0,
+        string? basePath = null,
+        IProgress<ToolProgress>? progress = null,
+        CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         var errors = new List<string>();
         IReadOnlyList<ComparedTensor> differences = [];
         int tensors;
         long bytes;
-        using (PackReader reader = PackReader.Open(path))
+        string? note = null;
+        using (PackReader reader = PackReader.Open(path, basePath, cancellation))
         {
             PackProgressAdapter? adapter = progress is null ? null : new PackProgressAdapter(progress, "verify");
             errors.AddRange(reader.Verify(Pipelines.Threads(threads), adapter, cancellation).Select(p => Describe(path, p)));
             tensors = reader.Tensors.Count;
             bytes = reader.File.LengthBytes;
+            if (reader.NeedsBase)
+            {
+                note = $"checked without the base '{reader.Metadata.GetValueOrDefault("base")}': the stored differences are what was written; --base checks the files too";
+            }
+            else if (basePath is not null && errors.Count == 0)
+            {
+                errors.AddRange(FileErrors(reader, Pipelines.Threads(threads), cancellation));
+                note = $"checked with the base '{basePath}': the files come back as they were packed";
+            }
         }
 
         if (against is not null && errors.Count == 0)
         {
-            CompareResult compared = CompareWithOriginal(path, against, progress, cancellation);
+            CompareResult compared = CompareWithOriginal(path, against, basePath, progress, cancellation);
             differences = compared.Tensors;
             errors.AddRange(compared.Tensors.Where(t => t.Note is not null).Select(t => $"{path}: tensor '{t.Name}': {t.Note}"));
             errors.AddRange(compared.Missing.Select(name => $"{path}: tensor '{name}' of the original is missing"));
@@ -56,7 +73,21 @@ public static class Verification
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
             Differences = differences,
             Rederived = rederived,
+            Note = errors.Count == 0 ? note : null,
         };
+    }
+
+    private static string[] FileErrors(PackReader reader, int threads, CancellationToken cancellation)
+    {
+        try
+        {
+            FileUnpacker.Check(reader, threads, null, cancellation);
+            return [];
+        }
+        catch (ModelPackException e)
+        {
+            return [e.Line];
+        }
     }
 
     private static string Describe(string path, PackProblem problem) =>
@@ -66,9 +97,9 @@ public static class Verification
     /// Compares with what the recorded recipe makes of the original before quantisation: passes may fold, fuse or rename tensors, and
     /// that is not an error.
     /// </summary>
-    private static CompareResult CompareWithOriginal(string path, string original, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    private static CompareResult CompareWithOriginal(string path, string original, string? basePath, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
-        using TensorFile artifact = TensorFile.Open(path, cancellation);
+        using TensorFile artifact = TensorFile.Open(path, cancellation, basePath);
         if (artifact.Reader is not PackReader reader || !Artifact.IsCompiled(reader))
         {
             using TensorFile file = TensorFile.Open(original, cancellation);
@@ -108,6 +139,9 @@ public static class Verification
                 Seed = provenance.Seed,
                 Target = provenance.Target,
                 Accuracy = provenance.Accuracy,
+                Level = Enum.TryParse(provenance.Level, ignoreCase: true, out Codecs.CodecLevel level)
+                    ? level
+                    : throw new ModelPackException(ErrorCodes.BadProvenance, $"level '{provenance.Level}' is not one this version knows", path),
                 Threads = threads,
             };
             ModelCompiler.Compile(request, progress, cancellation);

@@ -13,6 +13,13 @@ if (args is ["--codecs", ..])
     return QuickTables.RunCodecs(args.Length > 1 ? args[1] : null, Console.Out);
 }
 
+// `--deltas`: differences between versions of a model, and GGUF blocks.
+if (args is ["--deltas"])
+{
+    Console.WriteLine(ModelPack.Benchmarks.Codecs.DeltaTable.ToMarkdown());
+    return 0;
+}
+
 if (args is ["--matmul"])
 {
     MatMulTable.Run(Console.Out);

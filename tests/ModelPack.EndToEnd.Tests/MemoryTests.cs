@@ -27,6 +27,46 @@ public sealed class MemoryTests
         Assert.Equal(TensorCount, result.RootElement.GetProperty("tensors").GetArrayLength());
     }
 
+    [SkippableFact]
+    public void PackFromAPipe_ofHalfAGigabyte_staysNearItsMemoryLimit()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "reads /proc");
+        using var folder = new TempFolder();
+        byte[] piece = new byte[1 << 20];
+        new SplitMix(3).Fill(piece);
+        using Process process = Cli.CliProcess.Start(folder.Path, "pack", "-", "-o", "-", "--quiet", "--max-memory", "32MiB");
+        Task<long> output = Task.Run(() =>
+        {
+            byte[] taken = new byte[1 << 16];
+            long total = 0;
+            int n;
+            while ((n = process.StandardOutput.BaseStream.Read(taken)) > 0)
+            {
+                total += n;
+            }
+
+            return total;
+        });
+        using (Stream input = process.StandardInput.BaseStream)
+        {
+            for (int i = 0; i < 512; i++)
+            {
+                piece[i]++;
+                input.Write(piece);
+            }
+        }
+
+        long peak = 0;
+        while (!process.WaitForExit(20))
+        {
+            peak = Math.Max(peak, PeakResident(process.Id));
+        }
+
+        Assert.Equal(0, process.ExitCode);
+        Assert.InRange(output.Result, 512L << 20, 520L << 20);
+        Assert.InRange(peak, 1, 250_000_000);
+    }
+
     /// <summary>Tensors of zeros but for a megabyte of noise each, so that the file takes little disk and the work is real.</summary>
     private static void WriteCheckpoint(string path)
     {

@@ -1,8 +1,8 @@
 using System.Buffers;
 using System.Collections.Immutable;
 using System.Globalization;
-using System.Security.Cryptography;
 using System.Text.Json;
+using ModelPack.Numbers;
 
 namespace ModelPack.Pack;
 
@@ -16,16 +16,17 @@ public static class FilePacker
     public const string TableBlob = "files";
 
     private const string FramingPrefix = "framing:";
-    private const int PieceBytes = 1 << 20;
 
     /// <summary>Writes an artifact that holds <paramref name="files"/>; the first is the main one.</summary>
     /// <param name="outputPath">The artifact.</param>
     /// <param name="files">At least one file.</param>
     /// <param name="options">How to write.</param>
     /// <param name="folder">True when the files are a folder: they are restored into a folder instead of around a main file.</param>
+    /// <param name="against">Tensors that also occur in these files, changed or not, are stored as differences where that is smaller; null for none.</param>
     /// <exception cref="ModelPackException">MP4006 a path or range that is not valid; otherwise as <see cref="PackWriter"/>.</exception>
-    public static PackResult Write(string outputPath, IReadOnlyList<PackedFileSource> files, PackOptions options, bool folder = false)
+    public static PackResult Write(string outputPath, IReadOnlyList<PackedFileSource> files, PackOptions options, bool folder = false, DeltaBase? against = null)
     {
+        DeltaPlanner? planner = against is null ? null : new DeltaPlanner(against, options);
         var tensors = ImmutableArray.CreateBuilder<PackTensorContent>();
         var blobs = ImmutableArray.CreateBuilder<KeyValuePair<string, TensorData>>();
         var names = new HashSet<string>(StringComparer.Ordinal);
@@ -42,7 +43,7 @@ public static class FilePacker
             json.WriteStartObject();
             json.WriteString("path", file.RelativePath);
             json.WriteNumber("bytes", file.File.LengthBytes);
-            json.WriteString("sha256", Hash(file.File, options.Cancellation));
+            json.WriteString("sha256", FileHash.Sha256(file.File.Region(0, file.File.LengthBytes), options.Cancellation));
             json.WriteString("framing", FramingPrefix + file.RelativePath);
             json.WriteStartArray("tensors");
             foreach (PackedFileRange range in file.Ranges)
@@ -51,7 +52,8 @@ public static class FilePacker
                 json.WriteNumberValue(tensors.Count);
                 json.WriteNumberValue(range.OffsetBytes);
                 json.WriteEndArray();
-                tensors.Add(Tensor(file, range, names));
+                PackTensorContent tensor = Tensor(file, range, names);
+                tensors.Add(planner?.Plan(tensors.Count, range.Name, tensor) ?? tensor);
             }
 
             json.WriteEndArray();
@@ -63,12 +65,14 @@ public static class FilePacker
         json.WriteEndObject();
         json.Flush();
         blobs.Add(KeyValuePair.Create(TableBlob, TensorData.FromBytes(table.WrittenMemory)));
-        PackContent content = PackContent.Empty with
+        ImmutableSortedDictionary<string, string> metadata = PackContent.Empty.Metadata.Add("kind", "files");
+        if (planner?.Record() is BaseRecord record)
         {
-            Tensors = tensors.DrainToImmutable(),
-            Blobs = blobs.DrainToImmutable(),
-            Metadata = PackContent.Empty.Metadata.Add("kind", "files"),
-        };
+            blobs.Add(KeyValuePair.Create(BaseRecord.Blob, TensorData.FromBytes(record.ToJson())));
+            metadata = metadata.Add("base", record.Files[0].Path);
+        }
+
+        PackContent content = PackContent.Empty with { Tensors = tensors.DrainToImmutable(), Blobs = blobs.DrainToImmutable(), Metadata = metadata };
         return PackWriter.Write(outputPath, content, options);
     }
 
@@ -101,25 +105,29 @@ public static class FilePacker
         }
 
         // A range that is not what its dtype and shape say is stored as bytes: packing must not depend on the container being right.
-        bool fits = range.Shape.TryElementCount(out long count) && range.DType.TryStorageBytes(count, out long bytes) && bytes == range.LengthBytes;
-        DType dtype = fits ? range.DType : DType.U8;
-        Shape shape = fits ? range.Shape : new Shape(range.LengthBytes);
-        return new PackTensorContent(name, dtype, shape, DenseEncoding.Raw(dtype, shape, file.File.Region(range.OffsetBytes, range.LengthBytes)));
-    }
-
-    private static string Hash(MappedFile file, CancellationToken cancellation)
-    {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        byte[] piece = ArrayPool<byte>.Shared.Rent(PieceBytes);
-        for (long at = 0; at < file.LengthBytes; at += PieceBytes)
+        TensorData data = file.File.Region(range.OffsetBytes, range.LengthBytes);
+        if (Encoded(range, data) is DenseEncoding encoded)
         {
-            cancellation.ThrowIfCancellationRequested();
-            Span<byte> bytes = piece.AsSpan(0, (int)Math.Min(PieceBytes, file.LengthBytes - at));
-            file.Read(at, bytes);
-            hash.AppendData(bytes);
+            return new PackTensorContent(name, range.DType, range.Shape, encoded) { Records = range.Records };
         }
 
-        ArrayPool<byte>.Shared.Return(piece);
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
+        bool fits = range.Format is null && range.Shape.TryElementCount(out long count) && range.DType.TryStorageBytes(count, out long bytes) && bytes == range.LengthBytes;
+        DType dtype = fits ? range.DType : DType.U8;
+        Shape shape = fits ? range.Shape : new Shape(range.LengthBytes);
+        return new PackTensorContent(name, dtype, shape, DenseEncoding.Raw(dtype, shape, data)) { Records = range.Records };
+    }
+
+    /// <summary>The bytes in their number format, if it has one stream of exactly that length.</summary>
+    private static DenseEncoding? Encoded(PackedFileRange range, TensorData data)
+    {
+        if (range.Format is not string format || !range.Shape.TryElementCount(out long count) || count == 0)
+        {
+            return null;
+        }
+
+        IBoundNumberFormat bound = NumberFormats.Bind(UnitSpec.Parse(format), range.Shape);
+        return bound.Streams is [StreamLayout only] && bound.Shape.Rows * (Int128)only.BytesPerRow == range.LengthBytes && only.BytesPerRow <= PackLayout.ChunkBytes
+            ? new DenseEncoding(bound.Spec, range.Shape, [new EncodedStream(only.Role, data)])
+            : null;
     }
 }

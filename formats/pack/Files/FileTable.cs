@@ -13,10 +13,20 @@ internal sealed record FileTable(bool Folder, ImmutableArray<FileTable.Entry> Fi
     /// <param name="LengthBytes">Length.</param>
     /// <param name="Sha256">Hash in lower-case hexadecimal.</param>
     /// <param name="Framing">Bytes between the tensors.</param>
-    /// <param name="Tensors">Streams and where they go, ascending.</param>
-    internal sealed record Entry(string Path, long LengthBytes, string Sha256, TensorData Framing, ImmutableArray<(PackStream Stream, long OffsetBytes)> Tensors);
+    /// <param name="Tensors">Tensors and where they go, ascending.</param>
+    internal sealed record Entry(string Path, long LengthBytes, string Sha256, TensorData Framing, ImmutableArray<TensorEntry> Tensors);
 
-    /// <exception cref="ModelPackException">MP1312 no packed files, MP1313 the table is damaged, MP1309 its stream is.</exception>
+    /// <summary>A tensor in a file.</summary>
+    /// <param name="Tensor">The tensor.</param>
+    /// <param name="Data">Its bytes in the file.</param>
+    /// <param name="ChunkBytes">Pieces that are best read at once.</param>
+    /// <param name="OffsetBytes">Where it begins.</param>
+    internal readonly record struct TensorEntry(PackTensor Tensor, TensorData Data, int ChunkBytes, long OffsetBytes)
+    {
+        public long EndBytes => OffsetBytes + Data.LengthBytes;
+    }
+
+    /// <exception cref="ModelPackException">MP1312 no packed files, MP1313 the table is damaged, MP1309 its stream is, MP1315 the files are stored as differences and the base is missing.</exception>
     public static FileTable Read(PackReader reader)
     {
         if (!reader.Blobs.TryGetValue(FilePacker.TableBlob, out TensorData? blob) || reader.Metadata.GetValueOrDefault("kind") != "files")
@@ -63,7 +73,7 @@ internal sealed record FileTable(bool Folder, ImmutableArray<FileTable.Entry> Fi
             throw new FormatException($"file '{path}' has no hash or no framing");
         }
 
-        var tensors = ImmutableArray.CreateBuilder<(PackStream, long)>();
+        var tensors = ImmutableArray.CreateBuilder<TensorEntry>();
         long end = 0;
         long covered = framing.LengthBytes;
         foreach (JsonElement pair in json.GetProperty("tensors"u8).EnumerateArray())
@@ -77,7 +87,7 @@ internal sealed record FileTable(bool Folder, ImmutableArray<FileTable.Entry> Fi
 
             end = checked(offset + only.Stream.LengthBytes);
             covered = checked(covered + only.Stream.LengthBytes);
-            tensors.Add((only.Stream, offset));
+            tensors.Add(new TensorEntry(reader.Tensors[index], reader.FileBytes(reader.Tensors[index]), only.Stream.ChunkBytes, offset));
         }
 
         return covered == bytes && end <= bytes

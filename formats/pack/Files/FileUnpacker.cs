@@ -22,7 +22,7 @@ public static class FileUnpacker
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <returns>The paths written, the main file first.</returns>
     /// <exception cref="ModelPackException">
-    /// MP1312 the artifact holds no files; MP1313 its table is damaged or names a path outside the destination; MP1309 a damaged chunk; MP1314 a hash that
+    /// MP1315 the files are stored as differences and the artifact was opened without their base; MP1312 the artifact holds no files; MP1313 its table is damaged or names a path outside the destination; MP1309 a damaged chunk; MP1314 a hash that
     /// does not match; MP4002 the destination cannot be written.
     /// </exception>
     public static IReadOnlyList<string> Extract(
@@ -59,6 +59,23 @@ public static class FileUnpacker
         }
     }
 
+    /// <summary>Restores all files without writing them: true content is proved by their SHA-256.</summary>
+    /// <param name="reader">The artifact, opened with its base if it needs one.</param>
+    /// <param name="threads">Decoding threads.</param>
+    /// <param name="progress">Told about bytes restored.</param>
+    /// <param name="cancellation">Stops.</param>
+    /// <exception cref="ModelPackException">MP1314 a file is not what was packed; otherwise as <see cref="Extract"/>.</exception>
+    public static void Check(PackReader reader, int threads = 1, IProgress<PackProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        FileTable table = FileTable.Read(reader);
+        long total = table.Files.Sum(f => f.LengthBytes);
+        long done = 0;
+        foreach (FileTable.Entry file in table.Files)
+        {
+            Restore(reader, file, null, threads, bytes => progress?.Report(new PackProgress(done += bytes, total, file.Path)), cancellation);
+        }
+    }
+
     private static string[] Targets(FileTable table, string destination, string artifact)
     {
         bool inside = table.Folder || Directory.Exists(destination) || Path.EndsInDirectorySeparator(destination);
@@ -79,7 +96,7 @@ public static class FileUnpacker
         return targets;
     }
 
-    private static void Restore(PackReader reader, FileTable.Entry file, OutputFile output, int threads, Action<long> report, CancellationToken cancellation)
+    private static void Restore(PackReader reader, FileTable.Entry file, OutputFile? output, int threads, Action<long> report, CancellationToken cancellation)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         NativeBuffer[] buffers = [new(Math.Min(WindowBytes, 1 + (int)Math.Min(file.LengthBytes, WindowBytes))), new(Math.Min(WindowBytes, 1 + (int)Math.Min(file.LengthBytes, WindowBytes)))];
@@ -99,7 +116,7 @@ public static class FileUnpacker
                     () =>
                     {
                         hash.AppendData(buffer.GetSpan()[..length]);
-                        output.Write(at, buffer.GetSpan()[..length]);
+                        output?.Write(at, buffer.GetSpan()[..length]);
                     },
                     CancellationToken.None);
                 position += length;
@@ -181,20 +198,21 @@ public static class FileUnpacker
     {
         long at = 0;
         long framing = 0;
-        foreach ((PackStream stream, long offset) in file.Tensors)
+        foreach (FileTable.TensorEntry tensor in file.Tensors)
         {
+            long offset = tensor.OffsetBytes;
             foreach (Piece piece in Split(file.Framing, framing, offset - at, PackLayout.ChunkBytes))
             {
                 yield return piece;
             }
 
             framing += offset - at;
-            foreach (Piece piece in Split(stream.Data, 0, stream.LengthBytes, Math.Max(1, stream.ChunkBytes)))
+            foreach (Piece piece in Split(tensor.Data, 0, tensor.Data.LengthBytes, Math.Max(1, tensor.ChunkBytes)))
             {
                 yield return piece;
             }
 
-            at = offset + stream.LengthBytes;
+            at = tensor.EndBytes;
         }
 
         foreach (Piece piece in Split(file.Framing, framing, file.LengthBytes - at, PackLayout.ChunkBytes))

@@ -12,4 +12,11 @@ public sealed record PackedFileSource(string RelativePath, MappedFile File, IRea
 /// <param name="Shape">Shape, for listings.</param>
 /// <param name="OffsetBytes">Start in the file.</param>
 /// <param name="LengthBytes">Length; at least one byte.</param>
-public readonly record struct PackedFileRange(string Name, DType DType, Shape Shape, long OffsetBytes, long LengthBytes);
+public readonly record struct PackedFileRange(string Name, DType DType, Shape Shape, long OffsetBytes, long LengthBytes)
+{
+    /// <summary>The number format with one stream that the bytes are in; dtype and shape are then those of its values. Null for plain numbers.</summary>
+    public string? Format { get; init; }
+
+    /// <summary>The records that the bytes consist of, where there are such: selects the codec.</summary>
+    public RecordLayout? Records { get; init; }
+}

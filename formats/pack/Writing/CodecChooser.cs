@@ -16,6 +16,9 @@ internal static class CodecChooser
     private const byte PlanesRans = 5;
     private const byte CodesRans = 7;
 
+    /// <summary>Decodes so fast, and makes so little of what it suits, that a tenth of the best result is worth it.</summary>
+    private const byte Sparse = 10;
+
     /// <summary>Bytes of one sample.</summary>
     public const int SampleBytes = 64 << 10;
 
@@ -23,7 +26,7 @@ internal static class CodecChooser
     public const int SampleCount = 4;
 
     /// <summary>The codec that makes the samples smallest; an earlier candidate when a later one gains hardly more; null when no codec gains 3 %.</summary>
-    public static ICodec? Choose(CodecPolicy policy, DType elementType, List<byte[]> samples)
+    public static ICodec? Choose(CodecPolicy policy, DType elementType, List<byte[]> samples, ICodec? special = null)
     {
         // In one piece, as a chunk would be: tables that every short sample would pay for weigh little on a chunk.
         int raw = samples.Sum(s => s.Length);
@@ -44,7 +47,8 @@ internal static class CodecChooser
         ICodec? best = null;
         bool repeats = policy.Level == CodecLevel.Max;
         int bestBytes = raw - (int)(raw * 3L / 100);
-        foreach (ICodec codec in ModelPack.Codecs.Codecs.Candidates(policy.Level, elementType, policy.Portable))
+        IEnumerable<ICodec> candidates = ModelPack.Codecs.Codecs.Candidates(policy.Level, elementType, policy.Portable);
+        foreach (ICodec codec in special is null ? candidates : candidates.Append(special))
         {
             if (!repeats && (codec.WireId is PlanesZstd or Zstd))
             {
@@ -53,7 +57,8 @@ internal static class CodecChooser
 
             int bytes = codec.TryEncode(sample.AsSpan(0, raw), elementType, scratch.AsSpan(0, raw), out int written) ? written : raw;
             repeats |= codec.WireId == Lz4 && bytes < raw - (raw / 64);
-            if (bytes < bestBytes - Margin(policy.Level, best, codec, bestBytes, raw))
+            int margin = Margin(policy.Level, best, codec, bestBytes, raw);
+            if (bytes < bestBytes - (codec.WireId == Sparse ? Math.Min(margin, bestBytes / 10) : margin))
             {
                 best = codec;
                 bestBytes = bytes;
@@ -64,6 +69,13 @@ internal static class CodecChooser
         ArrayPool<byte>.Shared.Return(sample);
         return best;
     }
+
+    /// <summary>
+    /// What to try on a chunk that is not like the samples were: samples of differences may all be zero and the tensor still have changes elsewhere, or a part that is nothing but changes.
+    /// </summary>
+    public static IEnumerable<ICodec> Fallbacks(ICodec chosen, DType elementType) => chosen.Id is "constant" or "sparse"
+        ? [ModelPack.Codecs.Codecs.Get("sparse"), ModelPack.Codecs.Codecs.Get(elementType.BitsPerElement() >= 16 ? "planes-huffman" : "huffman")]
+        : [];
 
     /// <summary>
     /// What a slower decoder must gain: hardly anything at the highest level; else more where Zstandard, whose decoder is a megabyte of code to be compiled and then three times slower, would replace plain

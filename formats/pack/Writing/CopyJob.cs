@@ -1,7 +1,9 @@
+using ModelPack.Codecs;
+
 namespace ModelPack.Pack;
 
 /// <summary>Stores bytes as they come: raw tensors, streams that are encoded already, blobs.</summary>
-internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source, CodecPolicy policy) : EncodeJob(owner, [stream], policy)
+internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source, CodecPolicy policy, RecordLayout? records = null) : EncodeJob(owner, [stream], policy)
 {
     public override long TileCount => Streams[0].ChunkCount;
 
@@ -10,10 +12,8 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
     public override void Produce(long tile, ReadOnlySpan<Memory<byte>> raw, BufferPool pool, ref ErrorSums errors) =>
         source.Read(tile * Streams[0].ChunkBytes, raw[0].Span);
 
-    protected override List<byte[]>[] Sample() => [Sample(source)];
-
-    /// <summary>Pieces of a stream, evenly spaced; all of a short one.</summary>
-    internal static List<byte[]> Sample(TensorData source)
+    /// <summary>A few short pieces, evenly spaced, the same on every run.</summary>
+    public static List<byte[]> SampleOf(TensorData source, int unit = 64)
     {
         const int whole = CodecChooser.SampleBytes * CodecChooser.SampleCount;
         long length = source.LengthBytes;
@@ -26,13 +26,17 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
 
         for (int i = 0; i < CodecChooser.SampleCount; i++)
         {
-            // Aligned to 64 bytes so that elements stay whole.
-            long at = (length - CodecChooser.SampleBytes) / (CodecChooser.SampleCount - 1) * i & -64L;
-            byte[] piece = new byte[CodecChooser.SampleBytes];
+            // Aligned so that elements, or records, stay whole.
+            byte[] piece = new byte[CodecChooser.SampleBytes / unit * unit];
+            long at = (length - CodecChooser.SampleBytes) / (CodecChooser.SampleCount - 1) * i / unit * unit;
             source.Read(at, piece);
             pieces.Add(piece);
         }
 
         return pieces;
     }
+
+    protected override List<byte[]>[] Sample() => [SampleOf(source, records?.RecordBytes ?? 64)];
+
+    protected override ICodec? Special => records is null ? null : new RecordsCodec(records);
 }

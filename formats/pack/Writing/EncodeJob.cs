@@ -42,13 +42,16 @@ internal abstract class EncodeJob
     /// <summary>A few short pieces of every stream, evenly spaced, the same on every run.</summary>
     protected abstract List<byte[]>[] Sample();
 
+    /// <summary>A codec to try besides those for the element type.</summary>
+    protected virtual ICodec? Special => null;
+
     private ICodec?[] ChooseCodecs(CodecPolicy policy)
     {
         List<byte[]>[] samples = Sample();
         var codecs = new ICodec?[Streams.Length];
         for (int s = 0; s < codecs.Length; s++)
         {
-            codecs[s] = CodecChooser.Choose(policy, Streams[s].ElementType, samples[s]);
+            codecs[s] = CodecChooser.Choose(policy, Streams[s].ElementType, samples[s], Special);
         }
 
         return codecs;

@@ -97,13 +97,13 @@ internal sealed class WritePlan
 
         int before = Streams.Count;
         int jobsBefore = Jobs.Count;
-        PlannedEncoding encoding = Plan(tensor.Name, "", tensor.Encoding, 0);
+        PlannedEncoding encoding = Plan(tensor.Name, "", tensor.Encoding, 0, tensor.Records);
         string? sharedWith = Streams.Count == before ? encoding.AllStreams().Select(s => _owners[s]).FirstOrDefault(o => o != tensor.Name) : null;
         ImmutableArray<StreamPlan> own = [.. Streams.Skip(before)];
         return new PlannedTensor(tensor, encoding, own, [.. Jobs.Skip(jobsBefore).OfType<QuantizeJob>()], sharedWith);
     }
 
-    private PlannedEncoding Plan(string tensor, string path, WeightEncoding encoding, int depth)
+    private PlannedEncoding Plan(string tensor, string path, WeightEncoding encoding, int depth, RecordLayout? records = null)
     {
         if (depth > MaxDepth)
         {
@@ -126,16 +126,16 @@ internal sealed class WritePlan
                 return Encode(tensor, path, pending, source);
             case DenseEncoding dense when RawEncodings.TryGet(dense, out DType dtype, out TensorData data):
                 RawEncodings.CheckLength(dtype, dense.Shape, data.LengthBytes);
-                StreamPlan values = Copy(tensor, $"{tensor}#{path}values", dtype, PackLayout.ChunkBytes, data);
+                StreamPlan values = Copy(tensor, $"{tensor}#{path}values", dtype, ChunkOf(records), data, records);
                 return new PlannedEncoding.Dense(dense.Format, dense.Shape, [("values", values)], 0);
             case DenseEncoding dense:
-                return CopyEncoded(tensor, path, dense);
+                return CopyEncoded(tensor, path, dense, records);
             default:
                 throw new ModelPackException(ErrorCodes.BadEncoding, $"an encoding of kind {encoding.GetType().Name} cannot be stored");
         }
     }
 
-    private PlannedEncoding.Dense CopyEncoded(string tensor, string path, DenseEncoding dense)
+    private PlannedEncoding.Dense CopyEncoded(string tensor, string path, DenseEncoding dense, RecordLayout? records)
     {
         IBoundNumberFormat format = StreamChecks.Bind(dense);
         long tileRows = TileRows(format);
@@ -144,7 +144,7 @@ internal sealed class WritePlan
         {
             StreamLayout layout = format.Streams[s];
             EncodedStream stream = dense.Streams[s];
-            streams[s] = (stream.Role, Copy(tensor, $"{tensor}#{path}{stream.Role}", layout.ElementType, checked((int)(tileRows * layout.BytesPerRow)), stream.Data));
+            streams[s] = (stream.Role, Copy(tensor, $"{tensor}#{path}{stream.Role}", layout.ElementType, checked((int)(tileRows * layout.BytesPerRow)), stream.Data, records));
         }
 
         return new PlannedEncoding.Dense(format.Spec, dense.Shape, streams, tileRows);
@@ -183,7 +183,10 @@ internal sealed class WritePlan
         _ => throw new ModelPackException(ErrorCodes.BadEncoding, $"an encoding of kind {encoding.GetType().Name} cannot be stored"),
     };
 
-    private StreamPlan Copy(string owner, string name, DType elementType, int chunkBytes, TensorData data)
+    /// <summary>Chunks end where records end.</summary>
+    private static int ChunkOf(RecordLayout? records) => records is null ? PackLayout.ChunkBytes : PackLayout.ChunkBytes / records.RecordBytes * records.RecordBytes;
+
+    private StreamPlan Copy(string owner, string name, DType elementType, int chunkBytes, TensorData data, RecordLayout? records = null)
     {
         if (data.LengthBytes == 0)
         {
@@ -196,7 +199,7 @@ internal sealed class WritePlan
         if (!_copied.TryGetValue(key, out StreamPlan? stream))
         {
             stream = Add(owner, name, elementType, data.LengthBytes, chunkBytes);
-            Jobs.Add(new CopyJob(owner, stream, data, _policy));
+            Jobs.Add(new CopyJob(owner, stream, data, _policy, records));
             _copied.Add(key, stream);
         }
 

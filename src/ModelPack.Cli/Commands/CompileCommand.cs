@@ -24,6 +24,7 @@ internal static class CompileCommand
         accuracy.AcceptOnlyFromAmong("exact", "fast");
         target.AcceptOnlyFromAmong("generic");
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
+        Option<string> level = LevelOption.Create();
         var seed = new Option<ulong>("--seed") { Description = "Seed for random choices, recorded in the artifact", HelpName = "n", DefaultValueFactory = _ => 0 };
         Option<bool> portable = PortableOption.Create();
         var dryRun = new Option<bool>("--dry-run") { Description = "Only show sizes, memory and time that are to be expected; writes nothing" };
@@ -33,7 +34,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, target, accuracy, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
+            input, output, recipe, sets, target, accuracy, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -50,6 +51,7 @@ internal static class CompileCommand
                     Sets = session.Get(sets) ?? [],
                     Target = session.Get(target) ?? "generic",
                     Accuracy = session.Get(accuracy) ?? "exact",
+                    Level = LevelOption.Parse(session.Get(level)),
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,
                     Portable = session.Get(portable),
                     Threads = session.Threads,

@@ -12,7 +12,7 @@ internal static class InspectCommand
 
     public static Command Create(CliHost host)
     {
-        var file = new Argument<string>("file") { Description = "An .onnx, .safetensors or .mpack file, or a checkpoint folder; - reads stdin" };
+        var file = new Argument<string>("file") { Description = "An .onnx, .safetensors, .gguf or .mpack file, or a checkpoint folder; - reads stdin" };
         var tensors = new Option<bool>("--tensors") { Description = "List every tensor, not only the largest" };
         var tensor = new Option<string?>("--tensor") { Description = "Show one tensor with its encoding tree and streams", HelpName = "name" };
         var command = new Command("inspect", "Show what is in a model file: graph, tensors, encodings, provenance") { file, tensors, tensor };
@@ -89,10 +89,10 @@ internal static class InspectCommand
     private static void WriteTensors(IAnsiConsole console, IReadOnlyList<InspectedTensor> tensors, bool every)
     {
         IEnumerable<InspectedTensor> shown = every ? tensors : tensors.OrderByDescending(t => t.StoredBytes).Take(LargestShown);
-        var table = new TextTable("tensor", "dtype", "shape", "encoding", ">bytes", ">stored");
+        var table = new TextTable("tensor", "dtype", "shape", "encoding", ">bits", ">bytes", ">stored");
         foreach (InspectedTensor tensor in shown)
         {
-            table.Add(tensor.Name, tensor.DType, Words.Dims(tensor.Shape), tensor.Encoding, ByteSize.Format(tensor.Bytes), ByteSize.Format(tensor.StoredBytes));
+            table.Add(tensor.Name, tensor.DType, Words.Dims(tensor.Shape), tensor.Encoding, tensor.BitsPerWeight is double bits ? Words.Fixed(bits, bits == Math.Round(bits) ? 0 : 2) : "-", ByteSize.Format(tensor.Bytes), ByteSize.Format(tensor.StoredBytes));
         }
 
         table.WriteTo(console);

@@ -12,11 +12,12 @@ internal static class VerifyCommand
         var file = new Argument<string>("artifact") { Description = "An .mpack file; - reads stdin" };
         var against = new Option<string?>("--against") { Description = "Also compare every decoded tensor with this original", HelpName = "original" };
         var rederive = new Option<string?>("--rederive") { Description = "Also compile this original again from the recorded recipe and compare bytes", HelpName = "original" };
-        var command = new Command("verify", "Check every checksum of an artifact; exit code 1 when anything is wrong") { file, against, rederive };
+        var basePath = new Option<string?>("--base") { Description = "The base of a file packed with one: also check that the files come back as they were", HelpName = "file" };
+        var command = new Command("verify", "Check every checksum of an artifact; exit code 1 when anything is wrong") { file, against, rederive, basePath };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             using var source = StandardStreams.Source(session, session.Get(file));
-            VerifyResult result = Verification.Verify(source.Path, session.Get(against), session.Get(rederive), session.Threads, session.Progress, session.Cancellation) with { Path = source.Shown };
+            VerifyResult result = Verification.Verify(source.Path, session.Get(against), session.Get(rederive), session.Threads, session.Get(basePath), session.Progress, session.Cancellation) with { Path = source.Shown };
             session.Show(result, JsonOutput.Types.VerifyResult, console => Write(console, result));
             foreach (string error in result.Errors)
             {
@@ -32,6 +33,11 @@ internal static class VerifyCommand
     {
         string verdict = result.Ok ? "ok" : Words.Count(result.Errors.Count, "error");
         console.WriteLine($"{Words.Printable(result.Path)}: {verdict}  {Words.Count(result.TensorsChecked, "tensor")}, {ByteSize.Format(result.BytesChecked)} checked in {Words.Seconds(result.Seconds)}");
+        if (result.Note is not null)
+        {
+            console.WriteLine(Words.Printable(result.Note));
+        }
+
         if (result.Rederived is bool same)
         {
             console.WriteLine(same ? "compiled again: the same bytes" : "compiled again: different bytes");

@@ -23,12 +23,16 @@ internal static class Examples
         ["modelpack pack"] =
         [
             "modelpack pack model.safetensors -o model.mpack",
+            "modelpack pack model.safetensors -o smallest.mpack --level max",
+            "modelpack pack step2.safetensors --base step1.safetensors -o step2.mpack",
             "cat model.onnx | modelpack pack - -o - > model.mpack",
         ],
         ["modelpack unpack"] =
         [
             "modelpack unpack model.mpack -o model.safetensors",
+            "modelpack unpack step2.mpack --base step1.safetensors -o step2.safetensors",
             "modelpack unpack int4.mpack -o dense.safetensors --dtype bf16",
+            "modelpack unpack model.mpack --tensor lm_head.weight --rows 0:128 --dtype f32 -o head.npy",
         ],
         ["modelpack inspect"] =
         [

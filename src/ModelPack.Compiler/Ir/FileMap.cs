@@ -10,7 +10,14 @@ public sealed record FileMap(MappedFile File, ImmutableArray<TensorRange> Ranges
 /// <summary>The bytes of one tensor inside a file.</summary>
 /// <param name="Name">Tensor name; unique within the map (the container adds a suffix where the file repeats one).</param>
 /// <param name="DType">Element type.</param>
-/// <param name="Shape">Shape; its storage size equals <paramref name="LengthBytes"/>.</param>
+/// <param name="Shape">Shape; its storage size equals <paramref name="LengthBytes"/>, unless there is a <see cref="Format"/>.</param>
 /// <param name="OffsetBytes">Start in the file.</param>
 /// <param name="LengthBytes">Length; at least one byte (empty tensors have no range).</param>
-public readonly record struct TensorRange(string Name, DType DType, Shape Shape, long OffsetBytes, long LengthBytes);
+public readonly record struct TensorRange(string Name, DType DType, Shape Shape, long OffsetBytes, long LengthBytes)
+{
+    /// <summary>The number format with one stream that the bytes are in; dtype and shape are then those of its values. Null for plain numbers.</summary>
+    public string? Format { get; init; }
+
+    /// <summary>The records that the bytes consist of, where there are such: helps to code them.</summary>
+    public RecordLayout? Records { get; init; }
+}

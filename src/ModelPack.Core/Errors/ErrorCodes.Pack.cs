@@ -17,6 +17,10 @@ public static partial class ErrorCodes
     public static readonly ErrorCode ArtifactNotFiles = new(1312, "the artifact does not hold packed files");
     public static readonly ErrorCode ArtifactFileTable = new(1313, "the artifact's file table is damaged or names a path outside the destination");
     public static readonly ErrorCode ArtifactFileHash = new(1314, "a restored file differs from the one that was packed");
+    public static readonly ErrorCode ArtifactBaseMissing = new(1315, "the artifact holds differences from a base that was not given");
+    public static readonly ErrorCode ArtifactBaseWrong = new(1316, "the file given as the base is not the one the differences were taken from");
+    public static readonly ErrorCode ArtifactBaseRecord = new(1317, "the artifact's record of its base is damaged");
+    public static readonly ErrorCode ArtifactNotADelta = new(1318, "a base was given for an artifact that holds no differences");
 
     // MP4000-4049: packing.
     public static readonly ErrorCode PackDuplicateName = new(4001, "two tensors or blobs to pack have the same name");

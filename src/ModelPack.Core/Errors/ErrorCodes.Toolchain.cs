@@ -9,4 +9,7 @@ public static partial class ErrorCodes
     public static readonly ErrorCode OutputIsInput = new(4105, "the output would overwrite an input");
     public static readonly ErrorCode NotTheOriginal = new(4106, "the file given as the original is not what the artifact was made from");
     public static readonly ErrorCode ExportNotPossible = new(4107, "the artifact cannot be exported to that format");
+    public static readonly ErrorCode UnknownTensor = new(4108, "there is no tensor of that name");
+    public static readonly ErrorCode CompileNotPossible = new(4110, "the input is of a kind that is packed but not compiled");
+    public static readonly ErrorCode RowsOutOfRange = new(4109, "a tensor does not have the rows asked for");
 }

@@ -71,6 +71,7 @@ internal static class ArtifactContent
         Tool = ToolVersion,
         Target = request.Target,
         Accuracy = request.Accuracy,
+        Level = request.Level.ToString().ToLowerInvariant(),
         Seed = request.Seed,
         RecipeHash = recipe.Hash,
         Inputs = [.. imported.Files.Select(f => Provenance.Describe(f, cancellation))],

@@ -21,6 +21,9 @@ internal sealed record Provenance
     /// <summary><see cref="CompileRequest.Accuracy"/>.</summary>
     public required string Accuracy { get; init; }
 
+    /// <summary><see cref="CompileRequest.Level"/> as the command line names it; artifacts that record none were made at <c>default</c>.</summary>
+    public string Level { get; init; } = "default";
+
     public required ulong Seed { get; init; }
 
     public required string RecipeHash { get; init; }
@@ -57,6 +60,7 @@ internal sealed record Provenance
             ["tool"] = Tool,
             ["target"] = Target,
             ["accuracy"] = Accuracy,
+            ["level"] = Level,
             ["seed"] = Seed.ToString(CultureInfo.InvariantCulture),
             ["recipe_hash"] = RecipeHash,
             ["inputs"] = new JsonArray([.. Inputs.Select(i => new JsonObject { ["name"] = i.Name, ["bytes"] = i.Bytes, ["xxh128"] = i.Xxh128 })]),
@@ -83,6 +87,7 @@ internal sealed record Provenance
                 Tool = Field(json, "tool").GetValue<string>(),
                 Target = Field(json, "target").GetValue<string>(),
                 Accuracy = Field(json, "accuracy").GetValue<string>(),
+                Level = json?["level"]?.GetValue<string>() ?? "default",
                 Seed = ulong.Parse(Field(json, "seed").GetValue<string>(), CultureInfo.InvariantCulture),
                 RecipeHash = Field(json, "recipe_hash").GetValue<string>(),
                 Inputs = [.. Field(json, "inputs").AsArray().Select(i => new InputFile(

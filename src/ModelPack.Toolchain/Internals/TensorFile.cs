@@ -34,11 +34,11 @@ internal sealed class TensorFile : IDisposable
     public IReadOnlyList<Entry> Tensors { get; }
 
     /// <exception cref="ModelPackException">The file is missing, of no known kind, or damaged.</exception>
-    public static TensorFile Open(string path, CancellationToken cancellation)
+    public static TensorFile Open(string path, CancellationToken cancellation, string? basePath = null)
     {
         if (File.Exists(path) && PackReader.IsNamedOrIsArtifact(path))
         {
-            PackReader reader = PackReader.Open(path);
+            PackReader reader = PackReader.Open(path, basePath, cancellation);
             string format = Artifact.IsCompiled(reader) ? "mpack" : "mpack-files";
             return new TensorFile(path, format, null, reader, [.. reader.Tensors.Select(t => new Entry(t.Name, t.DType, t.Shape, t.Encoding, t.StoredBytes, t))]);
         }

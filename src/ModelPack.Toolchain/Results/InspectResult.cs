@@ -5,7 +5,7 @@ public sealed record InspectResult
 {
     public required string Path { get; init; }
 
-    /// <summary><c>onnx</c>, <c>safetensors</c>, <c>checkpoint</c>, <c>mpack</c> (compiled) or <c>mpack-files</c> (packed files).</summary>
+    /// <summary><c>onnx</c>, <c>safetensors</c>, <c>checkpoint</c>, <c>gguf</c>, <c>mpack</c> (compiled) or <c>mpack-files</c> (packed files).</summary>
     public required string Format { get; init; }
 
     public required long FileBytes { get; init; }
@@ -36,6 +36,9 @@ public sealed record InspectedTensor
 
     /// <summary>Dense bytes in the tensor's own dtype.</summary>
     public required long Bytes { get; init; }
+
+    /// <summary>Bits per element of what is encoded, before lossless coding; null without elements.</summary>
+    public double? BitsPerWeight { get; init; }
 
     /// <summary>Bytes in the file.</summary>
     public required long StoredBytes { get; init; }

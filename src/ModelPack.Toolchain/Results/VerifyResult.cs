@@ -16,6 +16,9 @@ public sealed record VerifyResult
 
     public required double Seconds { get; init; }
 
+    /// <summary>What the check could not, or could in addition, say; null for nothing. For differences from a base: whether the base was there.</summary>
+    public string? Note { get; init; }
+
     /// <summary>With <c>--against</c>: difference of every tensor from the original.</summary>
     public IReadOnlyList<ComparedTensor> Differences { get; init; } = [];
 

@@ -33,6 +33,13 @@ internal static class CodecData
     /// <summary>Near 1, and different for every element: what lies below the bits of bf16 becomes noise, as it is in trained weights.</summary>
     private static float Jitter(int i) => 1 + ((uint)i * 0x9E3779B9u >> 8) * (1f / (1 << 31));
 
+    /// <summary>The sample model's weights: all of them, and tensor by tensor.</summary>
+    internal static (byte[] All, List<(Shape Shape, byte[] Bytes)> Tensors) Bf16()
+    {
+        List<(Shape Shape, byte[] Bytes)> tensors = ReadBf16(RepositoryTree.PathTo("samples", "models", "tinyllama", "model.safetensors"));
+        return ([.. tensors.SelectMany(t => t.Bytes)], tensors);
+    }
+
     private static byte[] Quantize(string format, Shape shape, byte[] bf16)
     {
         IBoundNumberFormat bound = NumberFormats.Bind(UnitSpec.Parse(format), shape);
@@ -42,7 +49,7 @@ internal static class CodecData
         return streams[0];
     }
 
-    private static float[] Decode(byte[] bf16) => [.. MemoryMarshal.Cast<byte, ushort>(bf16).ToArray().Select(b => BitConverter.UInt32BitsToSingle((uint)b << 16))];
+    internal static float[] Decode(byte[] bf16) => [.. MemoryMarshal.Cast<byte, ushort>(bf16).ToArray().Select(b => BitConverter.UInt32BitsToSingle((uint)b << 16))];
 
     private static List<byte[]> Cut(IEnumerable<byte[]> streams) => [.. streams.SelectMany(s => s.Chunk(ChunkBytes))];
 

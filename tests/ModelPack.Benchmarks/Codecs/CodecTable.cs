@@ -53,6 +53,23 @@ internal static class CodecTable
         return text.ToString().TrimEnd('\n');
     }
 
+    /// <summary>One line for one codec on one kind of data.</summary>
+    internal static void Append(StringBuilder text, string name, ICodec codec, DType type, List<byte[]> chunks)
+    {
+        long bytes = chunks.Sum(c => (long)c.Length);
+        byte[] target = new byte[chunks.Max(c => c.Length)];
+        byte[] room = new byte[target.Length];
+        var stored = new List<(ICodec? Codec, byte[] Bytes)>();
+        foreach (byte[] chunk in chunks)
+        {
+            stored.Add(codec.TryEncode(chunk, type, room.AsSpan(0, chunk.Length), out int written) ? (codec, room[..written]) : (null, chunk));
+        }
+
+        double encode = Seconds(() => chunks.ForEach(c => codec.TryEncode(c, type, room.AsSpan(0, c.Length), out _)));
+        double decode = Seconds(() => Decode(stored, chunks, type, target));
+        text.Append(CultureInfo.InvariantCulture, $"| {name} | {codec.Id} | {bytes / (double)stored.Sum(s => (long)s.Bytes.Length):F4} | {bytes / encode / 1e9:F2} | {bytes / decode / 1e9:F2} |\n");
+    }
+
     private static void Decode(List<(ICodec? Codec, byte[] Bytes)> stored, List<byte[]> chunks, DType type, byte[] target)
     {
         for (int i = 0; i < stored.Count; i++)

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
 using ModelPack.Testing;
+using ModelPack.Testing.Onnx;
 
 namespace ModelPack.EndToEnd.Tests.Cli;
 
@@ -106,6 +107,60 @@ public sealed class ProcessTests
         Assert.Equal(SHA256.HashData(File.ReadAllBytes(SampleModel.Weights)), SHA256.HashData(File.ReadAllBytes(folder["back.safetensors"])));
     }
 
+    [SkippableTheory]
+    [InlineData("onnx")]
+    [InlineData("gguf")]
+    [InlineData("checkpoint without a name")]
+    [InlineData("nothing known")]
+    [InlineData("nothing at all")]
+    [InlineData("an artifact")]
+    public void Every_kind_goes_through_pipes_and_comes_back(string kind)
+    {
+        Skip.If(OperatingSystem.IsWindows(), "needs bash");
+        using var folder = new TempFolder();
+        byte[] noise = new byte[300_000];
+        new Random(1).NextBytes(noise);
+        byte[] bytes = kind switch
+        {
+            "onnx" => new OnnxBuilder().Input("x", OnnxBuilder.Float, 1, 300).Initializer("w", OnnxBuilder.Float, noise.AsSpan(0, 120_000), 300, 100).Node("MatMul", ["x", "w"], ["y"]).Output("y", OnnxBuilder.Float, 1, 100).Build(),
+            "gguf" => [.. "GGUF"u8, .. BitConverter.GetBytes(3), .. BitConverter.GetBytes(1L), .. BitConverter.GetBytes(0L), .. BitConverter.GetBytes(1L), (byte)'w', .. BitConverter.GetBytes(1), .. BitConverter.GetBytes(3200L), .. BitConverter.GetBytes(8), .. BitConverter.GetBytes(0L), .. new byte[7], .. noise.AsSpan(0, 3400)],
+            "checkpoint without a name" => File.ReadAllBytes(SampleModel.Weights),
+            "nothing known" => noise,
+            "an artifact" => Packed(folder, noise),
+            _ => [],
+        };
+        folder.Write("x", bytes);
+
+        CliRun run = CliProcess.Bash(folder.Path, "set -o pipefail; cat x | modelpack pack - -o - --quiet --max-memory 16MiB | modelpack unpack - -o - --quiet | cmp - x");
+
+        Assert.Equal("", run.Error + run.Out);
+        Assert.Equal(0, run.ExitCode);
+    }
+
+    [SkippableFact]
+    public void Killed_while_the_artifact_is_being_written_leaves_no_artifact()
+    {
+        Skip.If(OperatingSystem.IsWindows(), "needs POSIX signals");
+        using var folder = new TempFolder();
+        Directory.CreateDirectory(folder["out"]);
+        folder.Write("out/a.mpack", "an older one");
+        WriteRandomSafetensors(folder["big.safetensors"], 256 << 20);
+
+        using Process process = CliProcess.Start(folder.Path, "pack", "big.safetensors", "-o", "out/a.mpack", "--threads", "1");
+        while (!process.HasExited && Directory.EnumerateFileSystemEntries(folder["out"]).Count() < 2)
+        {
+            Thread.Sleep(2);
+        }
+
+        Assert.False(process.HasExited, "the command ended before it could be killed");
+        process.Kill();
+        process.WaitForExit();
+
+        // What is left has a temporary name; the output is as it was.
+        Assert.Equal("an older one", File.ReadAllText(folder["out/a.mpack"]));
+        Assert.All(Directory.GetFiles(folder["out"]).Select(Path.GetFileName).Where(f => f != "a.mpack"), f => Assert.EndsWith(".tmp", f!, StringComparison.Ordinal));
+    }
+
     [SkippableFact]
     public void Pack_to_stdout_keeps_its_report_on_stderr()
     {
@@ -133,6 +188,13 @@ public sealed class ProcessTests
 
         Assert.Equal("", run.Error);
         Assert.Equal(["compare", "compile", "completion"], run.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal));
+    }
+
+    private static byte[] Packed(TempFolder folder, byte[] content)
+    {
+        CliRun run = CliProcess.Run("pack", folder.Write("content", content), "-o", folder["inner.mpack"], "--quiet");
+        Assert.Equal(0, run.ExitCode);
+        return File.ReadAllBytes(folder["inner.mpack"]);
     }
 
     private static void Interrupt(Process process)

@@ -97,6 +97,69 @@ public sealed class PythonReaderTests : IDisposable
     }
 
     [SkippableFact]
+    public void Read_sparseChunks_givesTheSameValues()
+    {
+        Skip.If(Python.Value is null, "no python3 with numpy on this machine");
+        var random = new Random(1);
+        bool[] one = [.. Enumerable.Range(0, 2_000_000).Select(_ => random.Next(20) == 0)];
+        float[] pruned = [.. PackSamples.Weights(1, 300_001).Select((v, i) => one[i] ? v : 0)];
+        PackTensorContent[] tensors =
+        [
+            PackSamples.Raw("f32", DType.F32, new Shape(pruned.Length), System.Runtime.InteropServices.MemoryMarshal.AsBytes(pruned.AsSpan()).ToArray()),
+            PackSamples.Raw("bf16", DType.BF16, new Shape(100_000), [.. PackSamples.Bf16(2, 100_000).Select((b, i) => one[i / 2] ? b : (byte)0)]),
+            PackSamples.Raw("rare", DType.I32, new Shape(500_000), [.. Enumerable.Range(0, 2_000_000).Select(i => (byte)(i % 4 == 0 && one[i] && one[i / 2] ? 1 + (i % 63) : 0))]),
+            PackSamples.Raw("bytes", DType.I8, new Shape(300_000), [.. PackSamples.Random(3, 300_000).Select((b, i) => one[i] ? b : (byte)0)]),
+        ];
+        PackWriter.Write(_folder["a.mpack"], PackContent.Empty with { Tensors = [.. tensors] }, new PackOptions());
+        using PackReader reader = PackReader.Open(_folder["a.mpack"]);
+        foreach (PackTensor tensor in reader.Tensors)
+        {
+            Assert.Equal("sparse", tensor.Streams[0].Stream.Codec);
+            (int exit, string output) = Run("read", _folder["a.mpack"], tensor.Name, _folder["t.npy"]);
+            Assert.True(exit == 0, $"{tensor.Name}: {output}");
+            Assert.Equal(Values(tensor.Encoding), ReadNpy(_folder["t.npy"]));
+        }
+    }
+
+    [SkippableFact]
+    public void Read_records_givesTheSameValues()
+    {
+        Skip.If(Python.Value is null, "no python3 with numpy on this machine");
+        byte[] blocks = [.. PackSamples.Random(1, 40_000 * 34).Select((b, i) => (byte)(i % 34 == 0 ? b : i % 34 == 1 ? 0x2c : b & 0x37))];
+        PackTensorContent tensor = PackSamples.Raw("w", DType.U8, new Shape(blocks.Length), blocks) with { Records = ModelPack.Codecs.RecordsCodec.ScaleAnd32Codes };
+        PackWriter.Write(_folder["a.mpack"], PackContent.Empty with { Tensors = [tensor] }, new PackOptions());
+        using PackReader reader = PackReader.Open(_folder["a.mpack"]);
+        Assert.Equal("records", reader.Find("w")!.Streams[0].Stream.Codec);
+        (int exit, string output) = Run("read", _folder["a.mpack"], "w", _folder["t.npy"]);
+        Assert.True(exit == 0, output);
+        Assert.Equal(blocks.Select(b => (float)(sbyte)b), ReadNpy(_folder["t.npy"]));
+    }
+
+    [SkippableFact]
+    public void Read_differences_needTheBase()
+    {
+        Skip.If(Python.Value is null, "no python3 with numpy on this machine");
+        byte[] old = PackSamples.Bf16(1, 200_000);
+        byte[] now = [.. old.Select((b, i) => i % 100 == 0 ? (byte)(b + 1) : b)];
+        PackedFileSource source = Source("new.bin", now);
+        using (source.File)
+        using (DeltaBase against = DeltaBase.OfFiles("old.bin", [Source("old.bin", old)]))
+        {
+            FilePacker.Write(_folder["d.mpack"], [source], new PackOptions(), against: against);
+        }
+
+        using PackReader reader = PackReader.Open(_folder["d.mpack"], _folder["old.bin"]);
+        (int exit, string output) = Run("read", _folder["d.mpack"], "w", _folder["t.npy"], "--base", _folder["old.bin"]);
+        Assert.True(exit == 0, output);
+        Assert.Equal(Values(reader.Find("w")!.Encoding), ReadNpy(_folder["t.npy"]));
+        Assert.Contains("give the base", Run("read", _folder["d.mpack"], "w", _folder["t.npy"]).Output, StringComparison.Ordinal);
+        Assert.Contains("is not the base", Run("read", _folder["d.mpack"], "w", _folder["t.npy"], "--base", _folder["new.bin"]).Output, StringComparison.Ordinal);
+
+        PackedFileSource Source(string name, byte[] bytes) =>
+            new(name, MappedFile.Open(_folder.Write(name, bytes)), [new PackedFileRange("w", DType.BF16, new Shape(200_000), 0, 400_000)]);
+    }
+
+    [SkippableFact]
     public void Read_noArtifact_saysSo()
     {
         Skip.If(Python.Value is null, "no python3 with numpy on this machine");

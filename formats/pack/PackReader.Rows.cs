@@ -1,0 +1,88 @@
+namespace ModelPack.Pack;
+
+/// <content>Reading some rows of a tensor: only the chunks that hold them are read.</content>
+public sealed unsafe partial class PackReader
+{
+    /// <summary>Bytes that one step of a row read gives at most, for tensors that are not stored plainly.</summary>
+    private const int RowTileBytes = 1 << 20;
+
+    /// <summary>
+    /// Reads rows [<paramref name="firstRow"/>, <paramref name="firstRow"/> + <paramref name="rows"/>) of the first axis as dense values of <paramref name="target"/>, row-major, straight into
+    /// <paramref name="destination"/>. Only chunks that hold some of these rows are read, each verified. A tensor stored plainly in <paramref name="target"/> keeps its exact bits, and reading it on one
+    /// thread allocates nothing once its chunks have been seen; other encodings cost a few small objects per call.
+    /// </summary>
+    /// <param name="tensor">A tensor of this reader.</param>
+    /// <param name="target">Element type wanted.</param>
+    /// <param name="firstRow">First row, from 0.</param>
+    /// <param name="rows">Number of rows; 0 reads nothing.</param>
+    /// <param name="destination">Room for exactly the bytes of these rows: <see cref="RowRange.Of"/> tells them.</param>
+    /// <param name="threads">Threads to use.</param>
+    /// <param name="cancellation">Stops between chunks.</param>
+    /// <exception cref="ArgumentException"><paramref name="destination"/> has another length, or the tensor is another reader's.</exception>
+    /// <exception cref="ModelPackException">MP4109 no such rows, MP1309 a damaged chunk, MP1310 an unknown codec, MP1020 no dense form in that type.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public void ReadRows(
+        PackTensor tensor, DType target, long firstRow, long rows, Span<byte> destination, int threads = 1, CancellationToken cancellation = default)
+    {
+        if (!ReferenceEquals(Find(tensor.Name), tensor))
+        {
+            throw new ArgumentException($"'{tensor.Name}' is not a tensor of this reader", nameof(tensor));
+        }
+
+        (long begin, long length) = RowRange.Bytes(target, tensor.Shape, firstRow, rows);
+        CheckLength(length, destination.Length);
+        if (destination.IsEmpty)
+        {
+            return;
+        }
+
+        bool plain = RawEncodings.TryGet(tensor.Encoding, out DType stored, out TensorData data) && stored == target;
+        data = plain ? data : DenseTensorData.Of(target, tensor.Encoding);
+
+        // Steps end where chunks end, so that whole chunks are decoded in place.
+        int step = plain && tensor.Streams is [PackTensorStream only] && ReferenceEquals(only.Stream.Data, data) ? only.Stream.ChunkBytes : RowTileBytes;
+        long end = begin + length;
+        long firstStep = begin / step;
+        long steps = ((end - 1) / step) - firstStep + 1;
+        if (threads <= 1 || steps == 1)
+        {
+            // No closure: this path may be taken for every token of a generation.
+            for (long i = 0; i < steps; i++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                (long at, int n) = Part(begin, end, (firstStep + i) * step, step);
+                data.Read(at, destination.Slice((int)(at - begin), n));
+            }
+
+            return;
+        }
+
+        ReadParts(data, begin, end, step, destination, threads, cancellation);
+    }
+
+    /// <summary>A method of its own, because its closure would be allocated on the way around it too.</summary>
+    private static void ReadParts(TensorData data, long begin, long end, int step, Span<byte> destination, int threads, CancellationToken cancellation)
+    {
+        fixed (byte* start = destination)
+        {
+            nint address = (nint)start;
+            long firstStep = begin / step;
+            ParallelTiles.Run(
+                ((end - 1) / step) - firstStep + 1,
+                threads,
+                i =>
+                {
+                    (long at, int n) = Part(begin, end, (firstStep + i) * step, step);
+                    data.Read(at, new Span<byte>((byte*)address + (at - begin), n));
+                },
+                cancellation);
+        }
+    }
+
+    /// <summary>The part of [begin, end) that lies in the step beginning at <paramref name="step"/>.</summary>
+    private static (long OffsetBytes, int LengthBytes) Part(long begin, long end, long step, int stepBytes)
+    {
+        long at = Math.Max(begin, step);
+        return (at, (int)(Math.Min(end, step + stepBytes) - at));
+    }
+}
