@@ -88,9 +88,15 @@ public static class Codecs
         return [.. list, Sparse];
     }
 
-    /// <summary>What to try on a chunk that the codec of its stream does not fit, which samples did not show: null for storing it.</summary>
-    public static ICodec? Fallback(ICodec codec, DType elementType) =>
-        codec is PaletteCodec or PlanesRansCodec or CodesRansCodec or SparseCodec or RecordsCodec ? elementType.BitsPerElement() >= 16 ? PlanesHuffman : Huffman : null;
+    /// <summary>
+    /// What to try on a chunk that the codec of its stream does not fit, which samples did not show: samples of differences may all be zero and the tensor still have changes elsewhere. Null for storing it.
+    /// </summary>
+    public static ICodec? Fallback(ICodec codec, DType elementType) => codec switch
+    {
+        ConstantCodec => Sparse,
+        PaletteCodec or PlanesRansCodec or CodesRansCodec or SparseCodec or RecordsCodec => elementType.BitsPerElement() >= 16 ? PlanesHuffman : Huffman,
+        _ => null,
+    };
 
     private static ICodec?[] Index(IReadOnlyList<ICodec> codecs)
     {

@@ -71,13 +71,6 @@ internal static class CodecChooser
     }
 
     /// <summary>
-    /// What to try on a chunk that is not like the samples were: samples of differences may all be zero and the tensor still have changes elsewhere, or a part that is nothing but changes.
-    /// </summary>
-    public static IEnumerable<ICodec> Fallbacks(ICodec chosen, DType elementType) => chosen.Id is "constant" or "sparse"
-        ? [ModelPack.Codecs.Codecs.Get("sparse"), ModelPack.Codecs.Codecs.Get(elementType.BitsPerElement() >= 16 ? "planes-huffman" : "huffman")]
-        : [];
-
-    /// <summary>
     /// What a slower decoder must gain: hardly anything at the highest level; else more where Zstandard, whose decoder is a megabyte of code to be compiled and then three times slower, would replace plain
     /// entropy coding (a recognition net: 2 % smaller, and a tenth longer to load).
     /// </summary>

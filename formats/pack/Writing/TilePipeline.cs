@@ -105,14 +105,10 @@ internal sealed class TilePipeline
         for (; codec is not null && length > 1; codec = ModelPack.Codecs.Codecs.Fallback(codec, elementType))
         {
             NativeBuffer coded = pool.Rent(length);
-            int written = 0;
-            ICodec? used = codec.TryEncode(bytes, elementType, coded.GetSpan()[..(length - 1)], out written)
-                ? codec
-                : CodecChooser.Fallbacks(codec, elementType).FirstOrDefault(c => c.TryEncode(raw.GetSpan()[..length], elementType, coded.GetSpan()[..(length - 1)], out written));
-            if (used is not null)
+            if (codec.TryEncode(bytes, elementType, coded.GetSpan()[..(length - 1)], out int written))
             {
                 pool.Return(raw);
-                return (coded, new ChunkRecord(0, written, length, used.WireId, XxHash3.HashToUInt64(coded.GetSpan()[..written]), rawHash));
+                return (coded, new ChunkRecord(0, written, length, codec.WireId, XxHash3.HashToUInt64(coded.GetSpan()[..written]), rawHash));
             }
 
             pool.Return(coded);

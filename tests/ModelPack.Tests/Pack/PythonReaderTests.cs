@@ -110,7 +110,7 @@ public sealed class PythonReaderTests : IDisposable
             PackSamples.Raw("rare", DType.I32, new Shape(500_000), [.. Enumerable.Range(0, 2_000_000).Select(i => (byte)(i % 4 == 0 && one[i] && one[i / 2] ? 1 + (i % 63) : 0))]),
             PackSamples.Raw("bytes", DType.I8, new Shape(300_000), [.. PackSamples.Random(3, 300_000).Select((b, i) => one[i] ? b : (byte)0)]),
         ];
-        PackWriter.Write(_folder["a.mpack"], PackContent.Empty with { Tensors = [.. tensors] }, new PackOptions());
+        PackWriter.Write(_folder["a.mpack"], PackContent.Empty with { Tensors = [.. tensors] }, new PackOptions { Portable = true });
         using PackReader reader = PackReader.Open(_folder["a.mpack"]);
         foreach (PackTensor tensor in reader.Tensors)
         {
