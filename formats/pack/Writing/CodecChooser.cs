@@ -72,11 +72,12 @@ internal static class CodecChooser
 
     /// <summary>
     /// What a slower decoder must gain: hardly anything at the highest level; else more where Zstandard, whose decoder is a megabyte of code to be compiled and then three times slower, would replace plain
-    /// entropy coding (a recognition net: 2 % smaller, and a tenth longer to load).
+    /// entropy coding (a recognition net: 2 % smaller, and a tenth longer to load). rANS is the faster one with AVX-512 and the slower one without: any gain that is not noise.
     /// </summary>
     private static int Margin(CodecLevel level, ICodec? best, ICodec codec, int bestBytes, int raw) =>
         best is null ? 0
         : best.WireId == Lz4 ? raw / 100
         : level != CodecLevel.Max && codec.WireId is PlanesZstd or Zstd ? raw / 20
-        : (int)((codec.WireId is PlanesRans or CodesRans ? bestBytes : raw) * 3L / 1000);
+        : codec.WireId is PlanesRans or CodesRans ? bestBytes / 1000
+        : (int)(raw * 3L / 1000);
 }
