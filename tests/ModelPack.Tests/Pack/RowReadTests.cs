@@ -20,7 +20,7 @@ public sealed class RowReadTests : IDisposable
         byte[] bytes = PackSamples.Bf16(1, 3000 * 1024);
         using PackReader reader = Write(PackSamples.Raw("w", DType.BF16, new Shape(3000, 32, 32), bytes));
         PackTensor tensor = reader.Find("w")!;
-        Assert.Equal("planes-huffman", tensor.Streams[0].Stream.Codec);
+        Assert.Equal("planes-rans", tensor.Streams[0].Stream.Codec);
         foreach (int threads in new[] { 1, 3 })
         {
             using PoisonBuffer room = PoisonBuffer.EndingAtGuard(rows * 2048);
