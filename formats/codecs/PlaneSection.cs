@@ -17,17 +17,24 @@ internal static class PlaneSection
     /// <param name="length">Bytes stored.</param>
     public static bool TryWrite(ReadOnlySpan<byte> plane, int limit, bool probe, Span<byte> header, Span<byte> room, out int length)
     {
-        if (!HuffmanPlane.TryEncode(plane, limit, probe, room, out byte mode, out length))
+        if (!HuffmanPlane.TryStore(plane, limit, probe, room, out byte mode, out length))
         {
-            if (!plane.TryCopyTo(room))
-            {
-                return false;
-            }
-
-            (mode, length) = (HuffmanPlane.Raw, plane.Length);
+            return false;
         }
 
         WriteHeader(header, mode, length);
+        return true;
+    }
+
+    /// <summary>Restores a plane from its header and the first bytes of <paramref name="body"/>, which moves behind them.</summary>
+    public static bool TryRead(ReadOnlySpan<byte> header, ref ReadOnlySpan<byte> body, Span<byte> plane)
+    {
+        if (!TryReadHeader(header, body.Length, out byte mode, out int length) || !HuffmanPlane.TryDecode(mode, body[..length], plane))
+        {
+            return false;
+        }
+
+        body = body[length..];
         return true;
     }
 

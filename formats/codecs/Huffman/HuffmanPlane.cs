@@ -41,6 +41,18 @@ internal static class HuffmanPlane
         return !(probe && IsNoise(plane, limit)) && HuffmanBlock.TryEncode(plane, limit, destination, out written);
     }
 
+    /// <summary>As <see cref="TryEncode"/>, or the bytes themselves where that is not worth it; false when there is no room.</summary>
+    public static bool TryStore(ReadOnlySpan<byte> plane, int limit, bool probe, Span<byte> destination, out byte mode, out int written)
+    {
+        if (TryEncode(plane, limit, probe, destination, out mode, out written))
+        {
+            return true;
+        }
+
+        (mode, written) = (Raw, plane.Length);
+        return plane.TryCopyTo(destination);
+    }
+
     /// <summary>Restores a plane of known length.</summary>
     public static bool TryDecode(byte mode, ReadOnlySpan<byte> stored, Span<byte> plane)
     {

@@ -48,14 +48,9 @@ internal sealed class PaletteCodec : ICodec
             }
 
             Span<byte> room = destination[(at + 1)..^tail.Length];
-            if (!HuffmanPlane.TryEncode(indices, indices.Length - (indices.Length / 32) - 1, probe: false, room, out byte mode, out int length))
+            if (!HuffmanPlane.TryStore(indices, indices.Length - (indices.Length / 32) - 1, probe: false, room, out byte mode, out int length))
             {
-                if (!indices.TryCopyTo(room))
-                {
-                    return false;
-                }
-
-                (mode, length) = (HuffmanPlane.Raw, indices.Length);
+                return false;
             }
 
             destination[0] = (byte)width;

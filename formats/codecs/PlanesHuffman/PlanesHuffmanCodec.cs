@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Buffers.Binary;
 
 namespace ModelPack.Codecs;
 
@@ -9,7 +8,6 @@ namespace ModelPack.Codecs;
 internal sealed class PlanesHuffmanCodec : ICodec
 {
     private const int FixedHeaderBytes = 2;
-    private const int PlaneHeaderBytes = 5;
 
     public string Id => "planes-huffman";
 
@@ -20,9 +18,9 @@ internal sealed class PlanesHuffmanCodec : ICodec
     public bool TryEncode(ReadOnlySpan<byte> raw, DType elementType, Span<byte> destination, out int written)
     {
         written = 0;
-        (int width, int moved) = Layout(elementType);
+        (int width, int moved) = ElementPlanes.Of(elementType);
         int elements = raw.Length / Math.Max(width, 1);
-        int at = FixedHeaderBytes + (width * PlaneHeaderBytes);
+        int at = FixedHeaderBytes + (width * PlaneSection.HeaderBytes);
         int body = elements * width;
         int tail = raw.Length - body;
         if (width == 0 || elements == 0 || destination.Length < at + tail)
@@ -40,20 +38,12 @@ internal sealed class PlanesHuffmanCodec : ICodec
             for (int p = width - 1; p >= 0; p--)
             {
                 ReadOnlySpan<byte> plane = planes.Slice(p * elements, elements);
-                Span<byte> room = destination[at..^tail];
-                if (!HuffmanPlane.TryEncode(plane, elements - (elements / 32) - 1, probe: p < width - 1, room, out byte mode, out int length))
+                Span<byte> header = destination[(FixedHeaderBytes + ((width - 1 - p) * PlaneSection.HeaderBytes))..];
+                if (!PlaneSection.TryWrite(plane, elements - (elements / 32) - 1, probe: p < width - 1, header, destination[at..^tail], out int length))
                 {
-                    if (!plane.TryCopyTo(room))
-                    {
-                        return false;
-                    }
-
-                    (mode, length) = (HuffmanPlane.Raw, elements);
+                    return false;
                 }
 
-                Span<byte> header = destination[(FixedHeaderBytes + ((width - 1 - p) * PlaneHeaderBytes))..];
-                header[0] = mode;
-                BinaryPrimitives.WriteInt32LittleEndian(header[1..], length);
                 at += length;
             }
 
@@ -78,7 +68,7 @@ internal sealed class PlanesHuffmanCodec : ICodec
         int elements = raw.Length / width;
         int body = elements * width;
         int tail = raw.Length - body;
-        if (elements == 0 || encoded.Length < FixedHeaderBytes + (width * PlaneHeaderBytes) + tail)
+        if (elements == 0 || encoded.Length < FixedHeaderBytes + (width * PlaneSection.HeaderBytes) + tail)
         {
             return false;
         }
@@ -97,20 +87,19 @@ internal sealed class PlanesHuffmanCodec : ICodec
 
     private static bool TryDecodePlanes(ReadOnlySpan<byte> encoded, int width, int elements, Span<byte> scratch, Span<byte> raw)
     {
-        int at = FixedHeaderBytes + (width * PlaneHeaderBytes);
+        int at = FixedHeaderBytes + (width * PlaneSection.HeaderBytes);
         ReadOnlySpan<byte> lowest = default;
         for (int p = width - 1; p >= 0; p--)
         {
-            ReadOnlySpan<byte> header = encoded.Slice(FixedHeaderBytes + ((width - 1 - p) * PlaneHeaderBytes), PlaneHeaderBytes);
-            int length = BinaryPrimitives.ReadInt32LittleEndian(header[1..]);
-            if (length <= 0 || length > encoded.Length - at)
+            ReadOnlySpan<byte> header = encoded.Slice(FixedHeaderBytes + ((width - 1 - p) * PlaneSection.HeaderBytes), PlaneSection.HeaderBytes);
+            if (!PlaneSection.TryReadHeader(header, encoded.Length - at, out byte mode, out int length))
             {
                 return false;
             }
 
             ReadOnlySpan<byte> stored = encoded.Slice(at, length);
             at += length;
-            if (p == 0 && header[0] == HuffmanPlane.Raw && length == elements)
+            if (p == 0 && mode == HuffmanPlane.Raw && length == elements)
             {
                 // The plane of sign and mantissa of 2-byte elements is used where it lies.
                 lowest = stored;
@@ -120,7 +109,7 @@ internal sealed class PlanesHuffmanCodec : ICodec
                 }
             }
 
-            if (!HuffmanPlane.TryDecode(header[0], stored, scratch.Slice(p * elements, elements)))
+            if (!HuffmanPlane.TryDecode(mode, stored, scratch.Slice(p * elements, elements)))
             {
                 return false;
             }
@@ -143,17 +132,4 @@ internal sealed class PlanesHuffmanCodec : ICodec
 
         return true;
     }
-
-    /// <summary>Bytes of an element, and by how many bits its sign moves down: below the exponent.</summary>
-    private static (int Width, int Moved) Layout(DType elementType) => elementType switch
-    {
-        DType.BF16 => (2, 8),
-        DType.F16 => (2, 5),
-        DType.F32 or DType.C64 => (4, 8),
-        DType.F64 or DType.C128 => (8, 11),
-        DType.I16 or DType.U16 => (2, 0),
-        DType.I32 or DType.U32 => (4, 0),
-        DType.I64 or DType.U64 => (8, 0),
-        _ => (0, 0),
-    };
 }

@@ -35,17 +35,7 @@ internal sealed class PlanesRansCodec(CodecLevel level) : ICodec
     /// <summary>The symbol is the exponent, or exponent and upper bits of the mantissa. Null for types without.</summary>
     private static RansLayout? Exponent(DType elementType, int mantissaBits)
     {
-        (int width, int exponent) = elementType switch
-        {
-            DType.BF16 => (2, 8),
-            DType.F16 => (2, 5),
-            DType.F32 or DType.C64 => (4, 8),
-            DType.F64 or DType.C128 => (8, 11),
-            DType.I16 or DType.U16 => (2, 0),
-            DType.I32 or DType.U32 => (4, 0),
-            DType.I64 or DType.U64 => (8, 0),
-            _ => (0, 0),
-        };
+        (int width, int exponent) = ElementPlanes.Of(elementType);
         if (width == 0 || (exponent == 0 && mantissaBits > 0))
         {
             return null;

@@ -8,7 +8,6 @@ namespace ModelPack.Codecs;
 public sealed class RecordsCodec(RecordLayout layout) : ICodec
 {
     private const int FieldHeaderBytes = 4;
-    private const int PlaneHeaderBytes = 5;
 
     private readonly int _recordBytes = layout.RecordBytes;
 
@@ -34,7 +33,7 @@ public sealed class RecordsCodec(RecordLayout layout) : ICodec
             widest = Math.Max(widest, field.LengthBytes);
         }
 
-        int at = 1 + (layout.Fields.Length * FieldHeaderBytes) + (planes * PlaneHeaderBytes);
+        int at = 1 + (layout.Fields.Length * FieldHeaderBytes) + (planes * PlaneSection.HeaderBytes);
         int tail = raw.Length - (count * recordBytes);
         if (count == 0 || destination.Length < at + tail)
         {
@@ -60,7 +59,7 @@ public sealed class RecordsCodec(RecordLayout layout) : ICodec
                 RecordKernel.Gather(raw, recordBytes, offset, field.LengthBytes, count, column);
                 int elements = bytes / field.Width;
                 PlaneKernel.Split(column, field.Width, new SignMove(8 * field.Width, field.Moved), elements, split);
-                for (int p = field.Width - 1; p >= 0; p--, headers = headers[PlaneHeaderBytes..])
+                for (int p = field.Width - 1; p >= 0; p--, headers = headers[PlaneSection.HeaderBytes..])
                 {
                     if (!TryPut(split.Slice(p * elements, elements), headers, destination[..^tail], ref at))
                     {
@@ -92,7 +91,7 @@ public sealed class RecordsCodec(RecordLayout layout) : ICodec
         int count = raw.Length / recordBytes;
         int tail = raw.Length - (count * recordBytes);
         int headersAt = 1 + (fields.Length * FieldHeaderBytes);
-        int at = headersAt + (planes * PlaneHeaderBytes);
+        int at = headersAt + (planes * PlaneSection.HeaderBytes);
         if (count == 0 || encoded.Length - tail < at)
         {
             return false;
@@ -111,9 +110,9 @@ public sealed class RecordsCodec(RecordLayout layout) : ICodec
                 int elements = bytes / field.Width;
                 Span<byte> column = scratch.AsSpan(0, bytes);
                 Span<byte> split = field.Width == 1 ? column : scratch.AsSpan(bytes, bytes);
-                for (int p = field.Width - 1; p >= 0; p--, headers = headers[PlaneHeaderBytes..])
+                for (int p = field.Width - 1; p >= 0; p--, headers = headers[PlaneSection.HeaderBytes..])
                 {
-                    if (!TryGet(headers, ref body, split.Slice(p * elements, elements)))
+                    if (!PlaneSection.TryRead(headers, ref body, split.Slice(p * elements, elements)))
                     {
                         return false;
                     }
@@ -167,32 +166,8 @@ public sealed class RecordsCodec(RecordLayout layout) : ICodec
 
     private static bool TryPut(ReadOnlySpan<byte> plane, Span<byte> header, Span<byte> destination, ref int at)
     {
-        Span<byte> room = destination[at..];
-        if (!HuffmanPlane.TryEncode(plane, plane.Length - (plane.Length / 64) - 1, probe: false, room, out byte mode, out int length))
-        {
-            if (!plane.TryCopyTo(room))
-            {
-                return false;
-            }
-
-            (mode, length) = (HuffmanPlane.Raw, plane.Length);
-        }
-
-        header[0] = mode;
-        BinaryPrimitives.WriteInt32LittleEndian(header[1..], length);
+        bool fits = PlaneSection.TryWrite(plane, plane.Length - (plane.Length / 64) - 1, probe: false, header, destination[at..], out int length);
         at += length;
-        return true;
-    }
-
-    private static bool TryGet(ReadOnlySpan<byte> header, ref ReadOnlySpan<byte> body, Span<byte> plane)
-    {
-        int length = BinaryPrimitives.ReadInt32LittleEndian(header[1..]);
-        if (length <= 0 || length > body.Length || !HuffmanPlane.TryDecode(header[0], body[..length], plane))
-        {
-            return false;
-        }
-
-        body = body[length..];
-        return true;
+        return fits;
     }
 }

@@ -13,7 +13,6 @@ namespace ModelPack.Codecs;
 internal sealed class SparseCodec : ICodec
 {
     private const int FixedHeaderBytes = 11;
-    private const int PlaneHeaderBytes = 5;
 
     public string Id => "sparse";
 
@@ -23,10 +22,10 @@ internal sealed class SparseCodec : ICodec
 
     public bool TryEncode(ReadOnlySpan<byte> raw, DType elementType, Span<byte> destination, out int written)
     {
-        (int width, int moved) = Layout(elementType);
+        (int width, int moved) = ElementPlanes.Of(elementType);
         return width switch
         {
-            1 => TryEncode<byte>(raw, moved, destination, out written),
+            0 => TryEncode<byte>(raw, 0, destination, out written),
             2 => TryEncode<ushort>(raw, moved, destination, out written),
             4 => TryEncode<uint>(raw, moved, destination, out written),
             _ => TryEncode<ulong>(raw, moved, destination, out written),
@@ -67,7 +66,7 @@ internal sealed class SparseCodec : ICodec
         int gapBytes = wide ? 2 : 1;
         int room = count + 1 + ((elements.Length - count) / (wide ? ushort.MaxValue : byte.MaxValue));
         int valueBytes = count * width;
-        int at = FixedHeaderBytes + (PlaneHeaderBytes * (gapBytes + (count > 0 ? width : 0)));
+        int at = FixedHeaderBytes + (PlaneSection.HeaderBytes * (gapBytes + (count > 0 ? width : 0)));
         if (destination.Length < at + tail)
         {
             return false;
@@ -87,7 +86,7 @@ internal sealed class SparseCodec : ICodec
             BinaryPrimitives.WriteInt32LittleEndian(destination[7..], count);
             PlaneKernel.Split(values, width, new SignMove(8 * width, moved), count, planes);
             Span<byte> headers = destination[FixedHeaderBytes..];
-            for (int p = gapBytes - 1; p >= 0; p--, headers = headers[PlaneHeaderBytes..])
+            for (int p = gapBytes - 1; p >= 0; p--, headers = headers[PlaneSection.HeaderBytes..])
             {
                 if (!TryPut(gaps.Slice(p * room, words), headers, destination[..^tail], ref at))
                 {
@@ -95,7 +94,7 @@ internal sealed class SparseCodec : ICodec
                 }
             }
 
-            for (int p = width - 1; p >= 0 && count > 0; p--, headers = headers[PlaneHeaderBytes..])
+            for (int p = width - 1; p >= 0 && count > 0; p--, headers = headers[PlaneSection.HeaderBytes..])
             {
                 if (!TryPut(planes.Slice(p * count, count), headers, destination[..^tail], ref at))
                 {
@@ -115,21 +114,9 @@ internal sealed class SparseCodec : ICodec
 
     private static bool TryPut(ReadOnlySpan<byte> plane, Span<byte> header, Span<byte> destination, ref int at)
     {
-        Span<byte> room = destination[at..];
-        if (!HuffmanPlane.TryEncode(plane, plane.Length - (plane.Length / 32) - 1, probe: false, room, out byte mode, out int length))
-        {
-            if (!plane.TryCopyTo(room))
-            {
-                return false;
-            }
-
-            (mode, length) = (HuffmanPlane.Raw, plane.Length);
-        }
-
-        header[0] = mode;
-        BinaryPrimitives.WriteInt32LittleEndian(header[1..], length);
+        bool fits = PlaneSection.TryWrite(plane, plane.Length - (plane.Length / 32) - 1, probe: false, header, destination[at..], out int length);
         at += length;
-        return true;
+        return fits;
     }
 
     private static unsafe bool TryDecode<T>(ReadOnlySpan<byte> encoded, Span<byte> raw)
@@ -149,7 +136,7 @@ internal sealed class SparseCodec : ICodec
 
         // Everything is bounded by the decoded length from here on.
         (int e, int v) = ((int)words, (int)count);
-        int at = FixedHeaderBytes + (PlaneHeaderBytes * (gapBytes + (v > 0 ? width : 0)));
+        int at = FixedHeaderBytes + (PlaneSection.HeaderBytes * (gapBytes + (v > 0 ? width : 0)));
         if (encoded.Length - tail < at)
         {
             return false;
@@ -164,17 +151,17 @@ internal sealed class SparseCodec : ICodec
             Span<byte> gaps = scratch.AsSpan(2 * valueBytes, gapBytes * e);
             ReadOnlySpan<byte> headers = encoded[FixedHeaderBytes..at];
             ReadOnlySpan<byte> body = encoded[at..^tail];
-            for (int p = gapBytes - 1; p >= 0; p--, headers = headers[PlaneHeaderBytes..])
+            for (int p = gapBytes - 1; p >= 0; p--, headers = headers[PlaneSection.HeaderBytes..])
             {
-                if (!TryGet(headers, ref body, gaps.Slice(p * e, e)))
+                if (!PlaneSection.TryRead(headers, ref body, gaps.Slice(p * e, e)))
                 {
                     return false;
                 }
             }
 
-            for (int p = width - 1; p >= 0 && v > 0; p--, headers = headers[PlaneHeaderBytes..])
+            for (int p = width - 1; p >= 0 && v > 0; p--, headers = headers[PlaneSection.HeaderBytes..])
             {
-                if (!TryGet(headers, ref body, (width == 1 ? values : planes).Slice(p * v, v)))
+                if (!PlaneSection.TryRead(headers, ref body, (width == 1 ? values : planes).Slice(p * v, v)))
                 {
                     return false;
                 }
@@ -203,29 +190,4 @@ internal sealed class SparseCodec : ICodec
             ArrayPool<byte>.Shared.Return(scratch);
         }
     }
-
-    private static bool TryGet(ReadOnlySpan<byte> header, ref ReadOnlySpan<byte> body, Span<byte> plane)
-    {
-        int length = BinaryPrimitives.ReadInt32LittleEndian(header[1..]);
-        if (length <= 0 || length > body.Length || !HuffmanPlane.TryDecode(header[0], body[..length], plane))
-        {
-            return false;
-        }
-
-        body = body[length..];
-        return true;
-    }
-
-    /// <summary>Bytes of an element, and by how many bits its sign moves down.</summary>
-    private static (int Width, int Moved) Layout(DType elementType) => elementType switch
-    {
-        DType.BF16 => (2, 8),
-        DType.F16 => (2, 5),
-        DType.F32 or DType.C64 => (4, 8),
-        DType.F64 or DType.C128 => (8, 11),
-        DType.I16 or DType.U16 => (2, 0),
-        DType.I32 or DType.U32 => (4, 0),
-        DType.I64 or DType.U64 => (8, 0),
-        _ => (1, 0),
-    };
 }
