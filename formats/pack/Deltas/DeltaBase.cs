@@ -34,7 +34,7 @@ public sealed class DeltaBase : IDisposable
         try
         {
             return new DeltaBase(
-                path, [.. files.Select(f => new DeltaBaseFile(f.RelativePath, f.File.Region(0, f.File.LengthBytes), FileHash.Sha256(f.File.Region(0, f.File.LengthBytes), cancellation), f.Ranges))], owned);
+                path, [.. files.Select(f => new DeltaBaseFile(f.RelativePath, f.File.Region(0, f.File.LengthBytes), DataHash.Sha256(f.File.Region(0, f.File.LengthBytes), cancellation), f.Ranges))], owned);
         }
         catch
         {

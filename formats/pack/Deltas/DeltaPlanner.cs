@@ -1,6 +1,4 @@
-using System.Buffers;
 using System.Collections.Immutable;
-using System.IO.Hashing;
 using ModelPack.Structures;
 
 namespace ModelPack.Pack;
@@ -11,8 +9,6 @@ namespace ModelPack.Pack;
 /// </summary>
 internal sealed class DeltaPlanner
 {
-    private const int PieceBytes = 1 << 20;
-
     /// <summary>Smaller tensors are not worth an entry in the record.</summary>
     private const int MinBytes = 256;
 
@@ -95,12 +91,12 @@ internal sealed class DeltaPlanner
             return null;
         }
 
-        UInt128 hash = Hash(data);
+        UInt128 hash = DataHash.Xxh128(data, _options.Cancellation);
         foreach ((int file, PackedFileRange range) in candidates)
         {
             if (!_hashes.TryGetValue((file, range.OffsetBytes), out UInt128 known))
             {
-                known = Hash(_base.Files[file].Data.Slice(range.OffsetBytes, range.LengthBytes));
+                known = DataHash.Xxh128(_base.Files[file].Data.Slice(range.OffsetBytes, range.LengthBytes), _options.Cancellation);
                 _hashes.Add((file, range.OffsetBytes), known);
             }
 
@@ -111,22 +107,6 @@ internal sealed class DeltaPlanner
         }
 
         return null;
-    }
-
-    private UInt128 Hash(TensorData data)
-    {
-        var hash = new XxHash128();
-        byte[] piece = ArrayPool<byte>.Shared.Rent(PieceBytes);
-        for (long at = 0; at < data.LengthBytes; at += PieceBytes)
-        {
-            _options.Cancellation.ThrowIfCancellationRequested();
-            Span<byte> bytes = piece.AsSpan(0, (int)Math.Min(PieceBytes, data.LengthBytes - at));
-            data.Read(at, bytes);
-            hash.Append(bytes);
-        }
-
-        ArrayPool<byte>.Shared.Return(piece);
-        return hash.GetCurrentHashAsUInt128();
     }
 
     /// <summary>What samples take with the codec that would be chosen.</summary>

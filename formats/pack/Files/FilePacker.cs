@@ -43,7 +43,7 @@ public static class FilePacker
             json.WriteStartObject();
             json.WriteString("path", file.RelativePath);
             json.WriteNumber("bytes", file.File.LengthBytes);
-            json.WriteString("sha256", FileHash.Sha256(file.File.Region(0, file.File.LengthBytes), options.Cancellation));
+            json.WriteString("sha256", DataHash.Sha256(file.File.Region(0, file.File.LengthBytes), options.Cancellation));
             json.WriteString("framing", FramingPrefix + file.RelativePath);
             json.WriteStartArray("tensors");
             foreach (PackedFileRange range in file.Ranges)

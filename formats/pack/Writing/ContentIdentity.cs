@@ -49,10 +49,10 @@ internal sealed class ContentIdentity
         var fresh = new Entry(data, _next);
         if (exists)
         {
-            fresh.Hash = Hash(data);
+            fresh.Hash = DataHash.Xxh128(data);
             foreach (Entry entry in entries)
             {
-                entry.Hash ??= Hash(entry.Data);
+                entry.Hash ??= DataHash.Xxh128(entry.Data);
                 if (entry.Hash == fresh.Hash && SameBytes(entry.Data, data))
                 {
                     return entry.Id;
@@ -72,19 +72,6 @@ internal sealed class ContentIdentity
         data.Read((data.LengthBytes - n) / 2, bytes.Slice(n, n));
         data.Read(data.LengthBytes - n, bytes.Slice(2 * n, n));
         return XxHash3.HashToUInt64(bytes);
-    }
-
-    private UInt128 Hash(TensorData data)
-    {
-        var hash = new XxHash128();
-        for (long at = 0; at < data.LengthBytes; at += PieceBytes)
-        {
-            Span<byte> piece = _left.AsSpan(0, (int)Math.Min(PieceBytes, data.LengthBytes - at));
-            data.Read(at, piece);
-            hash.Append(piece);
-        }
-
-        return hash.GetCurrentHashAsUInt128();
     }
 
     private bool SameBytes(TensorData left, TensorData right)
