@@ -6,56 +6,56 @@ public static class NumberFormats
     private static readonly Entry[] Catalogue =
     [
         // Plain values, one format per dtype, under the dtype's name.
-        .. DTypes.All.Select(static dtype => new Entry(dtype.Name(), () => new RawFormat(dtype))),
+        .. DTypes.All.Select(static dtype => new Entry(dtype.Name(), _ => new RawFormat(dtype))),
 
         // Integers with a scale per block.
-        new("int8", static () => new IntBlockFormat(8)),
-        new("int7", static () => new IntBlockFormat(7)),
-        new("int6", static () => new IntBlockFormat(6)),
-        new("int5", static () => new IntBlockFormat(5)),
-        new("int4", static () => new IntBlockFormat(4)),
-        new("int3", static () => new IntBlockFormat(3)),
-        new("int2", static () => new IntBlockFormat(2)),
+        new("int8", static _ => new IntBlockFormat(8)),
+        new("int7", static _ => new IntBlockFormat(7)),
+        new("int6", static _ => new IntBlockFormat(6)),
+        new("int5", static _ => new IntBlockFormat(5)),
+        new("int4", static _ => new IntBlockFormat(4)),
+        new("int3", static _ => new IntBlockFormat(3)),
+        new("int2", static _ => new IntBlockFormat(2)),
 
         // Scalars without a scale that are no dtype.
-        new("posit16", static () => new PositFormat(16)),
-        new("posit8", static () => new PositFormat(8)),
-        new("bfloat8", static () => new BFloat8Format()),
-        new("scalar", static () => new ScalarFormat()),
+        new("posit16", static _ => new PositFormat(16)),
+        new("posit8", static _ => new PositFormat(8)),
+        new("bfloat8", static _ => new BFloat8Format()),
+        new("scalar", static _ => new ScalarFormat()),
 
         // Small floats with a scale per block.
-        new("mxfp8", static () => new MxFormat("mxfp8", "OCP MXFP8: 8-bit floats with a power-of-two scale per 32: element=e4m3|e5m2, mode=floor|ceil|rceil|even", ("e4m3", ElementFormat.E4M3), ("e5m2", ElementFormat.E5M2))),
-        new("mxfp6", static () => new MxFormat("mxfp6", "OCP MXFP6: 6-bit floats with a power-of-two scale per 32: element=e2m3|e3m2, mode=floor|ceil|rceil|even", ("e2m3", ElementFormat.E2M3), ("e3m2", ElementFormat.E3M2))),
-        new("mxfp4", static () => new MxFormat("mxfp4", "OCP MXFP4: 4-bit floats (E2M1) with a power-of-two scale per 32: mode=floor|ceil|rceil|even", ("e2m1", ElementFormat.E2M1))),
-        new("mxint8", static () => new MxFormat("mxint8", "OCP MXINT8: 8-bit integers with a power-of-two scale per 32: mode=floor|ceil|rceil|even", ("int8", ElementFormat.Int8))),
-        new("nvfp4", static () => new Nvfp4Format()),
-        new("float", static () => new FloatFormat()),
+        new("mxfp8", static id => new MxFormat(id, "OCP MXFP8: 8-bit floats with a power-of-two scale per 32: element=e4m3|e5m2, mode=floor|ceil|rceil|even", ("e4m3", ElementFormat.E4M3), ("e5m2", ElementFormat.E5M2))),
+        new("mxfp6", static id => new MxFormat(id, "OCP MXFP6: 6-bit floats with a power-of-two scale per 32: element=e2m3|e3m2, mode=floor|ceil|rceil|even", ("e2m3", ElementFormat.E2M3), ("e3m2", ElementFormat.E3M2))),
+        new("mxfp4", static id => new MxFormat(id, "OCP MXFP4: 4-bit floats (E2M1) with a power-of-two scale per 32: mode=floor|ceil|rceil|even", ("e2m1", ElementFormat.E2M1))),
+        new("mxint8", static id => new MxFormat(id, "OCP MXINT8: 8-bit integers with a power-of-two scale per 32: mode=floor|ceil|rceil|even", ("int8", ElementFormat.Int8))),
+        new("nvfp4", static _ => new Nvfp4Format()),
+        new("float", static _ => new FloatFormat()),
 
         // Tables of values with a scale per block.
-        new("nf4", static () => new CodebookFormat("nf4", "4-bit NormalFloat of QLoRA", Codebook.Nf4)),
-        new("fp4", static () => new CodebookFormat("fp4", "4-bit float of bitsandbytes", Codebook.Fp4)),
-        new("dyn8", static () => new CodebookFormat("dyn8", "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8)),
+        new("nf4", static id => new CodebookFormat(id, "4-bit NormalFloat of QLoRA", Codebook.Nf4)),
+        new("fp4", static id => new CodebookFormat(id, "4-bit float of bitsandbytes", Codebook.Fp4)),
+        new("dyn8", static id => new CodebookFormat(id, "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8)),
 
         // 8-bit floats with a scale per tensor, row or block.
-        new("fp8", static () => new Fp8Format()),
+        new("fp8", static _ => new Fp8Format()),
 
         // Tables of values that are chosen for each tensor.
-        new("palette", static () => new PaletteFormat()),
+        new("palette", static _ => new PaletteFormat()),
 
         // Weights trained to be -1, 0 or 1 times a scale.
-        new("ternary", static () => new TernaryFormat()),
+        new("ternary", static _ => new TernaryFormat()),
 
         // Blocks of other tools.
-        new("bnb-int8", static () => new BnbInt8Format()),
-        new("bitnet-i2_s", static () => new BitNetI2Format()),
-        new("gguf-q8_0", static () => new GgufFormat("gguf-q8_0", "ggml Q8_0: 8-bit integers, f16 scale per 32", new GgufCodec<Q8Block>())),
-        new("gguf-q6_k", static () => new GgufFormat("gguf-q6_k", "ggml Q6_K: 6-bit integers, 8-bit scale per 16, f16 scale per 256", new GgufCodec<Q6KBlock>())),
-        new("gguf-q4_k", static () => new GgufFormat("gguf-q4_k", "ggml Q4_K: 4-bit integers, 6-bit scale and minimum per 32, f16 scales per 256", new GgufCodec<Q4KBlock>())),
-        new("gguf-q4_0", static () => new GgufFormat("gguf-q4_0", "ggml Q4_0: 4-bit integers, f16 scale per 32", new GgufCodec<Q4Block>())),
-        new("gguf-mxfp4", static () => new GgufFormat("gguf-mxfp4", "ggml MXFP4: E2M1 with a power-of-two scale per 32, in ggml's order", new GgufCodec<Mxfp4Block>())),
-        new("gguf-nvfp4", static () => new GgufFormat("gguf-nvfp4", "ggml NVFP4: E2M1 with an E4M3 scale per 16, no global scale", new GgufCodec<Nvfp4Block>())),
-        new("gguf-tq2_0", static () => new GgufTernaryFormat("gguf-tq2_0", "ggml TQ2_0: ternary values of 2 bits, f16 scale per 256", new GgufCodec<Tq2Block>())),
-        new("gguf-tq1_0", static () => new GgufTernaryFormat("gguf-tq1_0", "ggml TQ1_0: five ternary values per byte, f16 scale per 256", new GgufCodec<Tq1Block>())),
+        new("bnb-int8", static _ => new BnbInt8Format()),
+        new("bitnet-i2_s", static _ => new BitNetI2Format()),
+        new("gguf-q8_0", static id => new GgufFormat(id, "ggml Q8_0: 8-bit integers, f16 scale per 32", new GgufCodec<Q8Block>())),
+        new("gguf-q6_k", static id => new GgufFormat(id, "ggml Q6_K: 6-bit integers, 8-bit scale per 16, f16 scale per 256", new GgufCodec<Q6KBlock>())),
+        new("gguf-q4_k", static id => new GgufFormat(id, "ggml Q4_K: 4-bit integers, 6-bit scale and minimum per 32, f16 scales per 256", new GgufCodec<Q4KBlock>())),
+        new("gguf-q4_0", static id => new GgufFormat(id, "ggml Q4_0: 4-bit integers, f16 scale per 32", new GgufCodec<Q4Block>())),
+        new("gguf-mxfp4", static id => new GgufFormat(id, "ggml MXFP4: E2M1 with a power-of-two scale per 32, in ggml's order", new GgufCodec<Mxfp4Block>())),
+        new("gguf-nvfp4", static id => new GgufFormat(id, "ggml NVFP4: E2M1 with an E4M3 scale per 16, no global scale", new GgufCodec<Nvfp4Block>())),
+        new("gguf-tq2_0", static id => new GgufTernaryFormat(id, "ggml TQ2_0: ternary values of 2 bits, f16 scale per 256", new GgufCodec<Tq2Block>())),
+        new("gguf-tq1_0", static id => new GgufTernaryFormat(id, "ggml TQ1_0: five ternary values per byte, f16 scale per 256", new GgufCodec<Tq1Block>())),
     ];
 
     private static readonly Lazy<IReadOnlyList<INumberFormat>> Everything = new(static () => [.. Catalogue.Select(static e => e.Format)]);
@@ -76,13 +76,13 @@ public static class NumberFormats
     public static IBoundNumberFormat Bind(UnitSpec spec, Shape shape) => Get(spec.Id).Bind(spec, shape);
 
     /// <summary>A line of the catalogue. Formats are made when they are asked for: an artifact uses few of them, and is opened in the first moments of a process.</summary>
-    private sealed class Entry(string id, Func<INumberFormat> create)
+    private sealed class Entry(string id, Func<string, INumberFormat> create)
     {
         private INumberFormat? _format;
 
         public string Id => id;
 
         /// <summary>Formats have no state: one that two threads make at once is made twice, and either serves.</summary>
-        public INumberFormat Format => _format ??= create();
+        public INumberFormat Format => _format ??= create(id);
     }
 }

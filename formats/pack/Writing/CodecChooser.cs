@@ -57,8 +57,7 @@ internal static class CodecChooser
 
             int bytes = codec.TryEncode(sample.AsSpan(0, raw), elementType, scratch.AsSpan(0, raw), out int written) ? written : raw;
             repeats |= codec.WireId == Lz4 && bytes < raw - (raw / 64);
-            int margin = Margin(policy.Level, best, codec, bestBytes, raw);
-            if (bytes < bestBytes - (codec.WireId == Sparse ? Math.Min(margin, bestBytes / 10) : margin))
+            if (bytes < bestBytes - Margin(policy.Level, best, codec, bestBytes, raw))
             {
                 best = codec;
                 bestBytes = bytes;
@@ -74,10 +73,13 @@ internal static class CodecChooser
     /// What a slower decoder must gain: hardly anything at the highest level; else more where Zstandard, whose decoder is a megabyte of code to be compiled and then three times slower, would replace plain
     /// entropy coding (a recognition net: 2 % smaller, and a tenth longer to load). rANS is the faster one with AVX-512 and the slower one without: any gain that is not noise.
     /// </summary>
-    private static int Margin(CodecLevel level, ICodec? best, ICodec codec, int bestBytes, int raw) =>
-        best is null ? 0
-        : best.WireId == Lz4 ? raw / 100
-        : level != CodecLevel.Max && codec.WireId is PlanesZstd or Zstd ? raw / 20
-        : codec.WireId is PlanesRans or CodesRans ? bestBytes / 1000
-        : (int)(raw * 3L / 1000);
+    private static int Margin(CodecLevel level, ICodec? best, ICodec codec, int bestBytes, int raw)
+    {
+        int margin = best is null ? 0
+            : best.WireId == Lz4 ? raw / 100
+            : level != CodecLevel.Max && codec.WireId is PlanesZstd or Zstd ? raw / 20
+            : codec.WireId is PlanesRans or CodesRans ? bestBytes / 1000
+            : (int)(raw * 3L / 1000);
+        return codec.WireId == Sparse ? Math.Min(margin, bestBytes / 10) : margin;
+    }
 }

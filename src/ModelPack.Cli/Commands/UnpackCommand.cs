@@ -75,12 +75,7 @@ internal static class UnpackCommand
 
     private static DType? ParseType(string? name)
     {
-        if (name is null)
-        {
-            return null;
-        }
-
-        if (name == Fp8)
+        if (name is null or Fp8)
         {
             return null;
         }
