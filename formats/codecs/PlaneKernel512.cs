@@ -6,7 +6,7 @@ using System.Runtime.Intrinsics.X86;
 namespace ModelPack.Codecs;
 
 /// <summary>The loops of <see cref="PlaneKernel"/> that merge 2 and 4-byte elements in vectors of 512 bits. Each returns the elements done.</summary>
-internal static class PlaneKernel512
+internal static unsafe class PlaneKernel512
 {
     public static bool IsSupported => Avx512BW.IsSupported;
 
@@ -20,18 +20,12 @@ internal static class PlaneKernel512
         int i = 0;
         if (move.SwapsHighestBits && Avx512Vbmi.IsSupported)
         {
-            // bf16: the planes exchange bit 7 and the high one moves down, both on whole planes of bytes; two permutes interleave 64 elements.
-            Vector512<byte> top = Vector512.Create((byte)0x80);
-            Vector512<byte> first = Interleave(0);
-            Vector512<byte> last = Interleave(32);
-            for (; i <= elements - 64; i += 64)
+            fixed (byte* low = p0, high = p1, target = raw)
             {
-                Vector512<byte> low = Vector512.LoadUnsafe(ref a, (nuint)i);
-                Vector512<byte> high = Vector512.LoadUnsafe(ref b, (nuint)i);
-                Vector512<byte> newHigh = Vector512.ConditionalSelect(top, low, (high.AsUInt16() >>> 1).AsByte());
-                Vector512<byte> newLow = Vector512.ConditionalSelect(top, (high.AsUInt16() << 7).AsByte(), low);
-                Avx512Vbmi.PermuteVar64x8x2(newLow, first, newHigh).AsUInt16().StoreUnsafe(ref o, (nuint)i);
-                Avx512Vbmi.PermuteVar64x8x2(newLow, last, newHigh).AsUInt16().StoreUnsafe(ref o, (nuint)(i + 32));
+                for (; i <= elements - 64; i += 64)
+                {
+                    MergePairs(Vector512.Load(low + i), Vector512.Load(high + i), target + (2 * i));
+                }
             }
         }
 
@@ -43,6 +37,17 @@ internal static class PlaneKernel512
         }
 
         return i;
+    }
+
+    /// <summary>64 elements of bf16: the planes exchange bit 7 and the high one moves down, both on whole planes of bytes; two permutes interleave.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MergePairs(Vector512<byte> low, Vector512<byte> high, byte* raw)
+    {
+        var top = Vector512.Create((byte)0x80);
+        Vector512<byte> newHigh = Vector512.ConditionalSelect(top, low, (high.AsUInt16() >>> 1).AsByte());
+        Vector512<byte> newLow = Vector512.ConditionalSelect(top, (high.AsUInt16() << 7).AsByte(), low);
+        Avx512Vbmi.PermuteVar64x8x2(newLow, Interleave(0), newHigh).Store(raw);
+        Avx512Vbmi.PermuteVar64x8x2(newLow, Interleave(32), newHigh).Store(raw + 64);
     }
 
     /// <summary>16 elements: bytes widen to u32 and are joined, the sign moves up.</summary>
@@ -68,6 +73,7 @@ internal static class PlaneKernel512
     }
 
     /// <summary>Byte <paramref name="start"/> of the first operand, the same of the second, the next of the first, and so on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<byte> Interleave(int start)
     {
         Vector512<ushort> index = Vector512<ushort>.Indices + Vector512.Create((ushort)start);

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Collections.Immutable;
-using System.IO.Hashing;
 
 namespace ModelPack.Pack;
 
@@ -107,7 +106,7 @@ public sealed partial class PackReader : IDisposable
 
     internal ChunkRecord Record(PackStream stream, long chunk) => _artifact.Chunk(stream.FirstChunk + chunk, File.Path);
 
-    /// <summary>Decodes one chunk into exactly its length, checking both hashes.</summary>
+    /// <summary>Decodes one chunk into exactly its length and checks the result, and what is stored where the decoder is not ours.</summary>
     /// <exception cref="ModelPackException">MP1309, MP1310.</exception>
     internal void DecodeChunk(PackStream stream, long chunk, Span<byte> raw)
     {
@@ -116,7 +115,7 @@ public sealed partial class PackReader : IDisposable
         if (record.Codec == 0)
         {
             File.Read(record.OffsetBytes, raw);
-            CheckHash(stream, chunk, record, raw, record.StoredHash);
+            CheckHash(stream, chunk, record, Xxh3.Hash64(raw), record.StoredHash);
             return;
         }
 
@@ -130,13 +129,17 @@ public sealed partial class PackReader : IDisposable
         {
             Span<byte> bytes = stored.AsSpan(0, record.StoredBytes);
             File.Read(record.OffsetBytes, bytes);
-            CheckHash(stream, chunk, record, bytes, record.StoredHash);
-            if (!codec.TryDecode(bytes, stream.ElementType, raw))
+            if (codec.NeedsCheckedInput)
+            {
+                CheckHash(stream, chunk, record, Xxh3.Hash64(bytes), record.StoredHash);
+            }
+
+            if (!codec.TryDecode(bytes, stream.ElementType, raw, out ulong hash))
             {
                 throw Damaged(stream, chunk, record, $"{codec.Id} cannot decode it");
             }
 
-            CheckHash(stream, chunk, record, raw, record.RawHash);
+            CheckHash(stream, chunk, record, hash, record.RawHash);
         }
         finally
         {
@@ -175,7 +178,7 @@ public sealed partial class PackReader : IDisposable
         if (!IsVerified(number))
         {
             ChunkRecord record = Record(stream, chunk);
-            CheckHash(stream, chunk, record, File.Span(record.OffsetBytes, record.StoredBytes), record.StoredHash);
+            CheckHash(stream, chunk, record, Xxh3.Hash64(File.Span(record.OffsetBytes, record.StoredBytes)), record.StoredHash);
             MarkVerified(number);
         }
     }
@@ -184,9 +187,9 @@ public sealed partial class PackReader : IDisposable
 
     private void MarkVerified(long number) => Interlocked.Or(ref _verified[number / 32], 1 << (int)(number % 32));
 
-    private void CheckHash(PackStream stream, long chunk, ChunkRecord record, ReadOnlySpan<byte> bytes, ulong expected)
+    private void CheckHash(PackStream stream, long chunk, ChunkRecord record, ulong hash, ulong expected)
     {
-        if (XxHash3.HashToUInt64(bytes) != expected)
+        if (hash != expected)
         {
             throw Damaged(stream, chunk, record, "its checksum does not match");
         }

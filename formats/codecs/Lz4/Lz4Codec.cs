@@ -14,6 +14,8 @@ internal sealed class Lz4Codec(bool highCompression) : ICodec
 
     public string Summary => "LZ4 block: decodes at memory speed, simple enough to decode anywhere";
 
+    public bool NeedsCheckedInput => true;
+
     public bool TryEncode(ReadOnlySpan<byte> raw, DType elementType, Span<byte> destination, out int written)
     {
         int n = destination.IsEmpty ? -1 : LZ4Codec.Encode(raw, destination, _level);

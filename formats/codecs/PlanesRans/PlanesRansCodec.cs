@@ -28,6 +28,8 @@ internal sealed class PlanesRansCodec(CodecLevel level) : ICodec
 
     public bool TryDecode(ReadOnlySpan<byte> encoded, DType elementType, Span<byte> raw) => RansChunk.TryDecode(encoded, raw, wide: true);
 
+    public bool TryDecode(ReadOnlySpan<byte> encoded, DType elementType, Span<byte> raw, out ulong hash) => RansChunk.TryDecode(encoded, raw, wide: true, out hash);
+
     private bool TryEncode(ReadOnlySpan<byte> raw, DType elementType, in RansLayout layout, Span<byte> destination, out int written) =>
         RansChunkEncoder.TryEncode(raw, layout, level, destination, out written)
         || (layout.TopBits > 8 && RansChunkEncoder.TryEncode(raw, layout with { RestBits = (8 * layout.Width) - 8 }, level, destination, out written));

@@ -24,6 +24,8 @@ internal sealed class PlanesZstdCodec(int level) : ICodec
 
     public string Summary => "byte planes of 2, 4 or 8-byte elements, the exponent in a plane of its own, each plane Zstandard or raw";
 
+    public bool NeedsCheckedInput => true;
+
     public bool TryEncode(ReadOnlySpan<byte> raw, DType elementType, Span<byte> destination, out int written)
     {
         written = 0;

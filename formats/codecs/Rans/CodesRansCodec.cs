@@ -13,4 +13,6 @@ internal sealed class CodesRansCodec(CodecLevel level) : ICodec
         RansChunkEncoder.TryEncode(raw, CodeLayouts.Choose(raw), level, destination, out written);
 
     public bool TryDecode(ReadOnlySpan<byte> encoded, DType elementType, Span<byte> raw) => RansChunk.TryDecode(encoded, raw, wide: false);
+
+    public bool TryDecode(ReadOnlySpan<byte> encoded, DType elementType, Span<byte> raw, out ulong hash) => RansChunk.TryDecode(encoded, raw, wide: false, out hash);
 }

@@ -19,6 +19,21 @@ internal static unsafe class RansChunk
     /// <param name="fast">False to use the reference loop alone.</param>
     public static bool TryDecode(ReadOnlySpan<byte> encoded, Span<byte> raw, bool wide, bool fast = true)
     {
+        var hash = default(RunningXxh3);
+        return TryDecode(encoded, raw, wide, fast, ref hash);
+    }
+
+    /// <summary>As the other, and hashes the bytes tile by tile.</summary>
+    public static bool TryDecode(ReadOnlySpan<byte> encoded, Span<byte> raw, bool wide, out ulong hash)
+    {
+        var running = new RunningXxh3(raw);
+        bool decoded = TryDecode(encoded, raw, wide, fast: true, ref running);
+        hash = decoded ? running.Finish() : 0;
+        return decoded;
+    }
+
+    private static bool TryDecode(ReadOnlySpan<byte> encoded, Span<byte> raw, bool wide, bool fast, ref RunningXxh3 hash)
+    {
         if (!RansLayout.TryRead(encoded, out RansLayout layout, out int outliers, out int blockLength) || wide != layout.Width >= 2)
         {
             return false;
@@ -47,7 +62,7 @@ internal static unsafe class RansChunk
                 return reader.TryOpen(encoded.Slice(at, blockLength), header, e + at, e + encoded.Length, s)
                     && outliers * (long)RansLayout.OutlierBytes <= encoded.Length - tail - outliersAt
                     && TryLocate(encoded[..^tail], layout, elements, outliersAt + (outliers * RansLayout.OutlierBytes), e, s + scratchBytes, planes)
-                    && TryMerge(ref reader, layout, elements, planes, e + encoded.Length - tail, r, fast)
+                    && TryMerge(ref reader, layout, elements, planes, e + encoded.Length - tail, r, fast, ref hash, outliers == 0)
                     && TryOutliers(encoded.Slice(outliersAt, outliers * RansLayout.OutlierBytes), layout, elements, raw)
                     && encoded[^tail..].TryCopyTo(raw[(elements * layout.Width)..(elements * layout.Width + tail)]);
             }
@@ -107,7 +122,7 @@ internal static unsafe class RansChunk
     }
 
     [SkipLocalsInit]
-    private static bool TryMerge(ref RansReader reader, in RansLayout layout, int elements, byte** planes, byte* end, byte* raw, bool fast)
+    private static bool TryMerge(ref RansReader reader, in RansLayout layout, int elements, byte** planes, byte* end, byte* raw, bool fast, ref RunningXxh3 hash, bool final)
     {
         int tile = layout.Width == 8 ? WideTileElements : TileElements;
         byte* symbols = stackalloc byte[(2 * TileElements) + Slack];
@@ -116,11 +131,13 @@ internal static unsafe class RansChunk
         byte* last = stackalloc byte[(2 * TileElements) + Slack];
         byte* gathered = stackalloc byte[2 * 8 * WideTileElements];
         Span<byte> tail = stackalloc byte[RansStates.TailBytes];
+        bool pairs = fast && layout is { Width: 2, TopBits: 8 } && new SignMove(16, layout.Moved).SwapsHighestBits;
         for (int at = 0, count; at < elements; at += count)
         {
             // The last tile takes the remainder, so that all that the states carry belongs to it.
             count = elements - at <= 2 * tile ? elements - at : tile;
-            if (!reader.TryDecode(symbols, count, fast))
+            int done = pairs && at + count < elements ? reader.DecodePairs(planes[0] + at, raw + (2L * at), count) : 0;
+            if (!reader.TryDecode(symbols, count - done, fast))
             {
                 return false;
             }
@@ -154,7 +171,11 @@ internal static unsafe class RansChunk
                 Unpack(layout, planes, end, at, symbols, count);
             }
 
-            Put(layout, planes, at, count, top, low, gathered, raw);
+            Put(layout, planes, at + done, count - done, top, low, gathered, raw);
+            if (final)
+            {
+                hash.Advance(layout.Width == 0 ? (at + count) / 2 : (at + count) * layout.Width);
+            }
         }
 
         return true;

@@ -12,7 +12,7 @@ internal static unsafe class RansDecoder512
     public static bool IsSupported => Avx512Vbmi2.IsSupported && Avx512BW.IsSupported;
 
     /// <summary>Bytes of words that must be readable for a row: all that it may take, and one vector behind.</summary>
-    private const int WordRoom = (2 * RansFormat.States) + 32;
+    private const int WordRoom = (2 * RansFormat.States) + 64;
 
     /// <summary>Decodes whole rows as long as there is room to read in.</summary>
     /// <param name="states">128 states.</param>
@@ -23,34 +23,33 @@ internal static unsafe class RansDecoder512
     /// <param name="cursor">Words and escapes.</param>
     /// <param name="row">The first row, counted from the first label.</param>
     /// <param name="endRow">The row behind the last.</param>
-    /// <param name="output">Where <paramref name="row"/> begins.</param>
+    /// <param name="sink">Takes the symbols from <paramref name="row"/> on, counted from 0.</param>
     /// <returns>The row behind the last that was decoded.</returns>
     /// <remarks>
-    /// A vector holds 16 states. Per half row of four vectors the lowest bytes are joined to 64 slots, state 4 x lane + vector; two permutes of two registers find the entries of 64 slots, three permutes of one register
-    /// frequency, first slot and symbol. Per vector: x = frequency * (x >> 8) + slot - first; lanes below the lower bound take x &lt;&lt; 16 | the next word, lanes in ascending order.
+    /// Vectors hold the lower or the upper 16 bits of 32 states: those of vectors v and v + 1 of the scalar order, 16 each, so that words enter in its order. Per half row the lowest bytes are joined to 64 slots; two permutes of
+    /// two registers find the entries of 64 slots, permutes of one register frequency, first slot and symbol. Per 32 states, with x = 2^16 hi + lo: f (x >> 8) + slot - first is
+    /// f (lo >> 8) + slot - first, below 2^16, plus 2^8 f hi, whose lower and upper 16 bits are the two halves of a product; lanes below the lower bound move lo to hi and take the next word, in ascending order.
     /// scalar: <see cref="RansDecoder.TryRow"/>
     /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static int Rows(uint* states, byte* tables, byte* labels, int blockBits, int escape, ref RansCursor cursor, int row, int endRow, byte* output)
+    public static int Rows<TSink>(uint* states, byte* tables, byte* labels, int blockBits, int escape, ref RansCursor cursor, int row, int endRow, TSink sink)
+        where TSink : struct, IRansSink
     {
         byte* word = cursor.Word;
         byte* lastWord = cursor.WordReadable - WordRoom;
         byte* escaped = cursor.Escape;
         byte* lastEscape = cursor.EscapeEnd;
         Vector512<byte> mark = Vector512.Create((byte)escape);
-        Vector512<uint> bound = Vector512.Create(RansFormat.LowerBound);
-        Vector512<uint> low8 = Vector512.Create(0xffu);
-        Vector512<uint> low16 = Vector512.Create(0xffffu);
-        Vector512<byte> second = Vector512.Create(0xffff_ff01u).AsByte() + LaneStarts();
-        Vector512<byte> third = Vector512.Create(0xffff_ff02u).AsByte() + LaneStarts();
-        Vector512<uint> x0 = Vector512.Load(states);
-        Vector512<uint> x1 = Vector512.Load(states + 16);
-        Vector512<uint> x2 = Vector512.Load(states + 32);
-        Vector512<uint> x3 = Vector512.Load(states + 48);
-        Vector512<uint> x4 = Vector512.Load(states + 64);
-        Vector512<uint> x5 = Vector512.Load(states + 80);
-        Vector512<uint> x6 = Vector512.Load(states + 96);
-        Vector512<uint> x7 = Vector512.Load(states + 112);
+        Vector512<byte> order = Order();
+        Vector512<ushort> lo0 = Lower(states, 0);
+        Vector512<ushort> hi0 = Lower(states, 16);
+        Vector512<ushort> lo1 = Lower(states + 32, 0);
+        Vector512<ushort> hi1 = Lower(states + 32, 16);
+        Vector512<ushort> lo2 = Lower(states + 64, 0);
+        Vector512<ushort> hi2 = Lower(states + 64, 16);
+        Vector512<ushort> lo3 = Lower(states + 96, 0);
+        Vector512<ushort> hi3 = Lower(states + 96, 16);
+        nint at = 0;
         while (row < endRow)
         {
             byte* table = tables + (RansTable.DecodeBytes * labels[row >> blockBits]);
@@ -70,11 +69,13 @@ internal static unsafe class RansDecoder512
                     break;
                 }
 
-                Vector512<byte> slot = Join(x0, x1, x2, x3, low8, low16);
+                Vector512<ushort> small, high, below;
+                Vector512<byte> slot = Join(lo0, lo1);
                 Vector512<byte> entry = Entries(slot, t0, t1, t2, t3);
+                Vector512<ushort> f = Avx512Vbmi.PermuteVar64x8(frequencies, entry).AsUInt16();
+                Vector512<ushort> o = (slot - Avx512Vbmi.PermuteVar64x8(firsts, entry)).AsUInt16();
+                entry = Avx512Vbmi.PermuteVar64x8(entry, order);
                 Vector512<byte> symbol = Avx512Vbmi.PermuteVar64x8(symbols, entry);
-                Vector512<uint> f = Avx512Vbmi.PermuteVar64x8(frequencies, entry).AsUInt32();
-                Vector512<uint> o = (slot - Avx512Vbmi.PermuteVar64x8(firsts, entry)).AsUInt32();
                 ulong escapes = Vector512.Equals(entry, mark).ExtractMostSignificantBits();
                 if (escapes != 0)
                 {
@@ -82,29 +83,30 @@ internal static unsafe class RansDecoder512
                     escaped += BitOperations.PopCount(escapes);
                 }
 
-                symbol.Store(output);
-                x0 = Next(x0, f & low8, o & low8);
-                Vector512<uint> low = x0 - bound;
-                x0 = Refill(x0, low, word);
-                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
-                x1 = Next(x1, Spread(f, second), Spread(o, second));
-                low = x1 - bound;
-                x1 = Refill(x1, low, word);
-                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
-                x2 = Next(x2, Spread(f, third), Spread(o, third));
-                low = x2 - bound;
-                x2 = Refill(x2, low, word);
-                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
-                x3 = Next(x3, f >>> 24, o >>> 24);
-                low = x3 - bound;
-                x3 = Refill(x3, low, word);
-                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
+                sink.Put(symbol, at);
+                small = Small(lo0, f & Low, o & Low);
+                high = f << 8;
+                lo0 = (high * hi0) + small;
+                hi0 = Carry(Avx512BW.MultiplyHigh(high, hi0), lo0, small);
+                below = Below(lo0, hi0);
+                hi0 = Avx512BW.BlendVariable(hi0, lo0, below);
+                lo0 = Avx512Vbmi2.Expand(lo0, below, Vector512.Load((ushort*)word));
+                word += 2 * (nint)(uint)BitOperations.PopCount((uint)below.ExtractMostSignificantBits());
+                small = Small(lo1, f >>> 8, o >>> 8);
+                high = f & High;
+                lo1 = (high * hi1) + small;
+                hi1 = Carry(Avx512BW.MultiplyHigh(high, hi1), lo1, small);
+                below = Below(lo1, hi1);
+                hi1 = Avx512BW.BlendVariable(hi1, lo1, below);
+                lo1 = Avx512Vbmi2.Expand(lo1, below, Vector512.Load((ushort*)word));
+                word += 2 * (nint)(uint)BitOperations.PopCount((uint)below.ExtractMostSignificantBits());
 
-                slot = Join(x4, x5, x6, x7, low8, low16);
+                slot = Join(lo2, lo3);
                 entry = Entries(slot, t0, t1, t2, t3);
+                f = Avx512Vbmi.PermuteVar64x8(frequencies, entry).AsUInt16();
+                o = (slot - Avx512Vbmi.PermuteVar64x8(firsts, entry)).AsUInt16();
+                entry = Avx512Vbmi.PermuteVar64x8(entry, order);
                 symbol = Avx512Vbmi.PermuteVar64x8(symbols, entry);
-                f = Avx512Vbmi.PermuteVar64x8(frequencies, entry).AsUInt32();
-                o = (slot - Avx512Vbmi.PermuteVar64x8(firsts, entry)).AsUInt32();
                 escapes = Vector512.Equals(entry, mark).ExtractMostSignificantBits();
                 if (escapes != 0 && escaped <= lastEscape)
                 {
@@ -112,54 +114,63 @@ internal static unsafe class RansDecoder512
                     escaped += BitOperations.PopCount(escapes);
                 }
 
-                symbol.Store(output + 64);
-                output += RansFormat.States;
-                x4 = Next(x4, f & low8, o & low8);
-                low = x4 - bound;
-                x4 = Refill(x4, low, word);
-                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
-                x5 = Next(x5, Spread(f, second), Spread(o, second));
-                low = x5 - bound;
-                x5 = Refill(x5, low, word);
-                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
-                x6 = Next(x6, Spread(f, third), Spread(o, third));
-                low = x6 - bound;
-                x6 = Refill(x6, low, word);
-                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
-                x7 = Next(x7, f >>> 24, o >>> 24);
-                low = x7 - bound;
-                x7 = Refill(x7, low, word);
-                word += 2 * BitOperations.PopCount((uint)low.ExtractMostSignificantBits());
+                sink.Put(symbol, at + 64);
+                at += RansFormat.States;
+                small = Small(lo2, f & Low, o & Low);
+                high = f << 8;
+                lo2 = (high * hi2) + small;
+                hi2 = Carry(Avx512BW.MultiplyHigh(high, hi2), lo2, small);
+                below = Below(lo2, hi2);
+                hi2 = Avx512BW.BlendVariable(hi2, lo2, below);
+                lo2 = Avx512Vbmi2.Expand(lo2, below, Vector512.Load((ushort*)word));
+                word += 2 * (nint)(uint)BitOperations.PopCount((uint)below.ExtractMostSignificantBits());
+                small = Small(lo3, f >>> 8, o >>> 8);
+                high = f & High;
+                lo3 = (high * hi3) + small;
+                hi3 = Carry(Avx512BW.MultiplyHigh(high, hi3), lo3, small);
+                below = Below(lo3, hi3);
+                hi3 = Avx512BW.BlendVariable(hi3, lo3, below);
+                lo3 = Avx512Vbmi2.Expand(lo3, below, Vector512.Load((ushort*)word));
+                word += 2 * (nint)(uint)BitOperations.PopCount((uint)below.ExtractMostSignificantBits());
             }
         }
 
-        x0.Store(states);
-        x1.Store(states + 16);
-        x2.Store(states + 32);
-        x3.Store(states + 48);
-        x4.Store(states + 64);
-        x5.Store(states + 80);
-        x6.Store(states + 96);
-        x7.Store(states + 112);
+        Unite(lo0, hi0, states);
+        Unite(lo1, hi1, states + 32);
+        Unite(lo2, hi2, states + 64);
+        Unite(lo3, hi3, states + 96);
         cursor.Word = word;
         cursor.Escape = escaped;
         return row;
     }
 
-    /// <summary>0, 4, 8, 12 in the lowest byte of the lanes of every 128 bits, what a shuffle of bytes counts from; 0 elsewhere.</summary>
-    private static Vector512<byte> LaneStarts() => Vector512.Create(Vector256.Create(Vector128.Create(0u, 4, 8, 12))).AsByte();
+    private static Vector512<ushort> Low => Vector512.Create((ushort)0xff);
 
-    /// <summary>One byte of every lane, the others 0: indices of 128 and more give 0.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Spread(Vector512<uint> x, Vector512<byte> indices) => Avx512BW.Shuffle(x.AsByte(), indices).AsUInt32();
+    private static Vector512<ushort> High => Vector512.Create((ushort)0xff00);
 
+    /// <summary>Where the byte of symbol 4 x lane + vector stands in joined slots: lanes of vectors 0 and 1 in even bytes, of 2 and 3 in odd ones.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<byte> Join(Vector512<uint> a, Vector512<uint> b, Vector512<uint> c, Vector512<uint> d, Vector512<uint> low8, Vector512<uint> low16)
+    private static Vector512<byte> Order()
     {
-        Vector512<uint> ab = Vector512.ConditionalSelect(low8, a, b << 8);
-        Vector512<uint> cd = Vector512.ConditionalSelect(low8, c, d << 8);
-        return Vector512.ConditionalSelect(low16, ab, cd << 16).AsByte();
+        Vector512<uint> lane = Vector512<uint>.Indices * 2;
+        return (lane | ((lane + Vector512.Create(32u)) << 8) | ((lane + Vector512.Create(1u)) << 16) | ((lane + Vector512.Create(33u)) << 24)).AsByte();
     }
+
+    /// <summary>The lower 16 bits of 32 states that were moved down.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ushort> Lower(uint* states, int shift) => Vector512.Create(
+        Avx512F.ConvertToVector256UInt16(Vector512.Load(states) >>> shift),
+        Avx512F.ConvertToVector256UInt16(Vector512.Load(states + 16) >>> shift));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Unite(Vector512<ushort> low, Vector512<ushort> high, uint* states)
+    {
+        (Avx512F.ConvertToVector512UInt32(low.GetLower()) | (Avx512F.ConvertToVector512UInt32(high.GetLower()) << 16)).Store(states);
+        (Avx512F.ConvertToVector512UInt32(low.GetUpper()) | (Avx512F.ConvertToVector512UInt32(high.GetUpper()) << 16)).Store(states + 16);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<byte> Join(Vector512<ushort> a, Vector512<ushort> b) => Vector512.ConditionalSelect(Low, a, b << 8).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<byte> Entries(Vector512<byte> slot, Vector512<byte> t0, Vector512<byte> t1, Vector512<byte> t2, Vector512<byte> t3) =>
@@ -169,13 +180,14 @@ internal static unsafe class RansDecoder512
             Avx512Vbmi.PermuteVar64x8x2(t0, slot, t1));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Next(Vector512<uint> x, Vector512<uint> frequency, Vector512<uint> offset) => ((x >>> 8) * frequency) + offset;
+    private static Vector512<ushort> Small(Vector512<ushort> low, Vector512<ushort> frequency, Vector512<ushort> offset) => ((low >>> 8) * frequency) + offset;
 
-    /// <summary>The sign bits of <paramref name="low"/> say which lanes take a word.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Refill(Vector512<uint> x, Vector512<uint> low, byte* word)
-    {
-        Vector512<uint> words = Avx512F.Expand(Vector512<uint>.Zero, low, Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)word)));
-        return Avx512F.BlendVariable(x, (x << 16) | words, low);
-    }
+    private static Vector512<ushort> Carry(Vector512<ushort> high, Vector512<ushort> sum, Vector512<ushort> part) =>
+        Vector512.ConditionalSelect(Vector512.LessThan(sum, part), high + Vector512<ushort>.One, high);
+
+    /// <summary>True in lanes below the lower bound.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ushort> Below(Vector512<ushort> low, Vector512<ushort> high) =>
+        Vector512.Equals(high | (low & Vector512.Create((ushort)0x8000)), Vector512<ushort>.Zero);
 }

@@ -78,7 +78,7 @@ internal unsafe struct RansReader
         int end = row + (count >> RansFormat.RowBits);
         if (fast && RansDecoder512.IsSupported)
         {
-            row = RansDecoder512.Rows(_states, _tables, _labels, _blockBits, _escape, ref _cursor, row, end, output);
+            row = RansDecoder512.Rows(_states, _tables, _labels, _blockBits, _escape, ref _cursor, row, end, new SymbolSink(output));
         }
 
         for (; row < end; row++)
@@ -93,6 +93,22 @@ internal unsafe struct RansReader
         bool decoded = rest == 0 || RansDecoder.TryRow(_states, Slots(row), ref _cursor, rest, output + ((row - _row) << RansFormat.RowBits));
         _row = row;
         return decoded;
+    }
+
+    /// <summary>Decodes the upper bytes of the next pairs and joins them, as far as the fast loop goes.</summary>
+    /// <param name="low">The lower bytes.</param>
+    /// <param name="raw">Where to, 2 bytes per element.</param>
+    /// <param name="count">Elements; whole blocks of rows, but for the last piece.</param>
+    /// <returns>The elements done.</returns>
+    public int DecodePairs(byte* low, byte* raw, int count)
+    {
+        int row = _row;
+        if (RansDecoder512.IsSupported)
+        {
+            _row = RansDecoder512.Rows(_states, _tables, _labels, _blockBits, _escape, ref _cursor, row, row + (count >> RansFormat.RowBits), new PairSink(low, raw));
+        }
+
+        return (_row - row) << RansFormat.RowBits;
     }
 
     /// <summary>True when all words and escapes are used and every state is one that an encoder begins with.</summary>

@@ -10,6 +10,8 @@ internal sealed class ZstdCodec(int level) : ICodec
 
     public string Summary => "Zstandard (RFC 8878): text, tables, anything with repetition";
 
+    public bool NeedsCheckedInput => true;
+
     public bool TryEncode(ReadOnlySpan<byte> raw, DType elementType, Span<byte> destination, out int written) =>
         ZstdContext.Current.TryEncode(raw, level, destination, out written);
 

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.IO.Hashing;
 
 namespace ModelPack.Pack;
 
@@ -33,7 +32,7 @@ internal readonly record struct RootRecord(
         BinaryPrimitives.WriteInt64LittleEndian(destination[72..], IndexOffset);
         BinaryPrimitives.WriteInt64LittleEndian(destination[80..], IndexBytes);
         BinaryPrimitives.WriteUInt64LittleEndian(destination[88..], IndexHash);
-        BinaryPrimitives.WriteUInt64LittleEndian(destination[120..], XxHash3.HashToUInt64(destination[..120]));
+        BinaryPrimitives.WriteUInt64LittleEndian(destination[120..], Xxh3.Hash64(destination[..120]));
     }
 
     /// <summary>True when the bytes start with the magic number, whatever follows.</summary>
@@ -55,6 +54,6 @@ internal readonly record struct RootRecord(
             BinaryPrimitives.ReadInt64LittleEndian(source[72..]),
             BinaryPrimitives.ReadInt64LittleEndian(source[80..]),
             BinaryPrimitives.ReadUInt64LittleEndian(source[88..]));
-        return BinaryPrimitives.ReadUInt64LittleEndian(source[120..]) == XxHash3.HashToUInt64(source[..120]);
+        return BinaryPrimitives.ReadUInt64LittleEndian(source[120..]) == Xxh3.Hash64(source[..120]);
     }
 }

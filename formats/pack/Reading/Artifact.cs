@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.IO.Hashing;
 
 namespace ModelPack.Pack;
 
@@ -30,7 +29,7 @@ internal sealed class Artifact
         RootRecord root = LoadRoot(file);
         byte[] headerBytes = new byte[root.HeaderBytes];
         file.Read(0, headerBytes);
-        if (XxHash3.HashToUInt64(headerBytes) != root.HeaderHash || BinaryPrimitives.ReadInt64LittleEndian(headerBytes) != root.HeaderBytes - sizeof(ulong))
+        if (Xxh3.Hash64(headerBytes) != root.HeaderHash || BinaryPrimitives.ReadInt64LittleEndian(headerBytes) != root.HeaderBytes - sizeof(ulong))
         {
             throw new ModelPackException(ErrorCodes.ArtifactHeader, "the header is not the one that was written", file.Path, offsetBytes: 0);
         }
@@ -42,7 +41,7 @@ internal sealed class Artifact
         byte[] manifest = LoadManifest(file, root);
         byte[] index = new byte[root.IndexBytes];
         file.Read(root.IndexOffset, index);
-        return XxHash3.HashToUInt64(index) == root.IndexHash
+        return Xxh3.Hash64(index) == root.IndexHash
             ? new Artifact(root, header, manifest, index)
             : throw new ModelPackException(ErrorCodes.ArtifactIndex, "the chunk index is not the one that was written", file.Path, offsetBytes: root.IndexOffset);
     }
@@ -99,7 +98,7 @@ internal sealed class Artifact
     {
         byte[] stored = new byte[root.ManifestStoredBytes];
         file.Read(root.ManifestOffset, stored);
-        if (XxHash3.HashToUInt64(stored) != root.ManifestHash)
+        if (Xxh3.Hash64(stored) != root.ManifestHash)
         {
             throw new ModelPackException(ErrorCodes.ArtifactManifest, "the manifest is not the one that was written", file.Path, offsetBytes: root.ManifestOffset);
         }

@@ -96,7 +96,7 @@ internal sealed class ArtifactAssembler : IDisposable
 
         ReadOnlyMemory<byte> stored = Compress(manifest);
         long manifestAt = Align(PackLayout.StreamAlignment);
-        ulong manifestHash = XxHash3.HashToUInt64(stored.Span);
+        ulong manifestHash = Xxh3.Hash64(stored.Span);
         Write(stored.Span);
         long indexAt = Align(PackLayout.StreamAlignment);
         (long indexBytes, ulong indexHash) = WriteIndex();
@@ -105,7 +105,7 @@ internal sealed class ArtifactAssembler : IDisposable
         byte[] header = Header(manifestAt, indexAt, rootAt, fileBytes);
         _file.Write(0, header);
         var root = new RootRecord(
-            PackLayout.Version, fileBytes, header.Length, XxHash3.HashToUInt64(header),
+            PackLayout.Version, fileBytes, header.Length, Xxh3.Hash64(header),
             manifestAt, stored.Length, manifest.Length, manifestHash, indexAt, indexBytes, indexHash);
         byte[] bytes = new byte[PackLayout.RootBytes];
         root.Write(bytes);

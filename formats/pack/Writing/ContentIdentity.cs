@@ -1,4 +1,3 @@
-using System.IO.Hashing;
 using System.Runtime.InteropServices;
 
 namespace ModelPack.Pack;
@@ -71,7 +70,7 @@ internal sealed class ContentIdentity
         data.Read(0, bytes[..n]);
         data.Read((data.LengthBytes - n) / 2, bytes.Slice(n, n));
         data.Read(data.LengthBytes - n, bytes.Slice(2 * n, n));
-        return XxHash3.HashToUInt64(bytes);
+        return Xxh3.Hash64(bytes);
     }
 
     private bool SameBytes(TensorData left, TensorData right)

@@ -1,4 +1,3 @@
-using System.IO.Hashing;
 using System.Runtime.ExceptionServices;
 
 namespace ModelPack.Pack;
@@ -101,14 +100,14 @@ internal sealed class TilePipeline
     private static (NativeBuffer Buffer, ChunkRecord Record) EncodeChunk(NativeBuffer raw, int length, ICodec? codec, DType elementType, BufferPool pool)
     {
         ReadOnlySpan<byte> bytes = raw.GetSpan()[..length];
-        ulong rawHash = XxHash3.HashToUInt64(bytes);
+        ulong rawHash = Xxh3.Hash64(bytes);
         for (; codec is not null && length > 1; codec = ModelPack.Codecs.Codecs.Fallback(codec, elementType))
         {
             NativeBuffer coded = pool.Rent(length);
             if (codec.TryEncode(bytes, elementType, coded.GetSpan()[..(length - 1)], out int written))
             {
                 pool.Return(raw);
-                return (coded, new ChunkRecord(0, written, length, codec.WireId, XxHash3.HashToUInt64(coded.GetSpan()[..written]), rawHash));
+                return (coded, new ChunkRecord(0, written, length, codec.WireId, Xxh3.Hash64(coded.GetSpan()[..written]), rawHash));
             }
 
             pool.Return(coded);

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.IO.Hashing;
 using System.Text;
 
 namespace ModelPack.Compiler;
@@ -63,7 +62,7 @@ public sealed class PassManager(IReadOnlyList<IPass> passes)
         Span<byte> head = stackalloc byte[12];
         BinaryPrimitives.WriteUInt64LittleEndian(head, seed);
         BinaryPrimitives.WriteInt32LittleEndian(head[8..], position);
-        return XxHash3.HashToUInt64([.. head, .. Encoding.UTF8.GetBytes(pass)]);
+        return Xxh3.Hash64([.. head, .. Encoding.UTF8.GetBytes(pass)]);
     }
 
     private ModelPackException Failed(ErrorCode code, int index, string detail, Exception? inner)

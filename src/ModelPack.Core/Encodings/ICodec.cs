@@ -26,4 +26,19 @@ public interface ICodec
     /// <summary>Decodes one chunk; <paramref name="raw"/> has exactly the original length.</summary>
     /// <returns>False for any malformed input; never reads or writes outside the spans. The caller reports the error.</returns>
     bool TryDecode(ReadOnlySpan<byte> encoded, DType elementType, Span<byte> raw);
+
+    /// <summary>As <see cref="TryDecode(ReadOnlySpan{byte}, DType, Span{byte})"/>, and hashes the result, while it is in the cache where the decoder can.</summary>
+    /// <param name="encoded">The chunk.</param>
+    /// <param name="elementType">As for encoding.</param>
+    /// <param name="raw">Room for exactly the original length.</param>
+    /// <param name="hash">XXH3-64 of <paramref name="raw"/>.</param>
+    bool TryDecode(ReadOnlySpan<byte> encoded, DType elementType, Span<byte> raw, out ulong hash)
+    {
+        bool decoded = TryDecode(encoded, elementType, raw);
+        hash = decoded ? Xxh3.Hash64(raw) : 0;
+        return decoded;
+    }
+
+    /// <summary>True for decoders that are not ours: what they are given must have passed its checksum. Ours keep their promises on any bytes.</summary>
+    bool NeedsCheckedInput => false;
 }
