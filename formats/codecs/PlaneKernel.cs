@@ -17,11 +17,11 @@ internal static class PlaneKernel
         int done = 0;
         if (Vector128.IsHardwareAccelerated && width == 2)
         {
-            done = Split2(raw, move, elements, planes);
+            done = PlaneKernel512.IsSupported ? PlaneKernel512.Split2(raw, move, elements, planes) : Split2(raw, move, elements, planes);
         }
         else if (Vector128.IsHardwareAccelerated && width == 4)
         {
-            done = Split4(raw, move, elements, planes);
+            done = PlaneKernel512.IsSupported ? PlaneKernel512.Split4(raw, move, elements, planes) : Split4(raw, move, elements, planes);
         }
         else if (Vector128.IsHardwareAccelerated && width == 8)
         {

@@ -5,10 +5,48 @@ using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Codecs;
 
-/// <summary>The loops of <see cref="PlaneKernel"/> that merge 2 and 4-byte elements in vectors of 512 bits. Each returns the elements done.</summary>
+/// <summary>The loops of <see cref="PlaneKernel"/> for 2 and 4-byte elements in vectors of 512 bits. Each returns the elements done.</summary>
 internal static unsafe class PlaneKernel512
 {
     public static bool IsSupported => Avx512BW.IsSupported;
+
+    /// <summary>32 elements: the sign moves down, the lower bytes are taken, then the upper ones.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static int Split2(ReadOnlySpan<byte> raw, SignMove move, int elements, Span<byte> planes)
+    {
+        ref ushort source = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<byte, ushort>(raw));
+        ref byte p = ref MemoryMarshal.GetReference(planes);
+        var stride = (nuint)elements;
+        int i = 0;
+        for (; i <= elements - 32; i += 32)
+        {
+            Vector512<ushort> x = move.Down(Vector512.LoadUnsafe(ref source, (nuint)i));
+            Avx512BW.ConvertToVector256Byte(x).StoreUnsafe(ref p, (nuint)i);
+            Avx512BW.ConvertToVector256Byte(x >>> 8).StoreUnsafe(ref p, stride + (nuint)i);
+        }
+
+        return i;
+    }
+
+    /// <summary>16 elements: the sign moves down, then byte after byte is taken.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static int Split4(ReadOnlySpan<byte> raw, SignMove move, int elements, Span<byte> planes)
+    {
+        ref uint source = ref MemoryMarshal.GetReference(MemoryMarshal.Cast<byte, uint>(raw));
+        ref byte p = ref MemoryMarshal.GetReference(planes);
+        var stride = (nuint)elements;
+        int i = 0;
+        for (; i <= elements - 16; i += 16)
+        {
+            Vector512<uint> x = move.Down(Vector512.LoadUnsafe(ref source, (nuint)i));
+            Avx512F.ConvertToVector128Byte(x).StoreUnsafe(ref p, (nuint)i);
+            Avx512F.ConvertToVector128Byte(x >>> 8).StoreUnsafe(ref p, stride + (nuint)i);
+            Avx512F.ConvertToVector128Byte(x >>> 16).StoreUnsafe(ref p, (2 * stride) + (nuint)i);
+            Avx512F.ConvertToVector128Byte(x >>> 24).StoreUnsafe(ref p, (3 * stride) + (nuint)i);
+        }
+
+        return i;
+    }
 
     /// <summary>32 elements: bytes widen to u16, high &lt;&lt; 8 | low, the sign moves up.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -68,10 +68,20 @@ internal readonly struct SignMove
     public Vector128<ulong> Up(Vector128<ulong> y) =>
         ((y >>> 1) & Vector128.Create(_exponent)) | ((y << _moved) & Vector128.Create(_sign)) | (y & Vector128.Create(_low));
 
+    /// <summary>As <see cref="Down(ulong)"/> in every lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Vector512<ushort> Down(Vector512<ushort> x) =>
+        ((x & Vector512.Create((ushort)_exponent)) << 1) | ((x & Vector512.Create((ushort)_sign)) >>> _moved) | (x & Vector512.Create((ushort)_low));
+
     /// <summary>As <see cref="Up(ulong)"/> in every lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Vector512<ushort> Up(Vector512<ushort> y) =>
         ((y >>> 1) & Vector512.Create((ushort)_exponent)) | ((y << _moved) & Vector512.Create((ushort)_sign)) | (y & Vector512.Create((ushort)_low));
+
+    /// <summary>As <see cref="Down(ulong)"/> in every lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Vector512<uint> Down(Vector512<uint> x) =>
+        ((x & Vector512.Create((uint)_exponent)) << 1) | ((x & Vector512.Create((uint)_sign)) >>> _moved) | (x & Vector512.Create((uint)_low));
 
     /// <summary>As <see cref="Up(ulong)"/> in every lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

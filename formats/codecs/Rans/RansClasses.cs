@@ -61,7 +61,7 @@ internal static unsafe class RansClasses
         {
             Sum(histograms, blocks, labels, counts);
             BuildCosts(counts, blocks, labels, costs);
-            if (!Assign(histograms, blocks, costs, labels))
+            if (!Assign(histograms, blocks, (entries + 1) / 2, costs, labels))
             {
                 break;
             }
@@ -203,7 +203,7 @@ internal static unsafe class RansClasses
 
     /// <summary>Every block to the class that codes it in fewest bits, the lowest of equals; false when nothing changed.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool Assign(ushort* histograms, int blocks, int* costs, byte* labels)
+    private static bool Assign(ushort* histograms, int blocks, int entryPairs, int* costs, byte* labels)
     {
         // Lane k is class k: sums of count x cost over pairs of entries; the class below the cost finds the smallest of both in one.
         Vector512<int> lanes = Vector512<int>.Indices;
@@ -213,7 +213,7 @@ internal static unsafe class RansClasses
         {
             int* pairs = (int*)(histograms + (b * Entries));
             Vector512<int> sum = labelCosts;
-            for (int p = 0; p < Entries / 2; p++)
+            for (int p = 0; p < entryPairs; p++)
             {
                 sum += PairProduct(Vector512.Create(pairs[p]), Vector512.Load(costs + (p * Most)));
             }
