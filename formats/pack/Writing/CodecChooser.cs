@@ -19,6 +19,9 @@ internal static class CodecChooser
     /// <summary>Decodes so fast, and makes so little of what it suits, that a tenth of the best result is worth it.</summary>
     private const byte Sparse = 10;
 
+    /// <summary>A frame of Zstandard takes 50 microseconds to begin, the time in which others decode 200 KB: short streams are not worth it.</summary>
+    private const int LeastSearchedBytes = 4096;
+
     /// <summary>Bytes of one sample.</summary>
     public const int SampleBytes = 64 << 10;
 
@@ -50,7 +53,7 @@ internal static class CodecChooser
         IEnumerable<ICodec> candidates = ModelPack.Codecs.Codecs.Candidates(policy.Level, elementType, policy.Portable);
         foreach (ICodec codec in special is null ? candidates : candidates.Append(special))
         {
-            if (!repeats && (codec.WireId is PlanesZstd or Zstd))
+            if (codec.WireId is PlanesZstd or Zstd && (!repeats || (policy.Level != CodecLevel.Max && raw < LeastSearchedBytes)))
             {
                 continue;
             }
