@@ -82,7 +82,7 @@ internal static partial class KQuantLanes<TLanes>
             error = TLanes.Add(error, WeightedSquare(value, TLanes.Load(in Unsafe.Add(ref w, i)), Code(value, inverse, min, maxCode), scale, min));
         }
 
-        return new Search(all, min, TLanes.GreaterFloat(all.Largest, min), new Fitted(error, scale, min, inverse, min));
+        return new Search { All = all, FlatMinimum = min, Varied = TLanes.GreaterFloat(all.Largest, min), Best = new Fitted(error, scale, min, inverse, min) };
     }
 
     /// <summary>A step of the search. Methods of their own, here and below: the compiler stops inlining where one method has too much of it.</summary>
@@ -108,8 +108,8 @@ internal static partial class KQuantLanes<TLanes>
         Line lineA = Solve(a.All, sumsA);
         Line lineB = Solve(b.All, sumsB);
         (TLanes errorA, TLanes errorB) = Error(ref x, ref w, ref codes, size, lineA, lineB);
-        a = Keep(a, inverseA, lineA, errorA);
-        b = Keep(b, inverseB, lineB, errorB);
+        Keep(ref a.Best, inverseA, lineA, errorA);
+        Keep(ref b.Best, inverseB, lineB, errorB);
     }
 
     /// <summary>What differences from the minimum are multiplied with. Lanes that do not vary are not used, and would divide by 0.</summary>
@@ -131,21 +131,18 @@ internal static partial class KQuantLanes<TLanes>
             TLanes.GreaterFloat(determinant, default));
     }
 
-    /// <summary>The search after a step: lanes whose error became smaller move on. The next steps measure from the new minimum, as ggml's do.</summary>
+    /// <summary>The end of a step: lanes whose error became smaller move on. The next steps measure from the new minimum, as ggml's do.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static Search Keep(in Search search, TLanes inverse, in Line line, TLanes error)
+    private static void Keep(ref Fitted best, TLanes inverse, in Line line, TLanes error)
     {
-        Fitted best = search.Best;
         TLanes better = TLanes.And(line.Exists, TLanes.GreaterFloat(best.Error, error));
-        return search with
-        {
-            Best = new Fitted(
-                TLanes.Select(better, error, best.Error),
-                TLanes.Select(better, line.Scale, best.Scale),
-                TLanes.Select(better, line.Minimum, best.Minimum),
-                TLanes.Select(better, inverse, best.Inverse),
-                TLanes.Select(better, best.Minimum, best.Base)),
-        };
+        TLanes min = best.Minimum;
+        best = new Fitted(
+            TLanes.Select(better, error, best.Error),
+            TLanes.Select(better, line.Scale, best.Scale),
+            TLanes.Select(better, line.Minimum, min),
+            TLanes.Select(better, inverse, best.Inverse),
+            TLanes.Select(better, min, best.Base));
     }
 
     /// <summary>True when all quotients are far from where adding 1.5 x 2^23 stops rounding to integers; minima that moved may bring them there.</summary>
@@ -240,11 +237,19 @@ internal static partial class KQuantLanes<TLanes>
     }
 
     /// <summary>The search in a group of 16 sub-blocks.</summary>
-    /// <param name="All">What does not change.</param>
-    /// <param name="FlatMinimum">The minimum to begin with, and of sub-blocks that do not vary.</param>
-    /// <param name="Varied">Mask of the others.</param>
-    /// <param name="Best">The best so far.</param>
-    private readonly record struct Search(Statistics All, TLanes FlatMinimum, TLanes Varied, Fitted Best);
+    private struct Search
+    {
+        /// <summary>What does not change.</summary>
+        public Statistics All;
+
+        /// <summary>The minimum to begin with, and of sub-blocks that do not vary.</summary>
+        public TLanes FlatMinimum;
+
+        /// <summary>Mask of the others.</summary>
+        public TLanes Varied;
+
+        public Fitted Best;
+    }
 
     /// <summary>Values as a function of codes.</summary>
     /// <param name="Scale">Per code.</param>
