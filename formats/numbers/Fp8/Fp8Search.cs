@@ -5,7 +5,7 @@ namespace ModelPack.Numbers;
 
 /// <summary>
 /// The search of <c>rule=mse</c> over 16 lanes; lane i takes columns i mod 16. Squared errors are measured in units of the candidate, so that a value costs a product with the candidate's
-/// reciprocal, the rounding to the element's grid in place (no code is made), and the square. Two candidates share a pass over 256 magnitudes in the first-level cache.
+/// reciprocal, the rounding to the element's grid in place (no code is made), and the square. Four candidates share a pass over 256 magnitudes in the first-level cache.
 /// </summary>
 /// <remarks>
 /// Candidates 12, 14 .. 20 are twice candidates 0 .. 4. Where no value becomes subnormal or goes beyond the largest element, twice the scale means half of every error, bit for bit, for powers of
@@ -17,47 +17,60 @@ internal static class Fp8Search<TLanes>
     /// <summary>The first candidate that is twice another.</summary>
     private const int FirstDouble = 12;
 
-    /// <summary>All candidates in pairs, the last one twice.</summary>
-    private static ReadOnlySpan<byte> Every => [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 20];
+    private const int Doubles = 5;
 
-    /// <summary>Those that are not twice another.</summary>
-    private static ReadOnlySpan<byte> Singles => [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19];
+    /// <summary>Candidates in the order of their computation, in fours: those that are twice another last, because often not all are needed; the very last one is repeated.</summary>
+    private static ReadOnlySpan<byte> Order => [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 12, 14, 16, 18, 20, 20, 20, 20];
 
     /// <summary>As <see cref="Fp8Reference.AddErrors"/>.</summary>
     [SkipLocalsInit]
     public static void AddErrors(ReadOnlySpan<float> row, ReadOnlySpan<float> reciprocals, in SmallFloatFormat f, Span<double> errors)
     {
+        const int singles = Fp8Rule.Candidates - Doubles;
         float leastNormal = BitConverter.Int32BitsToSingle(f.MinNormalBits);
         float largest = SmallFloatReference.DecodeFinite(f.MaxCode, f);
         float toMagic = BitConverter.Int32BitsToSingle((127 + 23 - f.MantissaBits) << 23);
-        TLanes leastMagic = TLanes.Create(1.5f * leastNormal * toMagic);
+        float leastMagic = 1.5f * leastNormal * toMagic;
 
         // Magnitudes from here on are normal under the largest candidate; the division may be off by a unit.
         float regular = leastNormal / reciprocals[Fp8Rule.Candidates - 1] * 1.000001f;
         bool doubled = AreDoubled(reciprocals);
         Span<float> magnitudes = stackalloc float[Fp8Reference.FlushColumns];
-        Span<float> sums = stackalloc float[Fp8Rule.Candidates];
+        Span<float> ordered = stackalloc float[Order.Length];
+        Span<float> sums = stackalloc float[Order.Length];
+        for (int i = 0; i < Order.Length; i++)
+        {
+            ordered[i] = reciprocals[Order[i]];
+        }
+
+        ref float x = ref MemoryMarshal.GetReference(magnitudes);
         for (int c = 0; c < row.Length; c += Fp8Reference.FlushColumns)
         {
             ReadOnlySpan<float> part = row.Slice(c, Math.Min(Fp8Reference.FlushColumns, row.Length - c));
             int length = Magnitudes(part, regular, magnitudes, out float most, out bool hasSubnormal);
-            ref float x = ref MemoryMarshal.GetReference(magnitudes);
-            bool shares = doubled && !hasSubnormal && most * reciprocals[0] <= largest;
-            ReadOnlySpan<byte> candidates = shares ? Singles : Every;
-            for (int i = 0; i < candidates.Length; i += 2)
+
+            // Of how many candidates, from the first on, the doubles are not like them.
+            int unlike = doubled && !hasSubnormal ? 0 : Doubles;
+            while (unlike < Doubles && most * reciprocals[unlike] > largest)
             {
-                int k = candidates[i];
-                int l = candidates[i + 1];
-                (TLanes a, TLanes b) = most * reciprocals[k] > largest
-                    ? Clipped(ref x, length, reciprocals[k], reciprocals[l], toMagic, leastMagic, TLanes.Create(largest))
-                    : Within(ref x, length, reciprocals[k], reciprocals[l], toMagic, leastMagic);
-                sums[k] = TLanes.Sum(a);
-                sums[l] = TLanes.Sum(b);
+                unlike++;
             }
 
-            for (int k = 0; k < Fp8Rule.Candidates; k++)
+            for (int i = 0; i < singles + unlike; i += 4)
             {
-                errors[k] += shares && k >= FirstDouble && k % 2 == 0 ? sums[(k - FirstDouble) / 2] * 0.25f : sums[k];
+                if (most * ordered[i] > largest)
+                {
+                    Clipped(ref x, length, ref ordered[i], toMagic, leastMagic, largest, ref sums[i]);
+                }
+                else
+                {
+                    Within(ref x, length, ref ordered[i], toMagic, leastMagic, ref sums[i]);
+                }
+            }
+
+            for (int i = 0; i < Fp8Rule.Candidates; i++)
+            {
+                errors[Order[i]] += i < singles + unlike ? sums[i] : sums[i - singles] * 0.25f;
             }
         }
     }
@@ -111,42 +124,63 @@ internal static class Fp8Search<TLanes>
         return length;
     }
 
-    /// <summary>Sums of squared distances of magnitudes, none beyond the largest element, from the element type's under two candidates.</summary>
+    /// <summary>Four sums of squared distances of magnitudes, times four reciprocals and none beyond the largest element, from the element type's.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static (TLanes A, TLanes B) Within(ref float x, int length, float first, float second, float toMagic, TLanes leastMagic)
+    private static void Within(ref float x, int length, ref float four, float toMagic, float leastMagic, ref float sums)
     {
-        TLanes one = TLanes.Create(first), oneMagic = TLanes.Create(first * toMagic);
-        TLanes two = TLanes.Create(second), twoMagic = TLanes.Create(second * toMagic);
-        TLanes a = default, b = default;
+        TLanes least = TLanes.Create(leastMagic);
+        TLanes byFirst = TLanes.Create(four), magicFirst = TLanes.Create(four * toMagic);
+        TLanes bySecond = TLanes.Create(Unsafe.Add(ref four, 1)), magicSecond = TLanes.Create(Unsafe.Add(ref four, 1) * toMagic);
+        TLanes byThird = TLanes.Create(Unsafe.Add(ref four, 2)), magicThird = TLanes.Create(Unsafe.Add(ref four, 2) * toMagic);
+        TLanes byLast = TLanes.Create(Unsafe.Add(ref four, 3)), magicLast = TLanes.Create(Unsafe.Add(ref four, 3) * toMagic);
+        TLanes a = default, b = default, c = default, d = default;
         for (int i = 0; i < length; i += 16)
         {
             TLanes magnitude = TLanes.Load(in Unsafe.Add(ref x, i));
-            TLanes v = TLanes.Multiply(magnitude, one);
-            TLanes w = TLanes.Multiply(magnitude, two);
-            a = TLanes.Add(a, Square(TLanes.Subtract(v, Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, oneMagic), leastMagic)))));
-            b = TLanes.Add(b, Square(TLanes.Subtract(w, Nearest(w, TLanes.Max(TLanes.Multiply(magnitude, twoMagic), leastMagic)))));
+            TLanes v = TLanes.Multiply(magnitude, byFirst);
+            a = TLanes.Add(a, Square(TLanes.Subtract(v, Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicFirst), least)))));
+            v = TLanes.Multiply(magnitude, bySecond);
+            b = TLanes.Add(b, Square(TLanes.Subtract(v, Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicSecond), least)))));
+            v = TLanes.Multiply(magnitude, byThird);
+            c = TLanes.Add(c, Square(TLanes.Subtract(v, Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicThird), least)))));
+            v = TLanes.Multiply(magnitude, byLast);
+            d = TLanes.Add(d, Square(TLanes.Subtract(v, Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicLast), least)))));
         }
 
-        return (a, b);
+        sums = TLanes.Sum(a);
+        Unsafe.Add(ref sums, 1) = TLanes.Sum(b);
+        Unsafe.Add(ref sums, 2) = TLanes.Sum(c);
+        Unsafe.Add(ref sums, 3) = TLanes.Sum(d);
     }
 
     /// <summary>As <see cref="Within"/> for magnitudes that may go beyond the largest element.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static (TLanes A, TLanes B) Clipped(ref float x, int length, float first, float second, float toMagic, TLanes leastMagic, TLanes largest)
+    private static void Clipped(ref float x, int length, ref float four, float toMagic, float leastMagic, float largest, ref float sums)
     {
-        TLanes one = TLanes.Create(first), oneMagic = TLanes.Create(first * toMagic);
-        TLanes two = TLanes.Create(second), twoMagic = TLanes.Create(second * toMagic);
-        TLanes a = default, b = default;
+        TLanes least = TLanes.Create(leastMagic);
+        TLanes most = TLanes.Create(largest);
+        TLanes byFirst = TLanes.Create(four), magicFirst = TLanes.Create(four * toMagic);
+        TLanes bySecond = TLanes.Create(Unsafe.Add(ref four, 1)), magicSecond = TLanes.Create(Unsafe.Add(ref four, 1) * toMagic);
+        TLanes byThird = TLanes.Create(Unsafe.Add(ref four, 2)), magicThird = TLanes.Create(Unsafe.Add(ref four, 2) * toMagic);
+        TLanes byLast = TLanes.Create(Unsafe.Add(ref four, 3)), magicLast = TLanes.Create(Unsafe.Add(ref four, 3) * toMagic);
+        TLanes a = default, b = default, c = default, d = default;
         for (int i = 0; i < length; i += 16)
         {
             TLanes magnitude = TLanes.Load(in Unsafe.Add(ref x, i));
-            TLanes v = TLanes.Multiply(magnitude, one);
-            TLanes w = TLanes.Multiply(magnitude, two);
-            a = TLanes.Add(a, Square(TLanes.Subtract(v, TLanes.Min(Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, oneMagic), leastMagic)), largest))));
-            b = TLanes.Add(b, Square(TLanes.Subtract(w, TLanes.Min(Nearest(w, TLanes.Max(TLanes.Multiply(magnitude, twoMagic), leastMagic)), largest))));
+            TLanes v = TLanes.Multiply(magnitude, byFirst);
+            a = TLanes.Add(a, Square(TLanes.Subtract(v, TLanes.Min(Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicFirst), least)), most))));
+            v = TLanes.Multiply(magnitude, bySecond);
+            b = TLanes.Add(b, Square(TLanes.Subtract(v, TLanes.Min(Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicSecond), least)), most))));
+            v = TLanes.Multiply(magnitude, byThird);
+            c = TLanes.Add(c, Square(TLanes.Subtract(v, TLanes.Min(Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicThird), least)), most))));
+            v = TLanes.Multiply(magnitude, byLast);
+            d = TLanes.Add(d, Square(TLanes.Subtract(v, TLanes.Min(Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicLast), least)), most))));
         }
 
-        return (a, b);
+        sums = TLanes.Sum(a);
+        Unsafe.Add(ref sums, 1) = TLanes.Sum(b);
+        Unsafe.Add(ref sums, 2) = TLanes.Sum(c);
+        Unsafe.Add(ref sums, 3) = TLanes.Sum(d);
     }
 
     /// <summary>

@@ -125,10 +125,13 @@ internal static partial class KQuantLanes<TLanes>
         TLanes scale = TLanes.Divide(TLanes.Subtract(TLanes.Multiply(all.SumW, sums.XL), TLanes.Multiply(all.SumX, sums.L)), determinant);
         TLanes minimum = TLanes.Divide(TLanes.Subtract(TLanes.Multiply(sums.L2, all.SumX), TLanes.Multiply(sums.L, sums.XL)), determinant);
         TLanes positive = TLanes.GreaterFloat(minimum, default);
-        return new Line(
-            TLanes.Select(positive, TLanes.Divide(sums.XL, sums.L2), scale),
-            TLanes.Select(positive, default, minimum),
-            TLanes.GreaterFloat(determinant, default));
+        if (TLanes.SignBits(positive) != 0)
+        {
+            scale = TLanes.Select(positive, TLanes.Divide(sums.XL, sums.L2), scale);
+            minimum = TLanes.Select(positive, default, minimum);
+        }
+
+        return new Line(scale, minimum, TLanes.GreaterFloat(determinant, default));
     }
 
     /// <summary>The end of a step: lanes whose error became smaller move on. The next steps measure from the new minimum, as ggml's do.</summary>
