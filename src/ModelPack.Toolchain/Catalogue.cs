@@ -14,7 +14,7 @@ public static class Catalogue
     [
         "int8(block=128)", "int4(block=64)", "int4(block=128)", "int4(symmetric=false)", "int4(search=mse)", "int3(block=64)", "int2(search=mse)",
         "nf4(block=128)", "nf4(nested=true)", "palette(bits=8)", "palette(bits=6)", "palette(bits=5)", "palette(bits=3)", "palette(bits=2)", "palette(bits=1)", "palette(group=row)",
-        "mxfp8(element=e5m2)", "mxfp6(element=e3m2)", "fp8(scope=tensor)", "fp8(scope=tile)", "fp8(rule=mse)",
+        "mxfp8(element=e5m2)", "mxfp6(element=e3m2)", "float(block=tensor)", "fp8(scope=tensor)", "fp8(scope=tile)", "fp8(rule=mse)",
         "ternary(rule=absmax)", "ternary(packing=base3)", "ternary(scope=row)",
     ];
 

@@ -6,7 +6,8 @@ namespace ModelPack.Numbers;
 /// <param name="Block">Values that share a scale; at least 1. Blocks start at multiples of 16 values.</param>
 /// <param name="Scale">Stored type of scales.</param>
 /// <param name="Mode">For E8M0 scales.</param>
-internal readonly record struct BlockFloatLayout(ElementFormat Element, int Columns, int Block, BlockScaleType Scale, ScaleMode Mode)
+/// <param name="Given">How values are scaled where one scale serves the whole tensor; then <paramref name="Scale"/> is F32 and nothing is chosen.</param>
+internal readonly record struct BlockFloatLayout(ElementFormat Element, int Columns, int Block, BlockScaleType Scale, ScaleMode Mode, BlockMap? Given = null)
 {
     /// <summary>Scales per row.</summary>
     public int BlockCount => Scale == BlockScaleType.None ? 0 : (int)(((long)Columns + Block - 1) / Block);

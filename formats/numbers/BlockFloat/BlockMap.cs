@@ -33,6 +33,11 @@ internal readonly record struct BlockMap(float Value, bool Divides)
         return ChooseDivisor(amaxBits, layout, scales, index, out map);
     }
 
+    /// <summary>The map of a scale.</summary>
+    /// <param name="scale">A value of the scale type.</param>
+    /// <param name="type">Powers of two are divided by as products.</param>
+    public static BlockMap Of(float scale, BlockScaleType type) => type == BlockScaleType.E8M0 ? new BlockMap(1 / scale, false) : new BlockMap(scale, true);
+
     /// <summary>The stored scale.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Read(ReadOnlySpan<byte> scales, int index, BlockScaleType type) => type switch
@@ -114,6 +119,12 @@ internal readonly record struct BlockMap(float Value, bool Divides)
         if (amaxBits >= Infinity)
         {
             return false;
+        }
+
+        if (layout.Given is BlockMap given)
+        {
+            map = given;
+            return true;
         }
 
         float scale = amaxBits == 0 ? 1f : BitConverter.Int32BitsToSingle(amaxBits) / layout.Element.Max;

@@ -43,7 +43,8 @@ internal sealed class BoundBlockFloatFormat : BoundRowFormat
         }
     }
 
-    private static StreamLayout[] StreamsOf(in BlockFloatLayout layout)
+    /// <summary>The stream of codes.</summary>
+    public static StreamLayout CodesOf(in BlockFloatLayout layout)
     {
         DType code = layout.Element switch
         {
@@ -52,7 +53,12 @@ internal sealed class BoundBlockFloatFormat : BoundRowFormat
             var e when e == ElementFormat.E5M2 => DType.F8E5M2,
             _ => DType.U8,
         };
-        var codes = new StreamLayout("codes", layout.CodeBytesPerRow, code);
+        return new StreamLayout("codes", layout.CodeBytesPerRow, code);
+    }
+
+    private static StreamLayout[] StreamsOf(in BlockFloatLayout layout)
+    {
+        StreamLayout codes = CodesOf(layout);
         DType scale = layout.Scale switch
         {
             BlockScaleType.E8M0 => DType.F8E8M0,
@@ -73,20 +79,7 @@ internal sealed class BoundBlockFloatFormat : BoundRowFormat
             throw NotFinite(values);
         }
 
-        if (element.Signed)
-        {
-            return;
-        }
-
-        for (int i = 0; i < values.Length; i++)
-        {
-            if (values[i] < 0)
-            {
-                throw new ModelPackException(
-                    ErrorCodes.UnrepresentableValue,
-                    FormattableString.Invariant($"value {values[i]} at row {i / Columns}, column {i % Columns} of the tile is negative, and {Spec} has no sign"));
-            }
-        }
+        RefuseNegative(values, element);
     }
 
     private void CheckScales(ReadOnlySpan<byte> scales)

@@ -68,7 +68,7 @@ internal sealed class Fp8Format : ITieredFormat, ITensorwideFormat
         {
             for (int at = 0; at < tile.Length; at += columns)
             {
-                AddErrors(tile.Slice(at, columns), reciprocals, rule.Format, errors);
+                AddErrors(tile.Slice(at, columns), reciprocals, rule.Format, SimdTiers.Current, errors);
             }
 
             return true;
@@ -76,9 +76,10 @@ internal sealed class Fp8Format : ITieredFormat, ITensorwideFormat
         return Fp8Rule.Best(candidates, errors);
     }
 
-    private static void AddErrors(ReadOnlySpan<float> row, ReadOnlySpan<float> reciprocals, in SmallFloatFormat f, Span<double> errors)
+    /// <summary>As <see cref="Fp8Reference.AddErrors"/>, on a given tier.</summary>
+    internal static void AddErrors(ReadOnlySpan<float> row, ReadOnlySpan<float> reciprocals, in SmallFloatFormat f, SimdTier tier, Span<double> errors)
     {
-        switch (SimdTiers.Current)
+        switch (tier)
         {
             case SimdTier.Vector512:
                 Fp8Search<Lanes512>.AddErrors(row, reciprocals, f, errors);

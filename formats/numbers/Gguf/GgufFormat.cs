@@ -21,16 +21,21 @@ internal class GgufFormat(string id, string summary, GgufCodec codec) : ITieredF
     {
         protected override void EncodeTile(ReadOnlySpan<float> values, int rows, ReadOnlySpan<Memory<byte>> streams)
         {
-            Span<byte> blocks = streams[0].Span;
+            if (FiniteCheck.FirstNotFinite(values) >= 0)
+            {
+                throw NotFinite(values);
+            }
+
+            // Rows of whole blocks follow each other like blocks of one row: encoders that take several blocks together then find them.
+            bool whole = Columns > 0 && Columns % codec.Values == 0;
+            if (whole && codec.EncodeRow(values, streams[0].Span, tier))
+            {
+                return;
+            }
+
             for (int r = 0; r < rows; r++)
             {
-                ReadOnlySpan<float> row = values.Slice(r * Columns, Columns);
-                if (FiniteCheck.FirstNotFinite(row) >= 0)
-                {
-                    throw NotFinite(values);
-                }
-
-                if (!codec.EncodeRow(row, blocks.Slice(r * RowBytes(0), RowBytes(0)), tier))
+                if (!codec.EncodeRow(values.Slice(r * Columns, Columns), streams[0].Span.Slice(r * RowBytes(0), RowBytes(0)), tier))
                 {
                     throw new ModelPackException(
                         ErrorCodes.UnrepresentableValue,

@@ -11,8 +11,8 @@ internal readonly struct Q4KBlock : IGgufBlock
 
     public static int Bytes => 144;
 
-    /// <summary>16 sub-blocks of 32.</summary>
-    public static int Together => 2;
+    /// <summary>Two groups of 16 sub-blocks of 32.</summary>
+    public static int Together => 4;
 
     public static bool EncodeReference(ReadOnlySpan<float> values, Span<byte> block)
     {
@@ -80,18 +80,22 @@ internal readonly struct Q4KBlock : IGgufBlock
     public static bool Encode<TLanes>(ReadOnlySpan<float> values, Span<byte> blocks)
         where TLanes : struct, ILanes16<TLanes>
     {
-        Span<float> transposed = AlignedScratch.Of(stackalloc float[512 + AlignedScratch.Slack]);
-        Span<float> weights = AlignedScratch.Of(stackalloc float[512 + AlignedScratch.Slack]);
-        Span<float> trial = AlignedScratch.Of(stackalloc float[512 + AlignedScratch.Slack]);
-        Span<float> scales = stackalloc float[16];
-        Span<float> minima = stackalloc float[16];
-        Span<float> inverses = stackalloc float[16];
-        Span<float> bases = stackalloc float[16];
-        KQuantLanes<TLanes>.Transpose(values, 32, transposed);
-        Weights<TLanes>(transposed, weights);
+        Span<float> transposed = AlignedScratch.Of(stackalloc float[1024 + AlignedScratch.Slack]);
+        Span<float> weights = AlignedScratch.Of(stackalloc float[1024 + AlignedScratch.Slack]);
+        Span<float> trial = AlignedScratch.Of(stackalloc float[1024 + AlignedScratch.Slack]);
+        Span<float> scales = stackalloc float[32];
+        Span<float> minima = stackalloc float[32];
+        Span<float> inverses = stackalloc float[32];
+        Span<float> bases = stackalloc float[32];
+        for (int g = 0; g < 1024; g += 512)
+        {
+            KQuantLanes<TLanes>.Transpose(values.Slice(g, 512), 32, transposed.Slice(g, 512));
+            Weights<TLanes>(transposed.Slice(g, 512), weights.Slice(g, 512));
+        }
+
         KQuantLanes<TLanes>.ScalesAndMinima(transposed, weights, trial, 32, 15, scales, minima, inverses, bases);
         bool fits = true;
-        for (int b = 0; b < 2; b++)
+        for (int b = 0; b < Together; b++)
         {
             fits &= EncodeBlock<TLanes>(
                 values.Slice(256 * b, 256), scales.Slice(8 * b, 8), minima.Slice(8 * b, 8), inverses.Slice(8 * b, 8), bases.Slice(8 * b, 8), blocks.Slice(144 * b, 144));

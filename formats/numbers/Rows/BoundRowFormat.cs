@@ -113,6 +113,20 @@ internal abstract class BoundRowFormat : IBoundNumberFormat
         ErrorCodes.UnrepresentableValue,
         FormattableString.Invariant($"value {values[at]} at row {at / Columns}, column {at % Columns} of the tile cannot be stored as {Spec.Id}"));
 
+    /// <summary>Rejects negative values where elements have no sign.</summary>
+    protected void RefuseNegative(ReadOnlySpan<float> values, ElementFormat element)
+    {
+        for (int i = 0; !element.Signed && i < values.Length; i++)
+        {
+            if (values[i] < 0)
+            {
+                throw new ModelPackException(
+                    ErrorCodes.UnrepresentableValue,
+                    FormattableString.Invariant($"value {values[i]} at row {i / Columns}, column {i % Columns} of the tile is negative, and {Spec} has no sign"));
+            }
+        }
+    }
+
     /// <summary>The error for a scale that no encoder writes.</summary>
     protected ModelPackException BadScale(int block) =>
         new(ErrorCodes.BadStream, FormattableString.Invariant($"'{Spec.Id}': scale {block} of the tile is not finite"));

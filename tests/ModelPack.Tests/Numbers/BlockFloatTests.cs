@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using ModelPack.Numbers;
 using ModelPack.Testing;
 using Xunit;
@@ -255,6 +256,16 @@ public sealed class BlockFloatTests
     [InlineData("float(scale=none,block=32)")]
     [InlineData("float(scale=f16,mode=floor)")]
     [InlineData("float(scale=f64)")]
+    [InlineData("float(global=1)")]
+    [InlineData("float(scale=none,block=tensor)")]
+    [InlineData("float(scale=none,global=1)")]
+    [InlineData("float(block=tensor,global=0)")]
+    [InlineData("float(block=tensor,global=-1)")]
+    [InlineData("float(block=tensor,global=3)")]
+    [InlineData("float(block=tensor,global=1E-45)")]
+    [InlineData("float(block=tensor,global=65520,scale=f16)")]
+    [InlineData("float(block=tensor,global=1.001,scale=bf16)")]
+    [InlineData("float(block=tensor,global=0.001,scale=e4m3)")]
     public void Bind_wrongArguments_isMP1022(string spec) =>
         Assert.Equal(ErrorCodes.BadUnitArgument, Assert.Throws<ModelPackException>(() => NumberFormats.Bind(UnitSpec.Parse(spec), new Shape(4, 64))).Code);
 
@@ -288,6 +299,45 @@ public sealed class BlockFloatTests
         {
             Assert.Equal(ErrorCodes.BadStream, Assert.Throws<ModelPackException>(() => coder.Decode(tier, new byte[40], scales)).Code);
         }
+    }
+
+    /// <summary>One scale for the tensor: that of a row with all its values, whose codes are then the tensor's.</summary>
+    [Theory]
+    [InlineData("")]
+    [InlineData(",mode=rceil")]
+    [InlineData(",scale=e4m3")]
+    [InlineData(",scale=f16")]
+    [InlineData(",scale=bf16,exponent=5,mantissa=2")]
+    [InlineData(",scale=f32,exponent=3,mantissa=4")]
+    public void Tensor_isCodedLikeOneRow(string rest)
+    {
+        float[] values = Values.Weights(11, 600);
+        values[417] = -3.7f;
+        values[3] = -0f;
+        var shape = new Shape(3, 200);
+        UnitSpec spec = NumberFormats.Complete(UnitSpec.Parse($"float(block=tensor{rest})"), new RawValueReader(DType.F32, shape, TensorData.FromBytes(MemoryMarshal.AsBytes<float>(values).ToArray())));
+        Coder row = new($"float(block=row{rest})", 600);
+        foreach (SimdTier tier in SimdTiers.Supported)
+        {
+            byte[][] expected = row.Encode(tier, values);
+            IBoundNumberFormat bound = ((ITieredFormat)NumberFormats.Get("float")).Bind(spec, shape, tier);
+            Assert.Equal(8, bound.BitsPerValue);
+            byte[] codes = new byte[600];
+            bound.EncodeRows(values, 3, [codes]);
+            Assert.Equal(expected[0], codes);
+            float[] decoded = new float[600];
+            bound.DecodeRows([codes], 3, decoded);
+            Assert.Equal(row.Decode(tier, expected).Select(BitConverter.SingleToInt32Bits), decoded.Select(BitConverter.SingleToInt32Bits));
+        }
+    }
+
+    [Fact]
+    public void Tensor_withoutItsScale_canBeSizedOnly()
+    {
+        IBoundNumberFormat bound = NumberFormats.Bind(UnitSpec.Parse("float(block=tensor)"), new Shape(2, 3));
+        Assert.Equal(8, bound.BitsPerValue);
+        Assert.Equal(ErrorCodes.BadEncoding, Assert.Throws<ModelPackException>(() => bound.EncodeRows(new float[6], 2, [new byte[6]])).Code);
+        Assert.Equal(ErrorCodes.BadStream, Assert.Throws<ModelPackException>(() => bound.DecodeRows([new byte[6]], 2, new float[6])).Code);
     }
 
     [Fact]

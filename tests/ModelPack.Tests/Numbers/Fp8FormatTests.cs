@@ -158,6 +158,46 @@ public sealed class Fp8FormatTests
         }
     }
 
+    /// <summary>Error sums to the last bit: dense values around powers of two (where rounding changes its quantum), ties, subnormal and clipped ones, in all mixtures that share sums between candidates or not.</summary>
+    [Theory]
+    [InlineData("e4m3fn")]
+    [InlineData("e4m3fnuz")]
+    [InlineData("e5m2")]
+    [InlineData("e5m2fnuz")]
+    [InlineData("e4m3")]
+    [Trait("Category", "Simd")]
+    public void AddErrors_equals_the_reference(string element)
+    {
+        Fp8Element type = Fp8Element.Get(element);
+        var rule = new Fp8Rule(type, "mse", 1, 0);
+        float least = BitConverter.Int32BitsToSingle(type.Format.MinNormalBits);
+        float[] candidates = new float[Fp8Rule.Candidates];
+        float[] reciprocals = new float[Fp8Rule.Candidates];
+        foreach (float scale in new[] { 1f, 0.37f, 1e-28f, 1.2345e-4f, 3e25f })
+        {
+            rule.Fill(scale, candidates, reciprocals);
+            for (int binade = -12; binade <= 8; binade++)
+            {
+                float power = MathF.ScaleB(type.Max, binade - 4) * scale;
+                int bits = BitConverter.SingleToInt32Bits(power) & 0x7F800000;
+                int lowest = BitConverter.SingleToInt32Bits(least * scale * 1.2f);
+                float[] edges = [.. Enumerable.Range(-260, 520).Select(i => BitConverter.Int32BitsToSingle(bits + i))];
+                float[] steps = [.. Enumerable.Range(0, 2100).Select(i => BitConverter.Int32BitsToSingle(bits + (i << 13)) * (i % 2 == 0 ? 1 : -1))];
+                foreach (float[] row in new[] { edges, steps, [.. steps, 0, -0f, BitConverter.Int32BitsToSingle(lowest)], [.. edges, 1e-3f * least * scale], [.. edges.Select(v => v * candidates[7])], [.. edges.Take(7)] })
+                {
+                    double[] expected = new double[Fp8Rule.Candidates];
+                    Fp8Reference.AddErrors(row, reciprocals, type.Format, expected);
+                    foreach (SimdTier tier in SimdTiers.Supported)
+                    {
+                        double[] actual = new double[Fp8Rule.Candidates];
+                        Fp8Format.AddErrors(row, reciprocals, type.Format, tier, actual);
+                        Assert.True(expected.AsSpan().SequenceEqual(actual), $"{element}, scale {scale}, binade {binade}, {row.Length} values from {row[0]}, {tier}");
+                    }
+                }
+            }
+        }
+    }
+
     [Fact]
     public void Encode_pow2_isAnExponentShift()
     {

@@ -32,6 +32,8 @@ public sealed class NumberFormatContractTests
                 data.Add("float(exponent=3,mantissa=2,specials=fnuz,scale=f16,block=48)");
                 data.Add("float(exponent=0,mantissa=2,scale=e4m3,block=row)");
                 data.Add("float(exponent=1,mantissa=0,scale=bf16)");
+                data.Add("float(block=tensor)");
+                data.Add("float(block=tensor,exponent=2,mantissa=2,scale=f32)");
             }
 
             if (format.Id is "mxfp8" or "mxfp6")

@@ -19,6 +19,7 @@ public sealed class TierEqualityTests
         "float(exponent=2,mantissa=2,scale=bf16,specials=fnuz)", "float(exponent=3,mantissa=2,block=48,specials=ieee)", "float(exponent=0,mantissa=6,bias=3)", "float(exponent=7,mantissa=0,mode=even)",
         "float(exponent=4,mantissa=3,scale=none)", "float(exponent=5,mantissa=2,scale=none,bias=20)", "float(exponent=4,mantissa=3,specials=fnuz,bias=8,scale=none)", "float(exponent=2,mantissa=3,scale=none,specials=fn)",
         "float(exponent=6,mantissa=1,bias=-60,mode=ceil)", "float(exponent=4,mantissa=0,bias=110,mode=rceil,block=row)",
+        "float(block=tensor,global=0.0009765625)", "float(block=tensor,exponent=2,global=0.0123,mantissa=2,scale=f32)", "float(block=tensor,exponent=2,global=0.015625,mantissa=1,scale=e4m3)",
         "nf4", "nf4(block=128)", "nf4(nested=true)", "fp4", "fp4(block=256)", "dyn8", "dyn8(block=64,nested=true)",
         "posit8", "posit8(es=0)", "posit8(es=1)", "posit16", "posit16(es=1)", "bfloat8",
         "ternary(gamma=0.04)", "ternary(gamma=0.04,packing=base3)", "ternary(rule=absmax,gamma=0.07)", "ternary(scope=row)", "ternary(packing=base3,scope=row,rule=absmax)",
