@@ -17,15 +17,7 @@ public sealed partial class PackReader
     {
         long total = _streams.Sum(s => s.LengthBytes);
         long done = 0;
-        var owners = new string?[_streams.Length];
-        foreach (PackTensor tensor in Tensors)
-        {
-            foreach (PackTensorStream stream in tensor.Streams)
-            {
-                owners[stream.Stream.Index] ??= tensor.Name;
-            }
-        }
-
+        string?[] owners = Owners();
         var found = new List<(int Stream, PackProblem Problem)>();
         ParallelTiles.Run(
             _artifact.Index.Length / PackLayout.ChunkRecordBytes,
@@ -46,9 +38,27 @@ public sealed partial class PackReader
                 progress?.Report(new PackProgress(now, total, owners[stream.Index] ?? stream.Name));
             },
             cancellation);
-        found.AddRange(PaddingProblems(owners).Select(p => (p.Stream, p.Problem)));
-        return [.. found.OrderBy(f => f.Stream).ThenBy(f => f.Problem.Chunk).Select(f => f.Problem)];
+        return InFileOrder(found, owners);
     }
+
+    /// <summary>The first tensor that uses a stream, by the number of the stream.</summary>
+    private string?[] Owners()
+    {
+        var owners = new string?[_streams.Length];
+        foreach (PackTensor tensor in Tensors)
+        {
+            foreach (PackTensorStream stream in tensor.Streams)
+            {
+                owners[stream.Stream.Index] ??= tensor.Name;
+            }
+        }
+
+        return owners;
+    }
+
+    /// <summary>The problems of chunks and those of the padding.</summary>
+    private PackProblem[] InFileOrder(List<(int Stream, PackProblem Problem)> chunks, string?[] owners) =>
+        [.. chunks.Concat(PaddingProblems(owners)).OrderBy(f => f.Stream).ThenBy(f => f.Problem.Chunk).Select(f => f.Problem)];
 
     private ModelPackException? Check(PackStream stream, long chunk)
     {

@@ -11,5 +11,5 @@ public static class StreamCodecs
     /// <param name="data">The stream.</param>
     /// <param name="portable">Without the codecs that are fast with AVX-512 alone.</param>
     public static ICodec? Choose(CodecLevel level, DType elementType, TensorData data, bool portable = false) =>
-        CodecChooser.Choose(new CodecPolicy(level, portable), elementType, CopyJob.SampleOf(data));
+        CodecChooser.Choose(new CodecPolicy(level, portable), elementType, data.LengthBytes, CopyJob.SampleOf(data));
 }

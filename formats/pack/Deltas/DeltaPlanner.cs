@@ -114,7 +114,7 @@ internal sealed class DeltaPlanner
     {
         List<byte[]> samples = CopyJob.SampleOf(data);
         byte[] sample = [.. samples.SelectMany(s => s)];
-        ICodec? codec = CodecChooser.Choose(new CodecPolicy(_options.Level, _options.Portable), elementType, samples);
+        ICodec? codec = CodecChooser.Choose(new CodecPolicy(_options.Level, _options.Portable), elementType, data.LengthBytes, samples);
         return codec is not null && codec.TryEncode(sample, elementType, new byte[sample.Length], out int written) ? written : sample.Length;
     }
 }

@@ -36,6 +36,6 @@ internal readonly record struct ChunkRecord(long OffsetBytes, int StoredBytes, i
             && record.RawBytes is > 0 and <= PackLayout.MaxChunkBytes
             && record.StoredBytes > 0
             && record.StoredBytes <= record.RawBytes
-            && (record.Codec != 0 || (record.StoredBytes == record.RawBytes && record.StoredHash == record.RawHash));
+            && (record.Codec != 0 ? record.RawBytes <= PackLayout.MaxCodedChunkBytes : record.StoredBytes == record.RawBytes && record.StoredHash == record.RawHash);
     }
 }

@@ -18,6 +18,11 @@ internal static class PackLayout
     /// <summary>No chunk may be longer than this after decoding.</summary>
     public const int MaxChunkBytes = 1 << 30;
 
+    /// <summary>
+    /// No coded chunk may be longer than this after decoding: a few bytes of a file can claim any length, and decoders take a small multiple of it in buffers. Longer chunks are stored, so that a file pays for what it claims.
+    /// </summary>
+    public const int MaxCodedChunkBytes = 1 << 28;
+
     /// <summary>Every stream starts at a multiple of this.</summary>
     public const int StreamAlignment = 64;
 

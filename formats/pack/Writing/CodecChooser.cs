@@ -20,7 +20,7 @@ internal static class CodecChooser
     private const byte Sparse = 10;
 
     /// <summary>A frame of Zstandard takes 50 microseconds to begin, the time in which others decode 200 KB: short streams are not worth it.</summary>
-    private const int LeastSearchedBytes = 4096;
+    private const int SearchFromBytes = 4096;
 
     /// <summary>Bytes of one sample.</summary>
     public const int SampleBytes = 64 << 10;
@@ -28,8 +28,18 @@ internal static class CodecChooser
     /// <summary>Samples per stream.</summary>
     public const int SampleCount = 4;
 
+    /// <summary>
+    /// Codes of shorter streams are not coded with rANS below the highest level: its tables cost as much time as such a stream takes to decode, and what they gain does not show in the size of a model.
+    /// </summary>
+    private const int CodesRansFromBytes = 64 << 10;
+
     /// <summary>The codec that makes the samples smallest; an earlier candidate when a later one gains hardly more; null when no codec gains 3 %.</summary>
-    public static ICodec? Choose(CodecPolicy policy, DType elementType, List<byte[]> samples, ICodec? special = null)
+    /// <param name="policy">Which codecs there are to choose from.</param>
+    /// <param name="elementType">What the stream's bytes are.</param>
+    /// <param name="streamBytes">Raw length of the stream.</param>
+    /// <param name="samples">Pieces of it.</param>
+    /// <param name="special">A codec to try besides; null for none.</param>
+    public static ICodec? Choose(CodecPolicy policy, DType elementType, long streamBytes, List<byte[]> samples, ICodec? special = null)
     {
         // In one piece, as a chunk would be: tables that every short sample would pay for weigh little on a chunk.
         int raw = samples.Sum(s => s.Length);
@@ -53,7 +63,8 @@ internal static class CodecChooser
         IEnumerable<ICodec> candidates = ModelPack.Codecs.Codecs.Candidates(policy.Level, elementType, policy.Portable);
         foreach (ICodec codec in special is null ? candidates : candidates.Append(special))
         {
-            if (codec.WireId is PlanesZstd or Zstd && (!repeats || (policy.Level != CodecLevel.Max && raw < LeastSearchedBytes)))
+            bool tooShort = policy.Level != CodecLevel.Max && ((codec.WireId == CodesRans && streamBytes < CodesRansFromBytes) || (codec.WireId is PlanesZstd or Zstd && streamBytes < SearchFromBytes));
+            if (tooShort || (!repeats && (codec.WireId is PlanesZstd or Zstd)))
             {
                 continue;
             }
@@ -74,14 +85,16 @@ internal static class CodecChooser
 
     /// <summary>
     /// What a slower decoder must gain: hardly anything at the highest level; else more where Zstandard, whose decoder is a megabyte of code to be compiled and then three times slower, would replace plain
-    /// entropy coding (a recognition net: 2 % smaller, and a tenth longer to load). rANS is the faster one with AVX-512 and the slower one without: any gain that is not noise.
+    /// entropy coding (a recognition net: 2 % smaller, and a tenth longer to load). On planes rANS is the faster one with AVX-512 and the slower one without: any gain that is not noise. On codes of one byte it is
+    /// slower than Huffman everywhere, and the many small streams of an int8 model loaded 20 to 40 % slower for a tenth of a percent.
     /// </summary>
     private static int Margin(CodecLevel level, ICodec? best, ICodec codec, int bestBytes, int raw)
     {
         int margin = best is null ? 0
             : best.WireId == Lz4 ? raw / 100
             : level != CodecLevel.Max && codec.WireId is PlanesZstd or Zstd ? raw / 20
-            : codec.WireId is PlanesRans or CodesRans ? bestBytes / 1000
+            : codec.WireId == PlanesRans || (codec.WireId == CodesRans && level == CodecLevel.Max) ? bestBytes / 1000
+            : codec.WireId == CodesRans ? bestBytes / 200
             : (int)(raw * 3L / 1000);
         return codec.WireId == Sparse ? Math.Min(margin, bestBytes / 10) : margin;
     }

@@ -51,7 +51,7 @@ internal abstract class EncodeJob
         var codecs = new ICodec?[Streams.Length];
         for (int s = 0; s < codecs.Length; s++)
         {
-            codecs[s] = CodecChooser.Choose(policy, Streams[s].ElementType, samples[s], Special);
+            codecs[s] = Streams[s].RawLength(0) > PackLayout.MaxCodedChunkBytes ? null : CodecChooser.Choose(policy, Streams[s].ElementType, Streams[s].RawBytes, samples[s], Special);
         }
 
         return codecs;

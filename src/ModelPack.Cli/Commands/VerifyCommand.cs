@@ -13,11 +13,21 @@ internal static class VerifyCommand
         var against = new Option<string?>("--against") { Description = "Also compare every decoded tensor with this original", HelpName = "original" };
         var rederive = new Option<string?>("--rederive") { Description = "Also compile this original again from the recorded recipe and compare bytes", HelpName = "original" };
         var basePath = new Option<string?>("--base") { Description = "The base of a file packed with one: also check that the files come back as they were", HelpName = "file" };
-        var command = new Command("verify", "Check every checksum of an artifact; exit code 1 when anything is wrong") { file, against, rederive, basePath };
+        var stored = new Option<bool>("--stored") { Description = "Only check the stored bytes, without decoding: finds every damaged byte, as fast as the disk or the hash" };
+        var command = new Command("verify", "Check every checksum of an artifact, stored and decoded; exit code 1 when anything is wrong") { file, stored, against, rederive, basePath };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
+            bool storedOnly = session.Get(stored);
+            if (storedOnly && (session.Get(against) ?? session.Get(rederive) ?? session.Get(basePath)) is not null)
+            {
+                throw new UsageException("--stored decodes nothing, so it does not go with --against, --rederive or --base");
+            }
+
             using var source = StandardStreams.Source(session, session.Get(file));
-            VerifyResult result = Verification.Verify(source.Path, session.Get(against), session.Get(rederive), session.Threads, session.Get(basePath), session.Progress, session.Cancellation) with { Path = source.Shown };
+            VerifyResult result = storedOnly
+                ? Verification.VerifyStored(source.Path, session.Threads, session.Progress, session.Cancellation)
+                : Verification.Verify(source.Path, session.Get(against), session.Get(rederive), session.Threads, session.Get(basePath), session.Progress, session.Cancellation);
+            result = result with { Path = source.Shown };
             session.Show(result, JsonOutput.Types.VerifyResult, console => Write(console, result));
             foreach (string error in result.Errors)
             {

@@ -44,6 +44,7 @@ internal static class Examples
         ["modelpack verify"] =
         [
             "modelpack verify model.mpack",
+            "modelpack verify model.mpack --stored",
             "modelpack verify model.mpack --against model.onnx",
             "modelpack verify model.mpack --rederive model.onnx",
         ],

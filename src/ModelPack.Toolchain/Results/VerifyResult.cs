@@ -10,6 +10,9 @@ public sealed record VerifyResult
     /// <summary>One line each, naming tensor and chunk.</summary>
     public required IReadOnlyList<string> Errors { get; init; }
 
+    /// <summary>Whether the data was decoded and its checksum compared too; false when only the stored bytes were checked.</summary>
+    public required bool Decoded { get; init; }
+
     public required int TensorsChecked { get; init; }
 
     public required long BytesChecked { get; init; }

@@ -107,8 +107,10 @@ public sealed class BadInputTests
         Assert.Matches(@"^/proc/nothing\.mpack: error MP\d{4}: [^\n]+\n$", error);
     }
 
-    [Fact]
-    public void Damaged_artifact_fails_to_verify_with_the_tensor_named()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Damaged_artifact_fails_to_verify_with_the_tensor_named(bool stored)
     {
         using var folder = new TempFolder();
         Assert.Equal(0, InProcess.Run(".", "pack", SampleModel.Weights, "-o", folder["a.mpack"], "--quiet").ExitCode);
@@ -116,7 +118,7 @@ public sealed class BadInputTests
         bytes[bytes.Length / 2] ^= 0x10;
         folder.Write("a.mpack", bytes);
 
-        (int code, string output, string error) = InProcess.Run(folder.Path, "verify", "a.mpack");
+        (int code, string output, string error) = InProcess.Run(folder.Path, ["verify", "a.mpack", .. stored ? ["--stored"] : Array.Empty<string>()]);
 
         Assert.Equal(1, code);
         Assert.Contains("1 error", output, StringComparison.Ordinal);

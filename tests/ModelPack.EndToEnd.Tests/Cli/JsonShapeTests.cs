@@ -84,9 +84,14 @@ public sealed class JsonShapeTests(SampleModel sample) : IClassFixture<SampleMod
     {
         JsonElement json = Run("verify", sample.Artifact);
 
-        AssertKeys(json, "ok", "errors", "tensors_checked");
+        AssertKeys(json, "ok", "errors", "tensors_checked", "decoded");
         Assert.True(json.GetProperty("ok").GetBoolean());
+        Assert.True(json.GetProperty("decoded").GetBoolean());
         Assert.InRange(json.GetProperty("tensors_checked").GetInt32(), 56, 1000);
+        JsonElement stored = Run("verify", sample.Artifact, "--stored");
+        Assert.True(stored.GetProperty("ok").GetBoolean());
+        Assert.False(stored.GetProperty("decoded").GetBoolean());
+        Assert.Equal(json.GetProperty("bytes_checked").GetInt64(), stored.GetProperty("bytes_checked").GetInt64());
     }
 
     [Fact]

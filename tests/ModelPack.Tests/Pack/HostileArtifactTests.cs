@@ -161,6 +161,19 @@ public sealed class HostileArtifactTests : IDisposable
         }
     }));
 
+    /// <summary>A few bytes can claim any length: what is coded is bounded, what is stored pays for itself.</summary>
+    [Fact]
+    public void ChunkRecord_codedAndLongerThanDecodersTake_isNotValid()
+    {
+        byte[] bytes = new byte[PackLayout.ChunkRecordBytes];
+        new ChunkRecord(64, 9, PackLayout.MaxCodedChunkBytes, 1, 1, 2).Write(bytes);
+        Assert.True(ChunkRecord.TryRead(bytes, out _));
+        new ChunkRecord(64, 9, PackLayout.MaxCodedChunkBytes + 1, 1, 1, 2).Write(bytes);
+        Assert.False(ChunkRecord.TryRead(bytes, out _));
+        new ChunkRecord(64, PackLayout.MaxChunkBytes, PackLayout.MaxChunkBytes, 0, 1, 1).Write(bytes);
+        Assert.True(ChunkRecord.TryRead(bytes, out _));
+    }
+
     [Fact]
     public void Open_damagedIndex_isMP1307()
     {
