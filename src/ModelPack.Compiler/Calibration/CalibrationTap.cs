@@ -1,0 +1,11 @@
+namespace ModelPack.Compiler.Calibration;
+
+/// <summary>A value of the graph whose statistics are wanted: the activations that a weight is multiplied with.</summary>
+/// <param name="Value">Name of the value in the main graph.</param>
+/// <param name="Columns">Length of its last axis, over which the product sums: K.</param>
+/// <param name="SecondMoments">True when X^T X is wanted, [K, K] numbers, besides minima, maxima and the histogram.</param>
+public sealed record CalibrationTap(string Value, int Columns, bool SecondMoments)
+{
+    /// <summary>Bytes that collecting takes.</summary>
+    public long Bytes => ((SecondMoments ? (long)Columns * Columns : 0) + (2L * Columns)) * sizeof(float) + (Histogram.Bins * sizeof(long));
+}

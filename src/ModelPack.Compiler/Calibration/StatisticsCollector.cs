@@ -1,0 +1,123 @@
+using System.Globalization;
+using ModelPack.Compiler.Linear;
+
+namespace ModelPack.Compiler.Calibration;
+
+/// <summary>
+/// Collects the statistics of one tap as its values stream by; nothing is kept of them. Results depend on how the values are cut into calls, not on the number of threads and the instruction set.
+/// </summary>
+public sealed class StatisticsCollector : IDisposable
+{
+    /// <summary>Vectors whose products are summed before they are added to the sums of all: keeps f32 sums short.</summary>
+    private const int Chunk = 256;
+
+    /// <summary>Rows of the moments that one task works on.</summary>
+    private const int Strip = 64;
+
+    private readonly CalibrationTap _tap;
+    private readonly float[] _minimum;
+    private readonly float[] _maximum;
+    private readonly Histogram _histogram = new();
+    private NativeArray<float>? _moments;
+    private long _rows;
+
+    /// <summary>A collector that has seen nothing.</summary>
+    public StatisticsCollector(CalibrationTap tap)
+    {
+        ArgumentNullException.ThrowIfNull(tap);
+        _tap = tap;
+        _minimum = new float[tap.Columns];
+        _maximum = new float[tap.Columns];
+        _minimum.AsSpan().Fill(float.PositiveInfinity);
+        _maximum.AsSpan().Fill(float.NegativeInfinity);
+        _moments = tap.SecondMoments ? new NativeArray<float>((long)tap.Columns * tap.Columns) : null;
+    }
+
+    /// <summary>Adds vectors.</summary>
+    /// <param name="values">[rows, K], row-major.</param>
+    /// <param name="threads">Worker threads.</param>
+    /// <exception cref="ModelPackException">MP2211: a value is NaN or infinite. MP2212: not whole vectors.</exception>
+    public void Add(ReadOnlyMemory<float> values, int threads)
+    {
+        int columns = _tap.Columns;
+        if (columns == 0 || values.Length % columns != 0)
+        {
+            throw new ModelPackException(ErrorCodes.CalibrationShape, string.Create(CultureInfo.InvariantCulture, $"value '{_tap.Value}' has {values.Length} elements, no whole number of vectors of {columns}"));
+        }
+
+        AddRanges(values.Span);
+        _histogram.Add(values.Span);
+        _rows += values.Length / columns;
+        if (_moments is not null)
+        {
+            for (int at = 0; at < values.Length; at += Chunk * columns)
+            {
+                AddProducts(values.Slice(at, Math.Min(Chunk * columns, values.Length - at)), _moments, threads);
+            }
+        }
+    }
+
+    /// <summary>The statistics; the collector is used up and must be disposed only if this was not called.</summary>
+    public ActivationStatistics Finish()
+    {
+        NativeArray<float>? moments = _moments;
+        _moments = null;
+        if (moments is not null)
+        {
+            Mirror(moments, _tap.Columns);
+        }
+
+        return new ActivationStatistics(_tap, _rows, _minimum, _maximum, _histogram, moments is null ? null : new NativeTensorData(moments));
+    }
+
+    public void Dispose() => _moments?.Dispose();
+
+    private void AddRanges(ReadOnlySpan<float> values)
+    {
+        int columns = _tap.Columns;
+        for (int at = 0; at < values.Length; at += columns)
+        {
+            ReadOnlySpan<float> row = values.Slice(at, columns);
+            for (int c = 0; c < row.Length; c++)
+            {
+                float value = row[c];
+                if (!float.IsFinite(value))
+                {
+                    throw new ModelPackException(
+                        ErrorCodes.CalibrationNotFinite,
+                        string.Create(CultureInfo.InvariantCulture, $"value '{_tap.Value}' holds {value} at channel {c} of vector {_rows + (at / columns)}: the model or the calibration data is not usable"));
+                }
+
+                _minimum[c] = Math.Min(_minimum[c], value);
+                _maximum[c] = Math.Max(_maximum[c], value);
+            }
+        }
+    }
+
+    /// <summary>Upper triangle only, in strips; within a strip what lies below the diagonal is computed and never read.</summary>
+    private void AddProducts(ReadOnlyMemory<float> chunk, NativeArray<float> moments, int threads)
+    {
+        int columns = _tap.Columns;
+        int depth = chunk.Length / columns;
+        Parallel.For(0, (columns + Strip - 1) / Strip, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads) }, strip =>
+        {
+            int first = strip * Strip;
+            int rows = Math.Min(Strip, columns - first);
+            ReadOnlySpan<float> x = chunk.Span[first..];
+            Span<float> sums = moments.Slice(((long)first * columns) + first, ((rows - 1) * columns) + columns - first);
+            SumOfProducts.Run(x, columns, 1, x, columns, sums, columns, depth, rows, columns - first, subtract: false);
+        });
+    }
+
+    private static void Mirror(NativeArray<float> moments, int size)
+    {
+        for (int row = 1; row < size; row++)
+        {
+            Span<float> target = moments.Slice((long)row * size, row);
+            for (int column = 0; column < row; column++)
+            {
+                target[column] = moments.Slice(((long)column * size) + row, 1)[0];
+            }
+        }
+    }
+}
