@@ -1,7 +1,6 @@
 using System.Globalization;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
-using ModelPack.Numbers;
 
 namespace ModelPack.Passes;
 
@@ -9,6 +8,7 @@ namespace ModelPack.Passes;
 internal sealed partial class QuantizePass
 {
     private readonly bool _sequential = options.Flag("sequential");
+    private readonly bool _followFloat = options.Flag("follow_float");
 
     /// <summary>How a weight is encoded with calibration data, or null when it is not. Rows of an embedding are looked up one at a time: the nearest values are the best ones.</summary>
     private static CalibratedChoice? Calibration(WeightUsage usage, PassOptions chosen)
@@ -35,6 +35,11 @@ internal sealed partial class QuantizePass
 
         ICalibrator calibrator = context.Calibrator ?? throw new ModelPackException(
             ErrorCodes.CalibrationMissing, $"algorithm '{plans[chosen[0]].Calibrated!.Algorithm.Name}' needs calibration data: give a token file or a folder of .npy inputs with --calibration");
+        if (model.Kind != ModelKind.Onnx)
+        {
+            throw new ModelPackException(ErrorCodes.CalibrationNeedsGraph, "a checkpoint has no graph that could be run on calibration data: compile the model as .onnx, or choose a recipe without calibration");
+        }
+
         var index = new GraphIndex(model.Graph);
         foreach (int i in chosen.Where(i => plans[i].Usage.Activation is null))
         {
@@ -45,17 +50,19 @@ internal sealed partial class QuantizePass
         [
             .. chosen.Where(i => plans[i].Usage.Activation is not null).GroupBy(i => plans[i].Usage.Activation!, StringComparer.Ordinal).OrderBy(g => index.ProducerIndex(g.Key)).ThenBy(g => g.Key, StringComparer.Ordinal),
         ];
-        CalibrationTap[] taps = [.. inputs.Select(g => new CalibrationTap(g.Key, checked((int)Component(results[g.First()], plans[g.First()].Usage.Layout).Shape.Columns), SecondMoments: true))];
-        Model present = model with { Graph = model.Graph with { Initializers = [.. results] } };
         bool sequential = _sequential && calibrator.CanRun;
+        bool follow = sequential && _followFloat;
+        CalibrationTap[] taps = [.. inputs.Select(g => new CalibrationTap(g.Key, checked((int)Component(results[g.First()], plans[g.First()].Usage.Layout).Shape.Columns), SecondMoments: true, Drift: follow))];
         if (_sequential && !sequential)
         {
             context.Report(DiagnosticSeverity.Info, "statistics were given instead of data: all are of the float model, as with option 'sequential' off");
         }
 
-        using ICalibrationRun? run = sequential && inputs.Length > 0 ? calibrator.Begin(present) : null;
+        using ICalibrationRun? run = sequential && inputs.Length > 0 ? calibrator.Begin(model, follow) : null;
         using ICalibrationStatistics? all = sequential || inputs.Length == 0 ? null : calibrator.Collect(model, taps);
-        var replaced = new Dictionary<string, Tensor>(StringComparer.Ordinal);
+
+        // What is rounded to nearest is seen by the layers after it as well.
+        Dictionary<string, Tensor> replaced = results.Where((tensor, i) => !ReferenceEquals(tensor, model.Graph.Initializers[i])).ToDictionary(t => t.Name, StringComparer.Ordinal);
         for (int g = 0; g < inputs.Length; g++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
@@ -74,6 +81,7 @@ internal sealed partial class QuantizePass
     /// <summary>Encodes all weights that read one input.</summary>
     private static void EncodeWeightsOf(int[] tensors, ActivationStatistics statistics, Plan[] plans, Tensor[] results, PassContext context)
     {
+        context.Measure("calibration_vectors", statistics.Rows);
         foreach (IGrouping<CalibratedChoice, int> alike in tensors.GroupBy(i => plans[i].Calibrated!))
         {
             CalibratedChoice choice = alike.Key;

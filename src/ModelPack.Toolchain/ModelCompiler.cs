@@ -32,7 +32,7 @@ public static class ModelCompiler
         PassContext context = Pipelines.CreateContext(request, cancellation, calibrator?.Value, request.DryRun, scratch, progress);
         progress?.Report(new ToolProgress("passes", 0, 0));
         Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, context);
-        bool used = context.Measurements.Any(m => m.Quantity == "output_loss");
+        bool used = context.Measurements.Any(m => m.Quantity == "calibration_vectors");
         string[] warnings = [.. context.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Warning).Select(Describe)];
         if (calibrator is not null && !used && !request.DryRun)
         {

@@ -53,7 +53,7 @@ internal sealed class FeedbackFactor : IDisposable
     {
         int size = statistics.Tap.Columns;
         float[] diagonal = MomentMatrix.Diagonal(statistics);
-        double mean = diagonal.Aggregate(0.0, (sum, value) => sum + value) / Math.Max(1, size);
+        double mean = MomentMatrix.Mean(diagonal);
         int[] order = [.. Enumerable.Range(0, size)];
         order = activationOrder ? [.. order.OrderBy(i => diagonal[i]).ThenByDescending(i => i)] : [.. order.Reverse()];
         var memory = new NativeArray<double>((long)size * size);

@@ -20,7 +20,7 @@ internal sealed class Gptq : IWeightAlgorithm
     public IPreparedAlgorithm Prepare(ActivationStatistics? statistics, AlgorithmOptions options, int threads, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(statistics);
-        return new Prepared(FeedbackFactor.Create(statistics, options.ActivationOrder, options.Damping, threads, cancellation), MomentMatrix.Diagonal(statistics));
+        return new Prepared(FeedbackFactor.Create(statistics, options.ActivationOrder, options.Damping, threads, cancellation), MomentMatrix.Importance(statistics), MomentMatrix.Drift(statistics));
     }
 
     /// <summary>The definition, for tests: one row, all arithmetic in f64, errors passed on at once.</summary>
@@ -49,9 +49,13 @@ internal sealed class Gptq : IWeightAlgorithm
         return quantized;
     }
 
-    private sealed class Prepared(FeedbackFactor factor, float[] importance) : IPreparedAlgorithm
+    private sealed class Prepared(FeedbackFactor factor, float[] importance, NativeArray<float>? drift) : IPreparedAlgorithm
     {
         public ReadOnlySpan<float> Importance => importance;
+
+        public bool Adjusts => drift is not null;
+
+        public void Adjust(WeightTile tile) => DriftCorrection.Run(tile, factor, drift!);
 
         public void ChooseCodes(WeightTile tile, Span<byte> codes, Span<double> losses)
         {
@@ -96,6 +100,10 @@ internal sealed class Gptq : IWeightAlgorithm
             }
         }
 
-        public void Dispose() => factor.Dispose();
+        public void Dispose()
+        {
+            factor.Dispose();
+            drift?.Dispose();
+        }
     }
 }

@@ -25,6 +25,12 @@ internal interface IPreparedAlgorithm : IDisposable
     /// <summary>How much a squared error in each column counts, [K]: for the search of scales. Empty: all alike.</summary>
     ReadOnlySpan<float> Importance { get; }
 
+    /// <summary>True when <see cref="Adjust"/> does something.</summary>
+    bool Adjusts { get; }
+
+    /// <summary>Changes the weights before scales are chosen.</summary>
+    void Adjust(WeightTile tile);
+
     /// <summary>Chooses the codes of some rows.</summary>
     /// <param name="tile">The rows with their scales.</param>
     /// <param name="codes">[rows, K] destination.</param>

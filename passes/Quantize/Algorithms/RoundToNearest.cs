@@ -10,11 +10,17 @@ internal sealed class RoundToNearest : IWeightAlgorithm
     public bool NeedsSecondMoments => false;
 
     public IPreparedAlgorithm Prepare(ActivationStatistics? statistics, AlgorithmOptions options, int threads, CancellationToken cancellation) =>
-        new Prepared(statistics?.SecondMoments is null ? [] : MomentMatrix.Diagonal(statistics));
+        new Prepared(statistics?.SecondMoments is null ? [] : MomentMatrix.Importance(statistics));
 
     private sealed class Prepared(float[] importance) : IPreparedAlgorithm
     {
         public ReadOnlySpan<float> Importance => importance;
+
+        public bool Adjusts => false;
+
+        public void Adjust(WeightTile tile)
+        {
+        }
 
         public void ChooseCodes(WeightTile tile, Span<byte> codes, Span<double> losses)
         {

@@ -66,10 +66,19 @@ internal static class WeightEncoder
         }
 
         weights.ReadRows(first, rows, values);
-        format.EncodeRows(values, rows, memory);
         using (var tile = new WeightTile(format, columns, rows))
         {
-            tile.Load(values, rows, readOnly);
+            tile.Load(values, rows);
+            float[] adjusted = values;
+            if (algorithm.Adjusts)
+            {
+                algorithm.Adjust(tile);
+                adjusted = new float[values.Length];
+                tile.CopyTo(adjusted);
+            }
+
+            format.EncodeRows(adjusted, rows, memory);
+            tile.LoadScales(readOnly);
             if (searchScales)
             {
                 ScaleSearch.Run(tile, algorithm.Importance, memory);

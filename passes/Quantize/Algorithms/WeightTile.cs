@@ -37,6 +37,9 @@ internal sealed class WeightTile : IDisposable
     /// <summary>Rows in the tile.</summary>
     public int Rows { get; private set; }
 
+    /// <summary>All weights, [K, rows].</summary>
+    public ReadOnlySpan<float> Weights => _weights.Slice(0, Columns * Rows);
+
     /// <summary>A column of weights, [rows].</summary>
     public Span<float> Column(int column) => _weights.Slice((long)column * Rows, Rows);
 
@@ -56,11 +59,10 @@ internal sealed class WeightTile : IDisposable
         Format.Round(values, Scales(block), Zeros(block), codes, rounded);
     }
 
-    /// <summary>Takes rows over, and the scales that the format's encoder gave them.</summary>
+    /// <summary>Takes rows over.</summary>
     /// <param name="values">[rows, K].</param>
     /// <param name="rows">At most the capacity.</param>
-    /// <param name="streams">The encoded rows.</param>
-    public void Load(ReadOnlySpan<float> values, int rows, ReadOnlySpan<ReadOnlyMemory<byte>> streams)
+    public void Load(ReadOnlySpan<float> values, int rows)
     {
         Rows = rows;
         for (int column = 0; column < Columns; column++)
@@ -71,8 +73,19 @@ internal sealed class WeightTile : IDisposable
                 to[r] = values[(r * Columns) + column];
             }
         }
+    }
 
-        LoadScales(streams);
+    /// <summary>Gives the rows back, [rows, K].</summary>
+    public void CopyTo(Span<float> values)
+    {
+        for (int column = 0; column < Columns; column++)
+        {
+            ReadOnlySpan<float> from = Column(column);
+            for (int r = 0; r < from.Length; r++)
+            {
+                values[(r * Columns) + column] = from[r];
+            }
+        }
     }
 
     /// <summary>Takes the scales of encoded rows over.</summary>

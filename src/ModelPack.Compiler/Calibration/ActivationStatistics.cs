@@ -7,7 +7,8 @@ namespace ModelPack.Compiler.Calibration;
 /// <param name="maximum">[K] greatest value of each channel.</param>
 /// <param name="histogram">All values.</param>
 /// <param name="secondMoments">[K, K] f32, row-major: sum of x^T x over the vectors; null when it was not asked for. Owned by this object when it is disposable.</param>
-public sealed class ActivationStatistics(CalibrationTap tap, long rows, float[] minimum, float[] maximum, Histogram histogram, TensorData? secondMoments) : IDisposable
+/// <param name="drift">[K, K] f32, row-major: sum of (f - x)^T x; null when it was not asked for. Owned likewise.</param>
+public sealed class ActivationStatistics(CalibrationTap tap, long rows, float[] minimum, float[] maximum, Histogram histogram, TensorData? secondMoments, TensorData? drift = null) : IDisposable
 {
     public CalibrationTap Tap { get; } = tap;
 
@@ -25,5 +26,12 @@ public sealed class ActivationStatistics(CalibrationTap tap, long rows, float[] 
     /// <summary>[K, K] f32: the sum of x^T x; null when it was not collected.</summary>
     public TensorData? SecondMoments { get; } = secondMoments;
 
-    public void Dispose() => (SecondMoments as IDisposable)?.Dispose();
+    /// <summary>[K, K] f32: the sum of (f - x)^T x, f being what x is in the model without compressed layers; null when it was not collected.</summary>
+    public TensorData? Drift { get; } = drift;
+
+    public void Dispose()
+    {
+        (SecondMoments as IDisposable)?.Dispose();
+        (Drift as IDisposable)?.Dispose();
+    }
 }

@@ -19,8 +19,10 @@ public interface ICalibrator
     ICalibrationStatistics Collect(Model model, IReadOnlyList<CalibrationTap> taps);
 
     /// <summary>Begins to run the model piece by piece, for statistics of layers whose inputs come from layers that were compressed before.</summary>
+    /// <param name="model">The model; with a graph.</param>
+    /// <param name="withReference">True to run the model as it is alongside, for taps that want <see cref="CalibrationTap.Drift"/>.</param>
     /// <exception cref="ModelPackException">MP221x: the data do not fit the model.</exception>
-    ICalibrationRun Begin(Model model);
+    ICalibrationRun Begin(Model model, bool withReference);
 }
 
 /// <summary>Statistics of several taps.</summary>

@@ -19,6 +19,7 @@ public sealed class StatisticsCollector : IDisposable
     private readonly float[] _maximum;
     private readonly Histogram _histogram = new();
     private NativeArray<float>? _moments;
+    private NativeArray<float>? _drift;
     private long _rows;
 
     /// <summary>A collector that has seen nothing.</summary>
@@ -31,16 +32,18 @@ public sealed class StatisticsCollector : IDisposable
         _minimum.AsSpan().Fill(float.PositiveInfinity);
         _maximum.AsSpan().Fill(float.NegativeInfinity);
         _moments = tap.SecondMoments ? new NativeArray<float>((long)tap.Columns * tap.Columns) : null;
+        _drift = tap.Drift ? new NativeArray<float>((long)tap.Columns * tap.Columns) : null;
     }
 
     /// <summary>Adds vectors.</summary>
     /// <param name="values">[rows, K], row-major.</param>
+    /// <param name="reference">What they are in the model without compressed layers, [rows, K]; empty where that is not asked for or nothing differs.</param>
     /// <param name="threads">Worker threads.</param>
     /// <exception cref="ModelPackException">MP2211: a value is NaN or infinite. MP2212: not whole vectors.</exception>
-    public void Add(ReadOnlyMemory<float> values, int threads)
+    public void Add(ReadOnlyMemory<float> values, ReadOnlyMemory<float> reference, int threads)
     {
         int columns = _tap.Columns;
-        if (columns == 0 || values.Length % columns != 0)
+        if (columns == 0 || values.Length % columns != 0 || (!reference.IsEmpty && reference.Length != values.Length))
         {
             throw new ModelPackException(ErrorCodes.CalibrationShape, string.Create(CultureInfo.InvariantCulture, $"value '{_tap.Value}' has {values.Length} elements, no whole number of vectors of {columns}"));
         }
@@ -52,7 +55,19 @@ public sealed class StatisticsCollector : IDisposable
         {
             for (int at = 0; at < values.Length; at += Chunk * columns)
             {
-                AddProducts(values.Slice(at, Math.Min(Chunk * columns, values.Length - at)), _moments, threads);
+                ReadOnlyMemory<float> chunk = values.Slice(at, Math.Min(Chunk * columns, values.Length - at));
+                AddProducts(chunk, chunk, _moments, upperOnly: true, threads);
+            }
+        }
+
+        if (_drift is not null && !reference.IsEmpty)
+        {
+            float[] difference = new float[Chunk * columns];
+            for (int at = 0; at < values.Length; at += Chunk * columns)
+            {
+                ReadOnlyMemory<float> chunk = values.Slice(at, Math.Min(Chunk * columns, values.Length - at));
+                Subtract(reference.Span.Slice(at, chunk.Length), chunk.Span, difference);
+                AddProducts(difference.AsMemory(0, chunk.Length), chunk, _drift, upperOnly: false, threads);
             }
         }
     }
@@ -61,16 +76,21 @@ public sealed class StatisticsCollector : IDisposable
     public ActivationStatistics Finish()
     {
         NativeArray<float>? moments = _moments;
-        _moments = null;
+        NativeArray<float>? drift = _drift;
+        (_moments, _drift) = (null, null);
         if (moments is not null)
         {
             Mirror(moments, _tap.Columns);
         }
 
-        return new ActivationStatistics(_tap, _rows, _minimum, _maximum, _histogram, moments is null ? null : new NativeTensorData(moments));
+        return new ActivationStatistics(_tap, _rows, _minimum, _maximum, _histogram, moments is null ? null : new NativeTensorData(moments), drift is null ? null : new NativeTensorData(drift));
     }
 
-    public void Dispose() => _moments?.Dispose();
+    public void Dispose()
+    {
+        _moments?.Dispose();
+        _drift?.Dispose();
+    }
 
     private void AddRanges(ReadOnlySpan<float> values)
     {
@@ -94,18 +114,26 @@ public sealed class StatisticsCollector : IDisposable
         }
     }
 
-    /// <summary>Upper triangle only, in strips; within a strip what lies below the diagonal is computed and never read.</summary>
-    private void AddProducts(ReadOnlyMemory<float> chunk, NativeArray<float> moments, int threads)
+    private static void Subtract(ReadOnlySpan<float> from, ReadOnlySpan<float> what, Span<float> difference)
+    {
+        for (int i = 0; i < from.Length; i++)
+        {
+            difference[i] = from[i] - what[i];
+        }
+    }
+
+    /// <summary>left^T right in strips of rows. Of symmetric products the upper triangle only; within a strip what lies below the diagonal is computed and never read.</summary>
+    private void AddProducts(ReadOnlyMemory<float> left, ReadOnlyMemory<float> right, NativeArray<float> to, bool upperOnly, int threads)
     {
         int columns = _tap.Columns;
-        int depth = chunk.Length / columns;
+        int depth = left.Length / columns;
         Parallel.For(0, (columns + Strip - 1) / Strip, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads) }, strip =>
         {
             int first = strip * Strip;
             int rows = Math.Min(Strip, columns - first);
-            ReadOnlySpan<float> x = chunk.Span[first..];
-            Span<float> sums = moments.Slice(((long)first * columns) + first, ((rows - 1) * columns) + columns - first);
-            SumOfProducts.Run(x, columns, 1, x, columns, sums, columns, depth, rows, columns - first, subtract: false);
+            int from = upperOnly ? first : 0;
+            Span<float> sums = to.Slice(((long)first * columns) + from, ((rows - 1) * columns) + columns - from);
+            SumOfProducts.Run(left.Span[first..], columns, 1, right.Span[from..], columns, sums, columns, depth, rows, columns - from, subtract: false);
         });
     }
 

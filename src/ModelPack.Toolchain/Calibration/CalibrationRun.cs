@@ -1,6 +1,6 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
@@ -29,14 +29,19 @@ internal sealed class CalibrationRun : ICalibrationRun
     private readonly CalibrationLimits _limits;
     private readonly ImmutableArray<ModelValue> _inputs;
     private readonly ImmutableArray<ModelValue> _outputs;
+    private readonly bool _withReference;
+    private readonly SampleBudget _budget;
+    private readonly Dictionary<string, Tensor> _none = [];
     private SampleValues _values;
+    private SampleValues? _reference;
     private int _position;
 
     /// <param name="model">A model with a graph.</param>
     /// <param name="samples">The data; stay the caller's.</param>
     /// <param name="limits">Threads, memory, cancellation.</param>
+    /// <param name="withReference">True to run the model without compressed layers alongside, for <see cref="CalibrationTap.Drift"/>.</param>
     /// <exception cref="ModelPackException">MP2213, MP2218.</exception>
-    public CalibrationRun(Model model, CalibrationSamples samples, CalibrationLimits limits)
+    public CalibrationRun(Model model, CalibrationSamples samples, CalibrationLimits limits, bool withReference)
     {
         if (model.Kind != ModelKind.Onnx)
         {
@@ -46,11 +51,13 @@ internal sealed class CalibrationRun : ICalibrationRun
         _model = model;
         _samples = samples;
         _limits = limits;
+        _withReference = withReference;
+        _budget = new SampleBudget(limits.MaxMemoryBytes / 4);
         _slices = new GraphSlices(model);
         var constants = model.Graph.Initializers.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         _inputs = CalibrationSamples.Describe(model.Graph.Inputs.Where(i => !constants.Contains(i.Name)));
         _outputs = CalibrationSamples.Describe(model.Graph.Outputs);
-        _values = new SampleValues(samples.Info.Samples, limits.MaxMemoryBytes / 4);
+        _values = new SampleValues(samples.Info.Samples, _budget);
         for (int i = 0; i < samples.Info.Samples; i++)
         {
             limits.Cancellation.ThrowIfCancellationRequested();
@@ -81,21 +88,27 @@ internal sealed class CalibrationRun : ICalibrationRun
         GraphSlices.Slice slice = _slices.Cut(_position, end, _replaced);
         string[] made = [.. slice.Nodes.SelectMany(n => n.Outputs)];
         string[] outputs = [.. slice.Kept.Union(taps.Select(t => t.Value).Intersect(made, StringComparer.Ordinal), StringComparer.Ordinal)];
-        var next = new SampleValues(_samples.Info.Samples, _limits.MaxMemoryBytes / 4);
+        SampleValues? reference = null;
+        var next = new SampleValues(_samples.Info.Samples, _budget);
         var collectors = taps.ToDictionary(t => t.Value, t => new StatisticsCollector(t), StringComparer.Ordinal);
         try
         {
-            using ModelSession? session = outputs.Length == 0 ? null : Open(slice, outputs);
-            RunAll(session, slice, outputs, next, collectors, end);
+            // Up to the first compressed layer both runs are one.
+            bool forks = _withReference && (_reference is not null || _replaced.Count > 0);
+            reference = forks ? new SampleValues(_samples.Info.Samples, _budget) : null;
+            using Lane lane = Open(slice, outputs, _values, next);
+            using Lane? plain = reference is null ? null : Open(_slices.Cut(_position, end, _none), outputs, _reference ?? _values, reference);
+            RunAll(lane, plain, collectors, end);
             var found = new CollectedStatistics(collectors.ToDictionary(c => c.Key, c => c.Value.Finish(), StringComparer.Ordinal));
             _values.Dispose();
-            _values = next;
-            _position = end;
+            _reference?.Dispose();
+            (_values, _reference, _position) = (next, reference, end);
             return found;
         }
         catch
         {
             next.Dispose();
+            reference?.Dispose();
             foreach (StatisticsCollector collector in collectors.Values)
             {
                 collector.Dispose();
@@ -105,41 +118,54 @@ internal sealed class CalibrationRun : ICalibrationRun
         }
     }
 
-    public void Dispose() => _values.Dispose();
+    public void Dispose()
+    {
+        _values.Dispose();
+        _reference?.Dispose();
+    }
 
     /// <summary>Samples in groups of as many as there are threads; what a group gave is added up in the order of the samples.</summary>
-    private void RunAll(ModelSession? session, GraphSlices.Slice slice, string[] outputs, SampleValues next, Dictionary<string, StatisticsCollector> collectors, int end)
+    private void RunAll(Lane lane, Lane? plain, Dictionary<string, StatisticsCollector> collectors, int end)
     {
         int count = _samples.Info.Samples;
         var results = new ModelOutputs?[_limits.Threads];
+        var references = new ModelOutputs?[_limits.Threads];
         for (int first = 0; first < count; first += results.Length)
         {
             _limits.Cancellation.ThrowIfCancellationRequested();
             int group = Math.Min(results.Length, count - first);
             try
             {
-                if (session is not null)
+                ForEach(group, i =>
                 {
-                    ForEach(group, i => results[i] = RunOne(session, slice, outputs, first + i));
-                }
-
+                    results[i] = RunOne(lane, first + i);
+                    references[i] = plain is null ? null : RunOne(plain, first + i);
+                });
                 for (int i = 0; i < group; i++)
                 {
-                    Collect(first + i, results[i], collectors);
-                    Keep(first + i, results[i], slice, next, end);
+                    Collect(first + i, lane, results[i], plain, references[i], collectors);
+                    Keep(first + i, lane, results[i], end);
+                    if (plain is not null)
+                    {
+                        Keep(first + i, plain, references[i], end);
+                        plain.From.Drop(first + i);
+                    }
+
+                    lane.From.Drop(first + i);
                 }
             }
             finally
             {
-                foreach (ModelOutputs? result in results)
+                foreach (ModelOutputs? result in results.Concat(references))
                 {
                     result?.Dispose();
                 }
 
                 Array.Clear(results);
+                Array.Clear(references);
             }
 
-            _limits.Progress?.Invoke("calibrate", first + group, count, slice.Nodes.IsEmpty ? null : slice.Nodes[^1].Handle);
+            _limits.Progress?.Invoke("calibrate", first + group, count, lane.Slice.Nodes.IsEmpty ? null : lane.Slice.Nodes[^1].Handle);
         }
     }
 
@@ -156,18 +182,23 @@ internal sealed class CalibrationRun : ICalibrationRun
         }
     }
 
-    private ModelOutputs RunOne(ModelSession session, GraphSlices.Slice slice, string[] outputs, int sample)
+    private ModelOutputs? RunOne(Lane lane, int sample)
     {
+        if (lane.Session is null)
+        {
+            return null;
+        }
+
         var inputs = new Dictionary<string, OrtValue>(StringComparer.Ordinal);
         try
         {
-            foreach (string name in slice.Inputs)
+            foreach (string name in lane.Slice.Inputs)
             {
-                SampleValues.Stored stored = _values[sample, name];
+                SampleValues.Stored stored = lane.From[sample, name];
                 inputs.Add(name, SampleValues.ToOrt(stored.DType, stored.Dims, stored.Data));
             }
 
-            return session.Run(inputs, outputs);
+            return lane.Session.Run(inputs, lane.Outputs);
         }
         catch (ModelPackException e) when (e.Code == ErrorCodes.RunFailed)
         {
@@ -182,85 +213,79 @@ internal sealed class CalibrationRun : ICalibrationRun
         }
     }
 
-    private void Collect(int sample, ModelOutputs? result, Dictionary<string, StatisticsCollector> collectors)
+    private void Collect(int sample, Lane lane, ModelOutputs? result, Lane? plain, ModelOutputs? reference, Dictionary<string, StatisticsCollector> collectors)
     {
         foreach ((string name, StatisticsCollector collector) in collectors)
         {
-            if (result is not null && result.Names.Contains(name))
-            {
-                OrtValue value = result[name];
-                OrtTensorTypeAndShapeInfo info = value.GetTensorTypeAndShape();
-                collector.Add(ToFloats(name, ElementTypes.ToDType(info.ElementDataType), value.GetTensorMutableRawData()), _limits.Threads);
-            }
-            else
-            {
-                SampleValues.Stored stored = _values[sample, name];
-                collector.Add(ToFloats(name, stored.DType, stored.Data.ToArray(Array.MaxLength)), _limits.Threads);
-            }
+            using PooledFloats values = Values(sample, name, lane, result);
+            using PooledFloats? unchanged = plain is null ? null : Values(sample, name, plain, reference);
+            collector.Add(values.Memory, unchanged?.Memory ?? default, _limits.Threads);
         }
     }
 
-    private static float[] ToFloats(string name, DType dtype, ReadOnlySpan<byte> bytes) => dtype switch
+    private static PooledFloats Values(int sample, string name, Lane lane, ModelOutputs? result)
     {
-        DType.F32 => MemoryMarshal.Cast<byte, float>(bytes).ToArray(),
-        DType.F16 => [.. MemoryMarshal.Cast<byte, Half>(bytes).ToArray().Select(h => (float)h)],
-        DType.BF16 => [.. MemoryMarshal.Cast<byte, ushort>(bytes).ToArray().Select(b => BitConverter.UInt32BitsToSingle((uint)b << 16))],
-        _ => throw new ModelPackException(ErrorCodes.CalibrationShape, $"value '{name}' is {dtype.Name()}, not floating point"),
-    };
-
-    private void Keep(int sample, ModelOutputs? result, GraphSlices.Slice slice, SampleValues next, int end)
-    {
-        foreach (string name in slice.Kept)
+        if (result is not null && result.Names.Contains(name))
         {
-            next.Add(sample, name, result![name]);
+            OrtValue value = result[name];
+            return PooledFloats.Of(name, ElementTypes.ToDType(value.GetTensorTypeAndShape().ElementDataType), value.GetTensorMutableRawData());
         }
 
-        foreach (string name in _values.Names(sample).Where(name => _slices.IsReadFrom(name, end) && !next.Has(sample, name)))
+        SampleValues.Stored stored = lane.From[sample, name];
+        byte[] bytes = ArrayPool<byte>.Shared.Rent(checked((int)stored.Data.LengthBytes));
+        try
         {
-            next.Add(sample, name, _values[sample, name]);
+            Span<byte> part = bytes.AsSpan(0, (int)stored.Data.LengthBytes);
+            stored.Data.Read(0, part);
+            return PooledFloats.Of(name, stored.DType, part);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
         }
     }
 
-    private PackedModel Open(GraphSlices.Slice slice, string[] outputs)
+    private void Keep(int sample, Lane lane, ModelOutputs? result, int end)
     {
+        foreach (string name in lane.Slice.Kept)
+        {
+            lane.To.Add(sample, name, result![name]);
+        }
+
+        foreach (string name in lane.From.Names(sample).Where(name => _slices.IsReadFrom(name, end) && !lane.To.Has(sample, name)))
+        {
+            lane.To.Add(sample, name, lane.From[sample, name]);
+        }
+    }
+
+    private Lane Open(GraphSlices.Slice slice, string[] outputs, SampleValues from, SampleValues to)
+    {
+        if (outputs.Length == 0)
+        {
+            return new Lane(slice, outputs, null, from, to);
+        }
+
+        Compiler.ValueType TypeOf(string name)
+        {
+            // Element type and rank; sizes may differ from sample to sample.
+            SampleValues.Stored stored = from[0, name];
+            return new Compiler.ValueType(stored.DType, [.. stored.Dims.Select(_ => default(Dimension))]);
+        }
+
         Model model = _slices.ToModel(slice, TypeOf, outputs);
         var external = slice.Initializers.Where(IsExternal).ToHashSet<Tensor>(ReferenceEqualityComparer.Instance);
         byte[] graph = OnnxModelWriter.WriteWeightless(model, external.Contains, ArtifactContent.Dense);
         var weights = new ModelWeights(graph, external.ToDictionary(t => t.Name, StringComparer.Ordinal));
-        return PackedModel.Open(_samples.Path, weights, new ModelSessionOptions { ExpandAll = true, Threads = 1, LoadThreads = _limits.Threads });
+        PackedModel session = PackedModel.Open(_samples.Path, weights, new ModelSessionOptions { ExpandAll = true, Threads = 1, LoadThreads = _limits.Threads });
+        return new Lane(slice, outputs, session, from, to);
     }
 
     private static bool IsExternal(Tensor tensor) =>
         tensor.DType.HasFixedWidth() && tensor.DType.TryStorageBytes(tensor.Shape.ElementCount, out long bytes) && bytes >= MinExternalBytes;
 
-    /// <summary>Element type and rank of a value that was stored; sizes may differ from sample to sample.</summary>
-    private Compiler.ValueType TypeOf(string name)
+    /// <summary>One of the runs through a piece: with compressed layers, or without.</summary>
+    private sealed record Lane(GraphSlices.Slice Slice, string[] Outputs, ModelSession? Session, SampleValues From, SampleValues To) : IDisposable
     {
-        SampleValues.Stored stored = _values[0, name];
-        return new Compiler.ValueType(stored.DType, [.. stored.Dims.Select(_ => default(Dimension))]);
-    }
-}
-
-/// <summary>What a calibration may use.</summary>
-/// <param name="Threads">Worker threads, at least 1.</param>
-/// <param name="MaxMemoryBytes">Bytes.</param>
-/// <param name="Progress">Told activity, done, total, node.</param>
-/// <param name="Cancellation">Stops.</param>
-internal sealed record CalibrationLimits(int Threads, long MaxMemoryBytes, Action<string, long, long, string?>? Progress, CancellationToken Cancellation);
-
-/// <summary>Statistics in memory.</summary>
-internal sealed class CollectedStatistics(IReadOnlyDictionary<string, ActivationStatistics> byValue) : ICalibrationStatistics
-{
-    public ActivationStatistics this[string value] => byValue[value];
-
-    /// <summary>All of them.</summary>
-    public IEnumerable<ActivationStatistics> All => byValue.Values;
-
-    public void Dispose()
-    {
-        foreach (ActivationStatistics statistics in byValue.Values)
-        {
-            statistics.Dispose();
-        }
+        public void Dispose() => Session?.Dispose();
     }
 }

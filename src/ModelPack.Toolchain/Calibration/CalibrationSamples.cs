@@ -95,7 +95,11 @@ internal abstract class CalibrationSamples : IDisposable
             return new Dictionary<string, OrtValue>(signature.MakeInputs(ids, 1, Info.Window).Values, StringComparer.Ordinal);
         }
 
-        public override void Dispose() => _tokens.Dispose();
+        public override void Dispose()
+        {
+            _tokens.Dispose();
+            base.Dispose();
+        }
     }
 
     /// <summary>A folder of .npy files named after the inputs, or of one such folder per sample.</summary>

@@ -31,13 +31,13 @@ internal sealed class Calibrator : ICalibrator, IDisposable
             ? new GivenStatistics(path, limits.Cancellation)
             : new Calibrator(CalibrationSamples.Open(path, options, limits.Cancellation), limits, options.NoCache ? null : options.CacheFolder ?? DefaultCacheFolder());
 
-    public ICalibrationRun Begin(Model model) => new CalibrationRun(model, _samples, _limits);
+    public ICalibrationRun Begin(Model model, bool withReference) => new CalibrationRun(model, _samples, _limits, withReference);
 
     public ICalibrationStatistics Collect(Model model, IReadOnlyList<CalibrationTap> taps)
     {
         if (model.Kind != ModelKind.Onnx)
         {
-            return Begin(model).Advance([], new Dictionary<string, Tensor>()); // Says why that is not possible.
+            return Begin(model, false).Advance([], new Dictionary<string, Tensor>()); // Says why that is not possible.
         }
 
         string identity = ModelIdentity.Of(model, _limits.Cancellation);
@@ -64,7 +64,7 @@ internal sealed class Calibrator : ICalibrator, IDisposable
     /// <summary>Computes statistics and writes them to a file, without the cache.</summary>
     public void Compute(Model model, string identity, IReadOnlyList<CalibrationTap> taps, string path)
     {
-        using ICalibrationRun run = Begin(model);
+        using ICalibrationRun run = Begin(model, withReference: false);
         using var scratch = new ScratchFile(_limits.MaxMemoryBytes / 4);
         var all = new List<ActivationStatistics>();
         foreach (List<CalibrationTap> group in Groups(model, taps))
@@ -193,7 +193,7 @@ internal sealed class Calibrator : ICalibrator, IDisposable
             throw new ModelPackException(ErrorCodes.StatisticsOfAnotherModel, $"statistics cannot be used: {wrong}", path);
         }
 
-        public ICalibrationRun Begin(Model model) => throw new NotSupportedException("there are no data to run");
+        public ICalibrationRun Begin(Model model, bool withReference) => throw new NotSupportedException("there are no data to run");
 
         private static CalibrationInfo ReadInfo(string path, CancellationToken cancellation)
         {

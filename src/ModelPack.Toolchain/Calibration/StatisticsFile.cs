@@ -76,7 +76,7 @@ internal sealed class StatisticsFile : ICalibrationStatistics
                 Add("moments", DType.F32, new Shape(k, k), moments);
             }
 
-            taps.Add(new JsonObject { ["value"] = s.Tap.Value, ["columns"] = k, ["rows"] = s.Rows, ["exponent"] = s.Histogram.Exponent, ["moments"] = s.SecondMoments is not null });
+            taps.Add((JsonNode)new JsonObject { ["value"] = s.Tap.Value, ["columns"] = k, ["rows"] = s.Rows, ["exponent"] = s.Histogram.Exponent, ["moments"] = s.SecondMoments is not null });
         }
 
         ImmutableArray<Tensor> all = tensors.ToImmutable();
