@@ -17,6 +17,10 @@ public static class Containers
         new OnnxContainer(),
     ];
 
+    /// <summary>The container of that name.</summary>
+    /// <exception cref="ArgumentException">There is none.</exception>
+    public static IContainer Get(string id) => All.FirstOrDefault(c => c.Id == id) ?? throw new ArgumentException($"no container '{id}'", nameof(id));
+
     /// <summary>Finds the container that recognises a file or folder.</summary>
     /// <exception cref="ModelPackException">MP1001 when nothing is there, MP1004 when nothing recognises it.</exception>
     public static IContainer For(string path)

@@ -32,7 +32,8 @@ internal sealed class GraphUsage
             }
 
             // Where readers differ in role, the more careful one counts.
-            common = common is WeightUsage other && other.Role > usage.Role ? other : usage;
+            string? activation = common is null || common.Value.Activation == usage.Activation ? usage.Activation : null;
+            common = (common is WeightUsage other && other.Role > usage.Role ? other : usage) with { Activation = activation };
         }
 
         return common ?? WeightUsage.Refuse("no node reads it");
@@ -91,8 +92,12 @@ internal sealed class GraphUsage
         WeightRole role = node.OpType == "Gather" || Ends(use.Owner).Contains(node) ? WeightRole.End
             : node.OpType == "Conv" ? WeightRole.Convolution
             : WeightRole.Hidden;
-        return new WeightUsage(found, role, node.OpType);
+        return new WeightUsage(found, role, node.OpType, Activation: Activation(use));
     }
+
+    /// <summary>What a linear layer of the main graph multiplies with its weight from the left.</summary>
+    private string? Activation(ValueUse use) =>
+        ReferenceEquals(use.Owner, _index.Graph) && use.InputIndex == 1 && (use.Node.Is("MatMul") || (use.Node.Is("Gemm") && use.Node.Int("transA", 0) == 0)) ? use.Node.Input(0) : null;
 
     private HashSet<Node> Ends(Graph graph)
     {

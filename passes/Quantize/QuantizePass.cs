@@ -13,10 +13,11 @@ namespace ModelPack.Passes;
 /// Conv w [O, I, kH, kW]            reshaped > int8(...) over [O, I*kH*kW]
 /// </code>
 /// Option <c>axis</c> chooses the last or the first axis of the tensor instead (a first axis of several is <c>reshaped > permuted(perm=1x0) > ...</c>).
+/// Weights with an algorithm that needs calibration data (options <c>algorithm</c> and <c>scales</c>) are encoded here, in the order in which the graph uses them; see <see cref="EncodeCalibrated"/>.
 /// What is left alone is reported with its reason. A recipe rule that sets the format of a tensor overrides the policies for ends and
 /// convolutions, and the check of its use: blocks then run along the last axis.
 /// </summary>
-internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPass
+internal sealed partial class QuantizePass(PassOptions options, TensorRules rules) : IPass
 {
     private readonly ImmutableArray<string> _include = options.Texts("include");
     private readonly ImmutableArray<string> _exclude = options.Texts("exclude");
@@ -45,7 +46,7 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         Parallel.For(0, tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, context.Threads), CancellationToken = context.Cancellation }, i =>
         {
             results[i] = tensors[i];
-            if (plans[i].Format is not UnitSpec format || leaders[i] != i)
+            if (plans[i].Format is not UnitSpec format || leaders[i] != i || (plans[i].Calibrated is not null && !context.PlanOnly))
             {
                 return;
             }
@@ -59,6 +60,11 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
                 plans[i] = plans[i] with { Format = null, Failure = e };
             }
         });
+        if (!context.PlanOnly)
+        {
+            EncodeCalibrated(model, plans, leaders, results, context);
+        }
+
         for (int i = 0; i < results.Length; i++)
         {
             if (leaders[i] != i)
@@ -82,6 +88,7 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
             {
                 int candidate = first[tensors[i].Encoding];
                 bool same = plans[candidate].Usage.Layout == plans[i].Usage.Layout && plans[candidate].Format == plans[i].Format
+                    && plans[candidate].Calibrated == plans[i].Calibrated
                     && tensors[candidate].DType == tensors[i].DType;
                 leaders[i] = same ? candidate : i;
             }
@@ -155,7 +162,7 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
         UnitSpec spec = QuantizeFormat.Of(format, chosen);
         double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape);
         return bits < stored
-            ? new Plan(usage, spec, AllowTernary: chosen.Flag("allow_ternary"))
+            ? new Plan(usage, spec, AllowTernary: chosen.Flag("allow_ternary"), Calibrated: Calibration(usage, chosen))
             : new Plan(Refusal: string.Create(CultureInfo.InvariantCulture, $"rows of {Component(tensor, usage.Layout).Shape.Columns} in {spec} would take {bits:0.#} bits per value instead of {stored:0.#}"));
     }
 
@@ -213,8 +220,13 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
 
     private static Tensor Apply(Tensor tensor, Plan plan, UnitSpec format, PassContext context)
     {
-        WeightLayout layout = plan.Usage.Layout;
-        WeightEncoding source = Component(tensor, layout);
+        WeightEncoding source = Component(tensor, plan.Usage.Layout);
+        return tensor with { Encoding = Wrap(tensor, plan.Usage.Layout, DenseEncoding.Pending(Complete(plan, format, source, context), source)) };
+    }
+
+    /// <summary>The format with everything that depends on the values.</summary>
+    private static UnitSpec Complete(Plan plan, UnitSpec format, WeightEncoding source, PassContext context)
+    {
         if (NumberFormats.Get(format.Id) is ITernaryFormat ternary)
         {
             format = QuantizeFormat.Ternary(ternary, format, context.OpenValues(source), plan.AllowTernary);
@@ -222,19 +234,17 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
 
         UnitSpec chosen = format.Text("scale", "") != "auto" ? format : context.ChooseFormat?.Invoke(format, source) ?? WithScale(format, "f32");
         chosen = NumberFormats.Get(chosen.Id) is ITensorwideFormat tensorwide ? tensorwide.Complete(chosen, context.OpenValues(source)) : chosen;
-        UnitSpec bound = NumberFormats.Bind(chosen, source.Shape).Spec;
-        WeightEncoding pending = DenseEncoding.Pending(bound, source);
-        return tensor with
-        {
-            Encoding = layout switch
-            {
-                WeightLayout.Columns => Structured.Transpose(pending),
-                WeightLayout.Filters => Structured.Reshape(pending, tensor.Shape),
-                WeightLayout.First => Structured.Reshape(Structured.Transpose(pending), tensor.Shape),
-                _ => pending,
-            },
-        };
+        return NumberFormats.Bind(chosen, source.Shape).Spec;
     }
+
+    /// <summary>The inverse of <see cref="Component"/>.</summary>
+    private static WeightEncoding Wrap(Tensor tensor, WeightLayout layout, WeightEncoding component) => layout switch
+    {
+        WeightLayout.Columns => Structured.Transpose(component),
+        WeightLayout.Filters => Structured.Reshape(component, tensor.Shape),
+        WeightLayout.First => Structured.Reshape(Structured.Transpose(component), tensor.Shape),
+        _ => component,
+    };
 
     private static double BitsPerValue(UnitSpec spec, Shape shape)
     {
@@ -245,5 +255,5 @@ internal sealed class QuantizePass(PassOptions options, TensorRules rules) : IPa
     private static UnitSpec WithScale(UnitSpec spec, string scale) =>
         new(spec.Id, [.. spec.Arguments.SetItem("scale", scale).Select(a => (a.Key, a.Value))]);
 
-    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null, ModelPackException? Failure = null, bool AllowTernary = false);
+    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null, ModelPackException? Failure = null, bool AllowTernary = false, CalibratedChoice? Calibrated = null);
 }

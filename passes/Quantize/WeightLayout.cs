@@ -34,7 +34,8 @@ internal enum WeightRole
 /// <param name="Role">What it is for.</param>
 /// <param name="Op">Operator that reads it, one of the values of option <c>ops</c>.</param>
 /// <param name="Refusal">Null, or the reason not to quantise.</param>
-internal readonly record struct WeightUsage(WeightLayout Layout, WeightRole Role, string Op, string? Refusal = null)
+/// <param name="Activation">The value of the main graph that it is multiplied with, vectors of K along the last axis; null where there is none, or not one only.</param>
+internal readonly record struct WeightUsage(WeightLayout Layout, WeightRole Role, string Op, string? Refusal = null, string? Activation = null)
 {
     public static WeightUsage Refuse(string reason) => new(WeightLayout.Rows, WeightRole.Hidden, "", reason);
 }

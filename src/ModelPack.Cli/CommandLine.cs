@@ -106,6 +106,7 @@ internal static class CommandLine
     private static IEnumerable<Command> Commands(CliHost host) =>
     [
         CompileCommand.Create(host),
+        CalibrateCommand.Create(host),
         PackCommand.Create(host),
         UnpackCommand.Create(host),
         InspectCommand.Create(host),

@@ -26,6 +26,12 @@ public sealed record CompileRequest
     /// </summary>
     public string Accuracy { get; init; } = "exact";
 
+    /// <summary>Calibration data (a token file or a folder of .npy inputs) or statistics made by <c>calibrate</c>; null for none. Recipes that do not need them do not look.</summary>
+    public string? Calibration { get; init; }
+
+    /// <summary>Which part of the calibration data is used, and how.</summary>
+    public CalibrationOptions CalibrationOptions { get; init; } = new();
+
     /// <summary>How hard the lossless codecs try.</summary>
     public CodecLevel Level { get; init; } = CodecLevel.Default;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using ModelPack.Compiler;
+using ModelPack.Compiler.Calibration;
 using ModelPack.Pack;
 
 namespace ModelPack.Toolchain;
@@ -25,16 +26,25 @@ public static class ModelCompiler
         using ImportedModel imported = container.Import(request.Input, cancellation);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
 
-        PassContext context = Pipelines.CreateContext(request, cancellation);
+        using Disposing<ICalibrator>? calibrator = request.Calibration is null ? null
+            : new(Calibrator.Open(request.Calibration, request.CalibrationOptions, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation)));
+        using var scratch = new ScratchFile(request.MaxMemoryBytes / 4);
+        PassContext context = Pipelines.CreateContext(request, cancellation, calibrator?.Value, request.DryRun, scratch, progress);
         progress?.Report(new ToolProgress("passes", 0, 0));
         Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, context);
+        bool used = context.Measurements.Any(m => m.Quantity == "calibration_vectors");
         string[] warnings = [.. context.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Warning).Select(Describe)];
+        if (calibrator is not null && !used && !request.DryRun)
+        {
+            warnings = [.. warnings, $"calibration data were given, and recipe '{recipe.Name}' does not use them"];
+        }
+
         if (request.DryRun)
         {
             return DryRun(request, recipe, imported, model, warnings, Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
 
-        PackContent content = ArtifactContent.Of(model, recipe, request, imported, cancellation);
+        PackContent content = ArtifactContent.Of(model, recipe, request, imported, used ? calibrator!.Value.Info : null, cancellation);
         var options = new PackOptions
         {
             Threads = Pipelines.Threads(request.Threads),
@@ -58,7 +68,7 @@ public static class ModelCompiler
             Seconds = seconds,
             PeakMemoryBytes = peak,
             DryRun = false,
-            Tensors = Tensors(model, packed),
+            Tensors = Tensors(model, packed, context),
             Warnings = warnings,
         };
         return request.EvalTokens is null ? result : EvaluateAndPublish(request, result, written, progress, cancellation);
@@ -84,8 +94,10 @@ public static class ModelCompiler
 
     private static string Describe(Diagnostic d) => d.Tensor is null ? $"{d.Pass}: {d.Message}" : $"{d.Pass}: tensor '{d.Tensor}': {d.Message}";
 
-    private static CompiledTensor[] Tensors(Model model, PackResult packed)
+    private static CompiledTensor[] Tensors(Model model, PackResult packed, PassContext context)
     {
+        // What a pass encoded is stored as it came; the pass measured it.
+        var measured = context.Measurements.Where(m => m is { Quantity: "relative_error", Tensor: not null }).ToDictionary(m => m.Tensor!, m => m.Value, StringComparer.Ordinal);
         Dictionary<string, string> kinds = TensorKinds.Classify(model);
         Dictionary<string, Tensor> tensors = model.Graph.Initializers.ToDictionary(t => t.Name, StringComparer.Ordinal);
         return
@@ -98,7 +110,7 @@ public static class ModelCompiler
                 Encoding = UnitSpec.Shorten(p.Encoding),
                 InputBytes = tensors.TryGetValue(p.Name, out Tensor? t) ? EncodingSizes.SourceBytes(t.Encoding) : p.InputBytes,
                 OutputBytes = p.OutputBytes,
-                RelativeError = p.RelativeError ?? 0,
+                RelativeError = p.RelativeError ?? measured.GetValueOrDefault(p.Name),
             }),
         ];
     }

@@ -1,4 +1,5 @@
 using ModelPack.Compiler;
+using ModelPack.Compiler.Calibration;
 using ModelPack.Numbers;
 using ModelPack.Pack;
 using ModelPack.Passes;
@@ -15,7 +16,8 @@ internal static class Pipelines
     public static ResolvedRecipe ResolveRecipe(string? nameOrPath, IEnumerable<string> sets) =>
         sets.Aggregate(RecipeCatalog.Get(nameOrPath), (recipe, set) => recipe.With(set)).Resolve(PassCatalog.All);
 
-    public static PassContext CreateContext(CompileRequest request, CancellationToken cancellation) => new()
+    public static PassContext CreateContext(
+        CompileRequest request, CancellationToken cancellation, ICalibrator? calibrator = null, bool planOnly = false, ScratchFile? scratch = null, IProgress<ToolProgress>? progress = null) => new()
     {
         Seed = request.Seed,
         Threads = Threads(request.Threads),
@@ -26,8 +28,19 @@ internal static class Pipelines
         BindFormat = NumberFormats.Bind,
         ValidateStructure = s => Structures.Structures.Get(s.Structure.Id).Validate(s),
         ChooseFormat = ChooseFormat,
+        Calibrator = calibrator,
+        PlanOnly = planOnly,
+        Storage = scratch is null ? null : scratch.Keep,
+        Progress = Reporter(progress),
         Cancellation = cancellation,
     };
+
+    /// <summary>Limits of a calibration run.</summary>
+    public static CalibrationLimits Limits(int threads, long maxMemoryBytes, IProgress<ToolProgress>? progress, CancellationToken cancellation) =>
+        new(Threads(threads), maxMemoryBytes, Reporter(progress), cancellation);
+
+    private static Action<string, long, long, string?>? Reporter(IProgress<ToolProgress>? progress) =>
+        progress is null ? null : (activity, done, total, item) => progress.Report(new ToolProgress(activity, done, total, item));
 
     /// <summary>Decides <c>scale=auto</c>: f16 scales where every block's scale is a normal f16 number, f32 otherwise.</summary>
     private static UnitSpec ChooseFormat(UnitSpec format, WeightEncoding values)

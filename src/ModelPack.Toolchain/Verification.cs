@@ -40,6 +40,7 @@ public static class Verification
     /// <param name="rederive">The original model, to compile again with the recorded recipe; null to skip.</param>
     /// <param name="threads">Worker threads; 0 means one per processor.</param>
     /// <param name="basePath">The base of an artifact that was packed with one: also restores its files and checks their hashes; null checks what can be checked without.</param>
+    /// <param name="calibration">The calibration data of the compilation, for <paramref name="rederive"/>.</param>
     /// <param name="progress">Told how far it is.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <exception cref="ModelPackException">The artifact cannot be opened at all, or the original is not what it was made from.</exception>
@@ -49,6 +50,7 @@ public static class Verification
         string? rederive = null,
         int threads = 0,
         string? basePath = null,
+        string? calibration = null,
         IProgress<ToolProgress>? progress = null,
         CancellationToken cancellation = default)
     {
@@ -84,7 +86,7 @@ public static class Verification
             errors.AddRange(compared.Extra.Select(name => $"{path}: tensor '{name}' is not in the original"));
         }
 
-        bool? rederived = rederive is null || errors.Count > 0 ? null : Rederive(path, rederive, threads, progress, cancellation);
+        bool? rederived = rederive is null || errors.Count > 0 ? null : Rederive(path, rederive, calibration, threads, progress, cancellation);
         if (rederived == false)
         {
             errors.Add($"{path}: compiling '{rederive}' again with the recorded recipe gives other bytes");
@@ -138,12 +140,12 @@ public static class Verification
         ResolvedRecipe recipe = Recipe.Parse(Artifact.ReadRecipe(reader), path).Resolve(PassCatalog.All);
         using (ImportedModel imported = Containers.Containers.For(original).Import(original, cancellation))
         {
-            Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, Pipelines.CreateContext(request, cancellation));
+            Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, Pipelines.CreateContext(request, cancellation, planOnly: true));
             return Comparison.Compare(TensorFile.BeforeEncoding(original, imported, model), artifact, progress, cancellation);
         }
     }
 
-    private static bool Rederive(string path, string original, int threads, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    private static bool Rederive(string path, string original, string? calibration, int threads, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         string folder = Directory.CreateTempSubdirectory("modelpack-").FullName;
         try
@@ -166,6 +168,8 @@ public static class Verification
                 Seed = provenance.Seed,
                 Target = provenance.Target,
                 Accuracy = provenance.Accuracy,
+                Calibration = calibration,
+                CalibrationOptions = new CalibrationOptions { Samples = provenance.Calibration?.Samples ?? 0, Window = provenance.Calibration is { Window: > 0 and int window } ? window : 256 },
                 Level = Enum.TryParse(provenance.Level, ignoreCase: true, out Codecs.CodecLevel level)
                     ? level
                     : throw new ModelPackException(ErrorCodes.BadProvenance, $"level '{provenance.Level}' is not one this version knows", path),

@@ -20,6 +20,13 @@ if (args is ["--deltas"])
     return 0;
 }
 
+// `--algorithms`: seconds of the weight algorithms on one large layer, on two threads.
+if (args is ["--algorithms"])
+{
+    Console.WriteLine(ModelPack.Benchmarks.Algorithms.WeightAlgorithmTable.ToMarkdown(2));
+    return 0;
+}
+
 if (args is ["--matmul"])
 {
     MatMulTable.Run(Console.Out);

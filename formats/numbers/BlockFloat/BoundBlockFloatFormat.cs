@@ -1,7 +1,7 @@
 namespace ModelPack.Numbers;
 
 /// <summary>A block float format on a shape.</summary>
-internal sealed class BoundBlockFloatFormat : BoundRowFormat
+internal sealed partial class BoundBlockFloatFormat : BoundRowFormat, IFixedScaleFormat
 {
     private readonly BlockFloatLayout _layout;
     private readonly BlockFloatRows _rows;

@@ -6,6 +6,9 @@ namespace ModelPack.Numbers;
 /// </summary>
 internal sealed class ElementFormat
 {
+    /// <summary>Magnitude half way between that of a code and that of the next, exact; for <see cref="Nearest"/>.</summary>
+    private readonly double[] _ties;
+
     private ElementFormat(int exponentBits, int mantissaBits, bool signed, int bias, FloatSpecials specials, bool isInteger)
     {
         ExponentBits = exponentBits;
@@ -31,6 +34,7 @@ internal sealed class ElementFormat
         Max = (float)Magnitude(MaxCode);
         Emax = Math.ILogB(Max);
         Values = [.. Enumerable.Range(0, 1 << Bits).Select(Decode)];
+        _ties = isInteger ? [] : [.. Enumerable.Range(0, MaxCode).Select(code => (Magnitude(code) + Magnitude(code + 1)) / 2)];
     }
 
     /// <summary>OCP E4M3.</summary>
@@ -120,6 +124,29 @@ internal sealed class ElementFormat
         double rest = units - floor;
         code += rest > 0.5 || (rest == 0.5 && (code & 1) != 0) ? 1 : 0;
         return code == 0 && Specials == FloatSpecials.Fnuz ? 0 : code | sign;
+    }
+
+    /// <summary>As <see cref="Encode"/> for numbers, by a search among the values half way between two codes: several times faster.</summary>
+    public int Nearest(double value)
+    {
+        if (IsInteger)
+        {
+            return Encode(value);
+        }
+
+        double magnitude = Math.Abs(value);
+        int code = 0;
+        int end = _ties.Length;
+        while (code < end)
+        {
+            int middle = (code + end) >> 1;
+            bool above = magnitude > _ties[middle] || (magnitude == _ties[middle] && (middle & 1) != 0);
+            code = above ? middle + 1 : code;
+            end = above ? end : middle;
+        }
+
+        bool negative = Signed && double.IsNegative(value) && !(code == 0 && Specials == FloatSpecials.Fnuz);
+        return negative ? code | (1 << (Bits - 1)) : code;
     }
 
     private float Decode(int code)

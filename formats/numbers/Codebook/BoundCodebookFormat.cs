@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace ModelPack.Numbers;
 
 /// <summary>A codebook format on a shape.</summary>
-internal sealed class BoundCodebookFormat(UnitSpec spec, Shape shape, Codebook book, int block, bool nested, SimdTier tier, params StreamLayout[] streams)
-    : BoundRowFormat(spec, shape, streams)
+internal sealed partial class BoundCodebookFormat(UnitSpec spec, Shape shape, Codebook book, int block, bool nested, SimdTier tier, params StreamLayout[] streams)
+    : BoundRowFormat(spec, shape, streams), IFixedScaleFormat
 {
     private int BlockCount => RowBytes(1) / (nested ? 1 : sizeof(float));
 

@@ -11,8 +11,8 @@ namespace ModelPack.Numbers;
 /// <param name="scale">The scale of the whole tensor with <c>scope=tensor</c>, where it is known.</param>
 /// <param name="tier">Kernels to run.</param>
 /// <param name="streams">Codes, and scales unless the whole tensor has one.</param>
-internal sealed class BoundFp8Format(UnitSpec spec, Shape shape, Fp8Element element, Fp8Rule rule, Fp8Grid grid, float? scale, SimdTier tier, params StreamLayout[] streams)
-    : BoundRowFormat(spec, shape, streams), IGroupedRowFormat
+internal sealed partial class BoundFp8Format(UnitSpec spec, Shape shape, Fp8Element element, Fp8Rule rule, Fp8Grid grid, float? scale, SimdTier tier, params StreamLayout[] streams)
+    : BoundRowFormat(spec, shape, streams), IGroupedRowFormat, IFixedScaleFormat
 {
     private bool HasScales => Streams.Count == 2;
 

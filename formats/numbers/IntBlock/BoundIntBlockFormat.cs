@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 namespace ModelPack.Numbers;
 
 /// <summary>An integer block format on a shape: checks buffers and values, then runs the kernel row by row.</summary>
-internal sealed class BoundIntBlockFormat : IBoundNumberFormat
+internal sealed partial class BoundIntBlockFormat : IFixedScaleFormat
 {
     private readonly SimdTier _tier;
     private readonly bool _planes;

@@ -20,7 +20,7 @@ internal readonly record struct FloatZeroScale(float Scale, float ZeroPoint)
     }
 
     /// <summary>Nearest even, within the finite values of the type.</summary>
-    private static float RoundZero(float zero, DType type)
+    public static float RoundZero(float zero, DType type)
     {
         float finite = Math.Clamp(zero, -float.MaxValue, float.MaxValue);
         switch (type)

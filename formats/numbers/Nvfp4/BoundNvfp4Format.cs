@@ -1,8 +1,8 @@
 namespace ModelPack.Numbers;
 
 /// <summary>NVFP4 on a shape.</summary>
-internal sealed class BoundNvfp4Format(UnitSpec spec, Shape shape, float? global, SimdTier tier, params StreamLayout[] streams)
-    : BoundRowFormat(spec, shape, streams)
+internal sealed partial class BoundNvfp4Format(UnitSpec spec, Shape shape, float? global, SimdTier tier, params StreamLayout[] streams)
+    : BoundRowFormat(spec, shape, streams), IFixedScaleFormat
 {
     private readonly Nvfp4Scales? _table = global is float g ? new Nvfp4Scales(g) : null;
 

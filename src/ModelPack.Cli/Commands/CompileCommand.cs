@@ -23,6 +23,7 @@ internal static class CompileCommand
         };
         accuracy.AcceptOnlyFromAmong("exact", "fast");
         target.AcceptOnlyFromAmong("generic");
+        CalibrationArguments calibration = CalibrationArguments.Create();
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
         Option<string> level = LevelOption.Create();
         var seed = new Option<ulong>("--seed") { Description = "Seed for random choices, recorded in the artifact", HelpName = "n", DefaultValueFactory = _ => 0 };
@@ -34,7 +35,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, target, accuracy, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
+            input, output, recipe, sets, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, accuracy, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -49,6 +50,8 @@ internal static class CompileCommand
                     Output = artifact,
                     Recipe = session.Get(recipe),
                     Sets = session.Get(sets) ?? [],
+                    Calibration = session.Get(calibration.Data),
+                    CalibrationOptions = calibration.Options(session),
                     Target = session.Get(target) ?? "generic",
                     Accuracy = session.Get(accuracy) ?? "exact",
                     Level = LevelOption.Parse(session.Get(level)),

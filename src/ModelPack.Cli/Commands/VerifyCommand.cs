@@ -12,21 +12,22 @@ internal static class VerifyCommand
         var file = new Argument<string>("artifact") { Description = "An .mpack file; - reads stdin" };
         var against = new Option<string?>("--against") { Description = "Also compare every decoded tensor with this original", HelpName = "original" };
         var rederive = new Option<string?>("--rederive") { Description = "Also compile this original again from the recorded recipe and compare bytes", HelpName = "original" };
+        var calibration = new Option<string?>("--calibration") { Description = "For --rederive: the calibration data that the artifact was compiled with", HelpName = "data" };
         var basePath = new Option<string?>("--base") { Description = "The base of a file packed with one: also check that the files come back as they were", HelpName = "file" };
         var stored = new Option<bool>("--stored") { Description = "Only check the stored bytes, without decoding: finds every damaged byte, as fast as the disk or the hash" };
-        var command = new Command("verify", "Check every checksum of an artifact, stored and decoded; exit code 1 when anything is wrong") { file, stored, against, rederive, basePath };
+        var command = new Command("verify", "Check every checksum of an artifact, stored and decoded; exit code 1 when anything is wrong") { file, stored, against, rederive, calibration, basePath };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             bool storedOnly = session.Get(stored);
-            if (storedOnly && (session.Get(against) ?? session.Get(rederive) ?? session.Get(basePath)) is not null)
+            if (storedOnly && (session.Get(against) ?? session.Get(rederive) ?? session.Get(calibration) ?? session.Get(basePath)) is not null)
             {
-                throw new UsageException("--stored decodes nothing, so it does not go with --against, --rederive or --base");
+                throw new UsageException("--stored decodes nothing, so it does not go with --against, --rederive, --calibration or --base");
             }
 
             using var source = StandardStreams.Source(session, session.Get(file));
             VerifyResult result = storedOnly
                 ? Verification.VerifyStored(source.Path, session.Threads, session.Progress, session.Cancellation)
-                : Verification.Verify(source.Path, session.Get(against), session.Get(rederive), session.Threads, session.Get(basePath), session.Progress, session.Cancellation);
+                : Verification.Verify(source.Path, session.Get(against), session.Get(rederive), session.Threads, session.Get(basePath), session.Get(calibration), session.Progress, session.Cancellation);
             result = result with { Path = source.Shown };
             session.Show(result, JsonOutput.Types.VerifyResult, console => Write(console, result));
             foreach (string error in result.Errors)

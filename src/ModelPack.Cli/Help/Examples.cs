@@ -17,8 +17,14 @@ internal static class Examples
         [
             "modelpack compile model.onnx -o model.mpack",
             "modelpack compile model.onnx -o model.mpack --recipe int4 --eval-tokens dev.tokens.bin",
+            "modelpack compile model.onnx -o model.mpack --recipe int4-calibrated --calibration calib.tokens.bin",
             "modelpack compile llama/ -o llama.mpack --recipe int8 --max-memory 4GB",
             "modelpack compile model.onnx --recipe mine.json --set quantize.block=64 --dry-run",
+        ],
+        ["modelpack calibrate"] =
+        [
+            "modelpack calibrate model.onnx --data calib.tokens.bin -o model.calibration.safetensors",
+            "modelpack calibrate vision.onnx --data images/ -o vision.calibration.safetensors --samples 64",
         ],
         ["modelpack pack"] =
         [

@@ -1,3 +1,5 @@
+using ModelPack.Compiler.Calibration;
+
 namespace ModelPack.Compiler;
 
 /// <summary>What a pass may use besides the model: settings, services, and a place for diagnostics and measurements. Never the console.</summary>
@@ -40,6 +42,18 @@ public sealed class PassContext
     /// </summary>
     public Func<UnitSpec, WeightEncoding, UnitSpec>? ChooseFormat { get; init; }
 
+    /// <summary>Runs the model on calibration data; null when the user gave none.</summary>
+    public ICalibrator? Calibrator { get; init; }
+
+    /// <summary>True when only the outcome is asked for, not the values: passes leave what is expensive pending. For dry runs and comparisons with the original.</summary>
+    public bool PlanOnly { get; init; }
+
+    /// <summary>Takes bytes that a pass made over until the artifact is written; keeps them on disk when there are many. Null: they stay in memory.</summary>
+    public Func<ReadOnlyMemory<byte>, TensorData>? Storage { get; init; }
+
+    /// <summary>Told how far the running pass has come: what it is doing, how many of how many, and the tensor.</summary>
+    public Action<string, long, long, string?>? Progress { get; init; }
+
     /// <summary>Cancellation, checked at least once per tensor.</summary>
     public CancellationToken Cancellation { get; init; }
 
@@ -51,6 +65,9 @@ public sealed class PassContext
 
     /// <summary>Everything measured so far, in order.</summary>
     public IReadOnlyList<Measurement> Measurements => _measurements;
+
+    /// <summary>Hands bytes over to <see cref="Storage"/>.</summary>
+    public TensorData Keep(ReadOnlyMemory<byte> bytes) => Storage?.Invoke(bytes) ?? TensorData.FromBytes(bytes);
 
     /// <summary>Reports something the user should know.</summary>
     public void Report(DiagnosticSeverity severity, string message, string? tensor = null)

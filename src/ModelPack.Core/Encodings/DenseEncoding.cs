@@ -15,6 +15,9 @@ public sealed record DenseEncoding(UnitSpec Format, Shape Shape, ImmutableArray<
     // Checkpoints have 100,000 tensors in a handful of dtypes.
     private static readonly UnitSpec[] RawFormats = [.. Enum.GetValues<DType>().Select(d => new UnitSpec(d.Name()))];
 
+    /// <summary>For streams that a pass encoded: the values they were made from, for reports and comparisons. Never stored.</summary>
+    public WeightEncoding? Original { get; init; }
+
     /// <summary>True when the values still have to be pulled through the number format.</summary>
     public bool IsPending => Source is not null;
 

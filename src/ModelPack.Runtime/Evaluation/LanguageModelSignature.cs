@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Microsoft.ML.OnnxRuntime;
 
 namespace ModelPack.Runtime.Evaluation;
@@ -5,12 +6,12 @@ namespace ModelPack.Runtime.Evaluation;
 /// <summary>Which inputs of a language model take what, and which output holds the logits.</summary>
 internal sealed class LanguageModelSignature
 {
-    private readonly ModelSession _session;
+    private readonly ImmutableArray<ModelValue> _inputs;
     private readonly ModelValue _ids;
 
-    private LanguageModelSignature(ModelSession session, ModelValue ids, string logits)
+    private LanguageModelSignature(ImmutableArray<ModelValue> inputs, ModelValue ids, string logits)
     {
-        _session = session;
+        _inputs = inputs;
         _ids = ids;
         Logits = logits;
     }
@@ -22,23 +23,30 @@ internal sealed class LanguageModelSignature
     public bool FreeBatch => _ids.Dims[0].Size is null;
 
     /// <exception cref="ModelPackException">MP5020.</exception>
-    public static LanguageModelSignature Of(ModelSession session, int window)
+    public static LanguageModelSignature Of(ModelSession session, int window) => Of(session.Inputs, session.Outputs, session.Path, window);
+
+    /// <param name="inputs">What the model takes.</param>
+    /// <param name="outputs">What the model gives.</param>
+    /// <param name="path">For messages.</param>
+    /// <param name="window">Tokens per sample.</param>
+    /// <exception cref="ModelPackException">MP5020.</exception>
+    public static LanguageModelSignature Of(ImmutableArray<ModelValue> inputs, ImmutableArray<ModelValue> outputs, string? path, int window)
     {
-        ModelValue[] candidates = [.. session.Inputs.Where(i => i.DType is DType.I64 or DType.I32 && i.Dims.Length == 2)];
+        ModelValue[] candidates = [.. inputs.Where(i => i.DType is DType.I64 or DType.I32 && i.Dims.Length == 2)];
         ModelValue ids = candidates.FirstOrDefault(i => i.Name == "input_ids") ?? candidates.FirstOrDefault(i => !IsKnownCompanion(i.Name))
-            ?? throw Error(session, "no input takes token ids [batch, sequence]");
-        ModelValue logits = session.Outputs.FirstOrDefault(o => o.Name == "logits" && o.DType == DType.F32)
-            ?? session.Outputs.FirstOrDefault(o => o.DType == DType.F32 && o.Dims.Length == 3)
-            ?? throw Error(session, "no output gives f32 logits [batch, sequence, vocabulary]");
+            ?? throw Error(path, "no input takes token ids [batch, sequence]");
+        ModelValue logits = outputs.FirstOrDefault(o => o.Name == "logits" && o.DType == DType.F32)
+            ?? outputs.FirstOrDefault(o => o.DType == DType.F32 && o.Dims.Length == 3)
+            ?? throw Error(path, "no output gives f32 logits [batch, sequence, vocabulary]");
         if (ids.Dims[1].Size is long fixedLength && fixedLength != window)
         {
-            throw Error(session, $"input '{ids.Name}' takes {fixedLength} tokens, not windows of {window}");
+            throw Error(path, $"input '{ids.Name}' takes {fixedLength} tokens, not windows of {window}");
         }
 
-        ModelValue? unknown = session.Inputs.FirstOrDefault(i => i != ids && !IsKnownCompanion(i.Name));
+        ModelValue? unknown = inputs.FirstOrDefault(i => i != ids && !IsKnownCompanion(i.Name));
         return unknown is null
-            ? new LanguageModelSignature(session, ids, logits.Name)
-            : throw Error(session, $"input '{unknown}' is needed, and it is not clear what to put there");
+            ? new LanguageModelSignature(inputs, ids, logits.Name)
+            : throw Error(path, $"input '{unknown}' is needed, and it is not clear what to put there");
     }
 
     /// <summary>Token ids and, where the model asks for them, mask, positions and token types.</summary>
@@ -47,7 +55,7 @@ internal sealed class LanguageModelSignature
         var inputs = new LanguageModelInputs();
         try
         {
-            foreach (ModelValue input in _session.Inputs)
+            foreach (ModelValue input in _inputs)
             {
                 long[] values = new long[batch * window];
                 for (int i = 0; i < values.Length; i++)
@@ -74,7 +82,7 @@ internal sealed class LanguageModelSignature
 
     private static bool IsKnownCompanion(string name) => name is "attention_mask" or "position_ids" or "token_type_ids";
 
-    private static ModelPackException Error(ModelSession session, string detail) => new(ErrorCodes.NotALanguageModel, detail, session.Path);
+    private static ModelPackException Error(string? path, string detail) => new(ErrorCodes.NotALanguageModel, detail, path);
 }
 
 /// <summary>Input values of one run.</summary>

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Reflection;
 using System.Text;
 using ModelPack.Compiler;
+using ModelPack.Compiler.Calibration;
 using ModelPack.Compiler.Planning;
 using ModelPack.Containers.Onnx;
 using ModelPack.Pack;
@@ -22,7 +23,7 @@ internal static class ArtifactContent
     public static bool IsExternal(Tensor tensor) =>
         !tensor.TryGetRawData(out TensorData data) || (tensor.DType.HasFixedWidth() && data.LengthBytes >= MinExternalBytes);
 
-    public static PackContent Of(Model model, ResolvedRecipe recipe, CompileRequest request, ImportedModel imported, CancellationToken cancellation)
+    public static PackContent Of(Model model, ResolvedRecipe recipe, CompileRequest request, ImportedModel imported, CalibrationInfo? calibration, CancellationToken cancellation)
     {
         var blobs = ImmutableArray.CreateBuilder<KeyValuePair<string, TensorData>>();
         void Add(string name, byte[] bytes) => blobs.Add(KeyValuePair.Create(name, TensorData.FromBytes(bytes)));
@@ -40,7 +41,7 @@ internal static class ArtifactContent
         }
 
         Add(Artifact.RecipeBlob, Encoding.UTF8.GetBytes(recipe.ToJson()));
-        Add(Artifact.ProvenanceBlob, Describe(model, recipe, request, imported, cancellation).ToJson());
+        Add(Artifact.ProvenanceBlob, Describe(model, recipe, request, imported, calibration, cancellation).ToJson());
         blobs.AddRange(model.Files.Select(f => KeyValuePair.Create(Artifact.FilePrefix + f.RelativePath, f.Data)));
         return PackContent.Empty with
         {
@@ -60,7 +61,7 @@ internal static class ArtifactContent
     /// <summary>Bytes of a tensor in its own dtype, decoded when read.</summary>
     public static TensorData Dense(Tensor tensor) => DenseTensorData.Of(tensor.DType, tensor.Encoding);
 
-    private static Provenance Describe(Model model, ResolvedRecipe recipe, CompileRequest request, ImportedModel imported, CancellationToken cancellation) => new()
+    private static Provenance Describe(Model model, ResolvedRecipe recipe, CompileRequest request, ImportedModel imported, CalibrationInfo? calibration, CancellationToken cancellation) => new()
     {
         Kind = model.Kind switch
         {
@@ -74,6 +75,7 @@ internal static class ArtifactContent
         Level = request.Level.ToString().ToLowerInvariant(),
         Seed = request.Seed,
         RecipeHash = recipe.Hash,
+        Calibration = calibration,
         Inputs = [.. imported.Files.Select(f => Provenance.Describe(f, cancellation))],
         Metadata = model.Kind == ModelKind.Onnx ? [] : model.Metadata,
     };

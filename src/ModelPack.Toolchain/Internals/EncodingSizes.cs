@@ -9,6 +9,7 @@ internal static class EncodingSizes
     public static long SourceBytes(WeightEncoding encoding) => encoding switch
     {
         DenseEncoding { Source: WeightEncoding source } => SourceBytes(source),
+        DenseEncoding { Original: WeightEncoding original } => SourceBytes(original),
         DenseEncoding dense => dense.Streams.Sum(s => s.Data.LengthBytes),
         StructuredEncoding structured => structured.Components.Sum(SourceBytes),
         _ => 0,

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.IO.Hashing;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using ModelPack.Compiler.Calibration;
 
 namespace ModelPack.Toolchain;
 
@@ -29,6 +30,9 @@ internal sealed record Provenance
     public required string RecipeHash { get; init; }
 
     public required IReadOnlyList<InputFile> Inputs { get; init; }
+
+    /// <summary>What the calibration data were; null when none were used.</summary>
+    public CalibrationInfo? Calibration { get; init; }
 
     /// <summary>User metadata of the input, in file order; only for models without a graph (a graph carries its own).</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Metadata { get; init; } = [];
@@ -66,6 +70,11 @@ internal sealed record Provenance
             ["inputs"] = new JsonArray([.. Inputs.Select(i => new JsonObject { ["name"] = i.Name, ["bytes"] = i.Bytes, ["xxh128"] = i.Xxh128 })]),
             ["metadata"] = new JsonArray([.. Metadata.Select(p => new JsonObject { ["key"] = p.Key, ["value"] = p.Value })]),
         };
+        if (Calibration is not null)
+        {
+            json["calibration"] = StatisticsFile.ToJson(Calibration);
+        }
+
         using var stream = new MemoryStream();
         using (var writer = new Utf8JsonWriter(stream))
         {
@@ -89,6 +98,7 @@ internal sealed record Provenance
                 Accuracy = Field(json, "accuracy").GetValue<string>(),
                 Level = json?["level"]?.GetValue<string>() ?? "default",
                 Seed = ulong.Parse(Field(json, "seed").GetValue<string>(), CultureInfo.InvariantCulture),
+                Calibration = json?["calibration"] is JsonNode calibration ? StatisticsFile.FromJson(calibration) : null,
                 RecipeHash = Field(json, "recipe_hash").GetValue<string>(),
                 Inputs = [.. Field(json, "inputs").AsArray().Select(i => new InputFile(
                     Field(i, "name").GetValue<string>(), Field(i, "bytes").GetValue<long>(), Field(i, "xxh128").GetValue<string>()))],
@@ -96,7 +106,7 @@ internal sealed record Provenance
                     Field(p, "key").GetValue<string>(), Field(p, "value").GetValue<string>()))],
             };
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or OverflowException)
+        catch (Exception e) when (e is JsonException or NullReferenceException or InvalidOperationException or FormatException or OverflowException)
         {
             throw new ModelPackException(ErrorCodes.BadProvenance, $"the provenance record cannot be read: {e.Message}", path, innerException: e);
         }

@@ -61,6 +61,7 @@ internal sealed class TensorFile : IDisposable
     private static WeightEncoding WithoutPending(WeightEncoding encoding) => encoding switch
     {
         DenseEncoding { Source: WeightEncoding source } => source,
+        DenseEncoding { Original: WeightEncoding original } => original,
         StructuredEncoding structured => structured with { Components = [.. structured.Components.Select(WithoutPending)] },
         _ => encoding,
     };

@@ -66,7 +66,8 @@ public sealed class PassContractTests
     [Fact]
     public void Run_all_recipes_over_random_models_leaves_them_legal()
     {
-        foreach (string recipe in RecipeCatalog.Names)
+        // What needs calibration data has tests of its own: random graphs cannot be run.
+        foreach (string recipe in RecipeCatalog.Names.Where(r => r != "int4-calibrated"))
         {
             for (ulong seed = 0; seed < 40; seed++)
             {

@@ -1,0 +1,69 @@
+using System.Runtime.InteropServices;
+using ModelPack.Compiler.Calibration;
+using ModelPack.Compiler.Linear;
+
+namespace ModelPack.Passes;
+
+/// <summary>Reads the second moments of an input.</summary>
+internal static class MomentMatrix
+{
+    /// <summary>One row, [K].</summary>
+    public static void ReadRow(ActivationStatistics statistics, int row, Span<float> destination) =>
+        statistics.SecondMoments!.Read((long)row * statistics.Tap.Columns * sizeof(float), MemoryMarshal.AsBytes(destination[..statistics.Tap.Columns]));
+
+    /// <summary>The drift, [K, K], in memory; null when there is none.</summary>
+    public static NativeArray<float>? Drift(ActivationStatistics statistics)
+    {
+        if (statistics.Drift is not TensorData data)
+        {
+            return null;
+        }
+
+        int size = statistics.Tap.Columns;
+        var drift = new NativeArray<float>((long)size * size);
+        for (int row = 0; row < size; row++)
+        {
+            data.Read((long)row * size * sizeof(float), MemoryMarshal.AsBytes(drift.Slice((long)row * size, size)));
+        }
+
+        return drift;
+    }
+
+    /// <summary>The sums of squares, [K], each with a thousandth of their mean: what a squared error of a weight counts; inputs that are always 0 count a little.</summary>
+    public static float[] Importance(ActivationStatistics statistics)
+    {
+        float[] importance = Diagonal(statistics);
+        double damp = 0.001 * Mean(importance);
+        for (int i = 0; i < importance.Length; i++)
+        {
+            importance[i] = (float)(importance[i] + damp);
+        }
+
+        return importance;
+    }
+
+    /// <summary>The mean of the sums of squares.</summary>
+    public static double Mean(ReadOnlySpan<float> diagonal)
+    {
+        double sum = 0;
+        foreach (float value in diagonal)
+        {
+            sum += value;
+        }
+
+        return sum / Math.Max(1, diagonal.Length);
+    }
+
+    /// <summary>The sums of squares, [K].</summary>
+    public static float[] Diagonal(ActivationStatistics statistics)
+    {
+        int size = statistics.Tap.Columns;
+        float[] diagonal = new float[size];
+        for (int i = 0; i < size; i++)
+        {
+            statistics.SecondMoments!.Read((((long)i * size) + i) * sizeof(float), MemoryMarshal.AsBytes(diagonal.AsSpan(i, 1)));
+        }
+
+        return diagonal;
+    }
+}

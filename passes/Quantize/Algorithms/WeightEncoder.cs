@@ -1,0 +1,141 @@
+using System.Collections.Immutable;
+using ModelPack.Compiler;
+using ModelPack.Numbers;
+
+namespace ModelPack.Passes;
+
+/// <summary>Encodes a weight by an algorithm: rows in tiles, several at once, each by itself.</summary>
+internal static class WeightEncoder
+{
+    private const int MostTileRows = 256;
+    private const int LeastTileRows = 32;
+
+    /// <summary>Encodes all rows.</summary>
+    /// <param name="source">The weights, rows along K.</param>
+    /// <param name="spec">A number format with fixed scales, complete.</param>
+    /// <param name="algorithm">How codes are chosen.</param>
+    /// <param name="searchScales">True to search the scales with the algorithm's importance; false to keep the encoder's.</param>
+    /// <param name="context">Threads, memory, cancellation, and where streams go.</param>
+    /// <exception cref="ModelPackException">MP2217: the format does not have one scale per block of a row; MP1040: a weight is NaN or infinite.</exception>
+    public static EncodedWeight Encode(WeightEncoding source, UnitSpec spec, IPreparedAlgorithm algorithm, bool searchScales, PassContext context)
+    {
+        IValueReader weights = context.OpenValues(source);
+        if (NumberFormats.Bind(spec, weights.Shape) is not IFixedScaleFormat { BlockColumns: > 0 } format)
+        {
+            throw new ModelPackException(ErrorCodes.AlgorithmCannotEncode, $"codes of '{spec}' cannot be chosen one by one: it does not have one scale per block of a row");
+        }
+
+        int columns = checked((int)weights.Shape.Columns);
+        int rows = checked((int)weights.Shape.Rows);
+        byte[][] streams = [.. format.Streams.Select(s => new byte[checked(s.BytesPerRow * rows)])];
+        var sums = new RowSums(rows);
+        int threads = Math.Max(1, context.Threads);
+        int tileRows = TileRows(rows, columns, threads, context.MaxMemoryBytes);
+        Parallel.For(0, (rows + tileRows - 1) / tileRows, new ParallelOptions { MaxDegreeOfParallelism = threads, CancellationToken = context.Cancellation }, index =>
+        {
+            int first = index * tileRows;
+            EncodeTile(weights, format, algorithm, searchScales, first, Math.Min(tileRows, rows - first), streams, sums);
+        });
+
+        ImmutableArray<EncodedStream> stored = [.. format.Streams.Select((layout, s) => new EncodedStream(layout.Role, context.Keep(streams[s])))];
+        return new EncodedWeight(new DenseEncoding(format.Spec, weights.Shape, stored) { Original = source }, sums.RelativeError, sums.Loss);
+    }
+
+    /// <summary>Rows whose three matrices of K floats each fit into a quarter of the memory, on every thread; the same bytes come out whatever this is.</summary>
+    private static int TileRows(int rows, int columns, int threads, long memoryBytes)
+    {
+        long perRow = Math.Max(1, columns) * 5L * sizeof(float);
+        long fitting = memoryBytes / 4 / threads / perRow / 32 * 32;
+        long even = (((rows + threads - 1) / threads) + 31) / 32 * 32;
+        return (int)Math.Clamp(Math.Min(fitting, even), LeastTileRows, MostTileRows);
+    }
+
+    private static void EncodeTile(IValueReader weights, IFixedScaleFormat format, IPreparedAlgorithm algorithm, bool searchScales, int first, int rows, byte[][] streams, RowSums sums)
+    {
+        int columns = (int)weights.Shape.Columns;
+        float[] values = new float[rows * columns];
+        byte[] codes = new byte[rows * columns];
+        double[] losses = new double[rows];
+        var memory = new Memory<byte>[streams.Length];
+        var readOnly = new ReadOnlyMemory<byte>[streams.Length];
+        for (int s = 0; s < streams.Length; s++)
+        {
+            int perRow = (int)format.Streams[s].BytesPerRow;
+            memory[s] = streams[s].AsMemory(first * perRow, rows * perRow);
+            readOnly[s] = memory[s];
+        }
+
+        weights.ReadRows(first, rows, values);
+        using (var tile = new WeightTile(format, columns, rows))
+        {
+            tile.Load(values, rows);
+            float[] adjusted = values;
+            if (algorithm.Adjusts)
+            {
+                algorithm.Adjust(tile);
+                adjusted = new float[values.Length];
+                tile.CopyTo(adjusted);
+            }
+
+            format.EncodeRows(adjusted, rows, memory);
+            tile.LoadScales(readOnly);
+            if (searchScales)
+            {
+                ScaleSearch.Run(tile, algorithm.Importance, memory);
+            }
+
+            algorithm.ChooseCodes(tile, codes, losses);
+        }
+
+        format.WriteCodes(codes, rows, memory);
+        float[] decoded = new float[values.Length];
+        format.DecodeRows(readOnly, rows, decoded);
+        for (int r = 0; r < rows; r++)
+        {
+            sums.Set(first + r, values.AsSpan(r * columns, columns), decoded.AsSpan(r * columns, columns), losses[r]);
+        }
+    }
+
+    /// <summary>Sums of single rows, added in their order at the end: the same whatever the tiles were.</summary>
+    private sealed class RowSums(int rows)
+    {
+        private readonly double[] _errors = new double[rows];
+        private readonly double[] _values = new double[rows];
+        private readonly double[] _losses = new double[rows];
+
+        public double RelativeError => Sum(_values) > 0 ? Math.Sqrt(Sum(_errors) / Sum(_values)) : 0;
+
+        public double Loss => Sum(_losses);
+
+        public void Set(int row, ReadOnlySpan<float> values, ReadOnlySpan<float> decoded, double loss)
+        {
+            double errors = 0;
+            double squares = 0;
+            for (int i = 0; i < values.Length; i++)
+            {
+                double error = (double)values[i] - decoded[i];
+                errors += error * error;
+                squares += (double)values[i] * values[i];
+            }
+
+            (_errors[row], _values[row], _losses[row]) = (errors, squares, loss);
+        }
+
+        private static double Sum(double[] parts)
+        {
+            double sum = 0;
+            foreach (double part in parts)
+            {
+                sum += part;
+            }
+
+            return sum;
+        }
+    }
+}
+
+/// <summary>A weight with its codes chosen.</summary>
+/// <param name="Encoding">The streams.</param>
+/// <param name="RelativeError">||W - W'|| / ||W|| in the Frobenius norm.</param>
+/// <param name="Loss">Squared error of the outputs on the calibration data, damping included; 0 where the algorithm does not know.</param>
+internal sealed record EncodedWeight(DenseEncoding Encoding, double RelativeError, double Loss);

@@ -1,0 +1,204 @@
+using System.Globalization;
+using System.IO.Hashing;
+using System.Text;
+using ModelPack.Compiler;
+using ModelPack.Compiler.Calibration;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Calibration on the user's data, with a cache on disk for statistics of unchanged models.</summary>
+internal sealed class Calibrator : ICalibrator, IDisposable
+{
+    private readonly CalibrationSamples _samples;
+    private readonly CalibrationLimits _limits;
+    private readonly string? _cacheFolder;
+
+    private Calibrator(CalibrationSamples samples, CalibrationLimits limits, string? cacheFolder)
+    {
+        _samples = samples;
+        _limits = limits;
+        _cacheFolder = cacheFolder;
+    }
+
+    public CalibrationInfo Info => _samples.Info;
+
+    public bool CanRun => true;
+
+    /// <summary>Opens data (a token file or a folder of .npy inputs) or statistics made by <c>modelpack calibrate</c>.</summary>
+    /// <exception cref="ModelPackException">MP1001, MP1002, MP1070, MP2213, MP2214.</exception>
+    public static ICalibrator Open(string path, CalibrationOptions options, CalibrationLimits limits) =>
+        StatisticsFile.Recognizes(path)
+            ? new GivenStatistics(path, limits.Cancellation)
+            : new Calibrator(CalibrationSamples.Open(path, options, limits.Cancellation), limits, options.NoCache ? null : options.CacheFolder ?? DefaultCacheFolder());
+
+    public ICalibrationRun Begin(Model model, bool withReference) => new CalibrationRun(model, _samples, _limits, withReference);
+
+    public ICalibrationStatistics Collect(Model model, IReadOnlyList<CalibrationTap> taps)
+    {
+        if (model.Kind != ModelKind.Onnx)
+        {
+            return Begin(model, false).Advance([], new Dictionary<string, Tensor>()); // Says why that is not possible.
+        }
+
+        string identity = ModelIdentity.Of(model, _limits.Cancellation);
+        string? cached = _cacheFolder is null ? null : Path.Combine(_cacheFolder, $"{Key(identity, taps)}.safetensors");
+        if (cached is not null && TryOpen(cached, taps) is StatisticsFile found)
+        {
+            return found;
+        }
+
+        string file = cached ?? Path.Combine(Directory.CreateTempSubdirectory("modelpack-").FullName, "statistics.safetensors");
+        try
+        {
+            Compute(model, identity, taps, file);
+            StatisticsFile opened = StatisticsFile.Open(file, _limits.Cancellation);
+            return cached is null ? new TemporaryStatistics(opened, Path.GetDirectoryName(file)!) : opened;
+        }
+        catch when (cached is null)
+        {
+            Directory.Delete(Path.GetDirectoryName(file)!, recursive: true);
+            throw;
+        }
+    }
+
+    /// <summary>Computes statistics and writes them to a file, without the cache.</summary>
+    public void Compute(Model model, string identity, IReadOnlyList<CalibrationTap> taps, string path)
+    {
+        using ICalibrationRun run = Begin(model, withReference: false);
+        using var scratch = new ScratchFile(_limits.MaxMemoryBytes / 4);
+        var all = new List<ActivationStatistics>();
+        foreach (List<CalibrationTap> group in Groups(model, taps))
+        {
+            using var step = (CollectedStatistics)run.Advance(group, new Dictionary<string, Tensor>());
+            foreach (ActivationStatistics s in step.All)
+            {
+                all.Add(new ActivationStatistics(s.Tap, s.Rows, s.Minimum.ToArray(), s.Maximum.ToArray(), s.Histogram, s.SecondMoments is TensorData m ? Move(m, scratch) : null));
+            }
+        }
+
+        StatisticsFile.Write(path, identity, Info, all, _limits.Cancellation);
+    }
+
+    public void Dispose() => _samples.Dispose();
+
+    /// <summary>Taps in the order in which their values appear, as many together as fit into half of the memory.</summary>
+    private IEnumerable<List<CalibrationTap>> Groups(Model model, IReadOnlyList<CalibrationTap> taps)
+    {
+        var slices = new GraphSlices(model);
+        var group = new List<CalibrationTap>();
+        long bytes = 0;
+        foreach (CalibrationTap tap in taps.OrderBy(t => slices.PositionOf(t.Value)).ThenBy(t => t.Value, StringComparer.Ordinal))
+        {
+            if (group.Count > 0 && bytes + tap.Bytes > _limits.MaxMemoryBytes / 2)
+            {
+                yield return group;
+                group = [];
+                bytes = 0;
+            }
+
+            group.Add(tap);
+            bytes += tap.Bytes;
+        }
+
+        if (group.Count > 0)
+        {
+            yield return group;
+        }
+    }
+
+    private static TensorData Move(TensorData moments, ScratchFile scratch)
+    {
+        const int step = 64 << 20;
+        var parts = new List<TensorData>();
+        for (long offset = 0; offset < moments.LengthBytes; offset += step)
+        {
+            byte[] part = new byte[(int)Math.Min(step, moments.LengthBytes - offset)];
+            moments.Read(offset, part);
+            parts.Add(scratch.Keep(part));
+        }
+
+        return parts.Count == 1 ? parts[0] : new JoinedTensorData([.. parts]);
+    }
+
+    /// <summary>The cached statistics when they are there, whole, and of these taps; a damaged file is taken for none and written anew.</summary>
+    private StatisticsFile? TryOpen(string path, IReadOnlyList<CalibrationTap> taps)
+    {
+        if (!File.Exists(path))
+        {
+            return null;
+        }
+
+        try
+        {
+            StatisticsFile file = StatisticsFile.Open(path, _limits.Cancellation);
+            if (taps.All(t => file.All.Any(s => s.Tap == t)))
+            {
+                return file;
+            }
+
+            file.Dispose();
+            return null;
+        }
+        catch (ModelPackException)
+        {
+            return null;
+        }
+    }
+
+    private string Key(string identity, IReadOnlyList<CalibrationTap> taps)
+    {
+        var hash = new XxHash128();
+        string text = string.Create(CultureInfo.InvariantCulture, $"{ArtifactContent.ToolVersion}\n{identity}\n{Info.Kind} {Info.Xxh128} {Info.Samples} {Info.Window}\n");
+        hash.Append(Encoding.UTF8.GetBytes(text + string.Join('\n', taps.Select(t => t.ToString()).Order(StringComparer.Ordinal))));
+        return Convert.ToHexStringLower(hash.GetCurrentHash());
+    }
+
+    private static string DefaultCacheFolder()
+    {
+        string? named = Environment.GetEnvironmentVariable("MODELPACK_CACHE");
+        string root = string.IsNullOrEmpty(named) ? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData), "modelpack") : named;
+        return Path.Combine(root, "calibration");
+    }
+
+    private sealed class TemporaryStatistics(StatisticsFile file, string folder) : ICalibrationStatistics
+    {
+        public ActivationStatistics this[string value] => file[value];
+
+        public void Dispose()
+        {
+            file.Dispose();
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    /// <summary>Statistics from a file that the user gives.</summary>
+    private sealed class GivenStatistics(string path, CancellationToken cancellation) : ICalibrator
+    {
+        public CalibrationInfo Info { get; } = ReadInfo(path, cancellation);
+
+        public bool CanRun => false;
+
+        public ICalibrationStatistics Collect(Model model, IReadOnlyList<CalibrationTap> taps)
+        {
+            StatisticsFile file = StatisticsFile.Open(path, cancellation);
+            string? wrong = file.ModelHash != ModelIdentity.Of(model, cancellation) ? "they were taken from another model, or after other passes than the recipe runs before quantize"
+                : taps.FirstOrDefault(t => !file.All.Any(s => s.Tap == t)) is CalibrationTap missing ? $"they have nothing about '{missing.Value}' that fits"
+                : null;
+            if (wrong is null)
+            {
+                return file;
+            }
+
+            file.Dispose();
+            throw new ModelPackException(ErrorCodes.StatisticsOfAnotherModel, $"statistics cannot be used: {wrong}", path);
+        }
+
+        public ICalibrationRun Begin(Model model, bool withReference) => throw new NotSupportedException("there are no data to run");
+
+        private static CalibrationInfo ReadInfo(string path, CancellationToken cancellation)
+        {
+            using StatisticsFile file = StatisticsFile.Open(path, cancellation);
+            return file.Info;
+        }
+    }
+}
