@@ -25,7 +25,7 @@ public sealed class UsageErrorTests
     [InlineData("export a.mpack --to onx -o b", "modelpack export: --to 'onx' is not one of onnx, safetensors; did you mean 'onnx'?")]
     [InlineData("run a.onnx --input x", "modelpack run: --input 'x' is not of the form name=file.npy")]
     [InlineData("unpack a.mpack -o b --dtype i8", "modelpack unpack: --dtype 'i8' is not one of f32, bf16, f16")]
-    [InlineData("verify a.mpack --stored --against a.onnx", "modelpack verify: --stored decodes nothing, so it does not go with --against, --rederive or --base")]
+    [InlineData("verify a.mpack --stored --against a.onnx", "modelpack verify: --stored decodes nothing, so it does not go with --against, --rederive, --calibration or --base")]
     [InlineData("verify a.mpack --stored --base a.onnx", "modelpack verify: --stored decodes nothing")]
     [InlineData("completion bsh", "modelpack completion: unknown shell 'bsh'; did you mean 'bash'?")]
     public void Wrong_command_lines_exit_with_2_and_one_line(string commandLine, string expected)
