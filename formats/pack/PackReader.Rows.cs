@@ -24,11 +24,7 @@ public sealed unsafe partial class PackReader
     public void ReadRows(
         PackTensor tensor, DType target, long firstRow, long rows, Span<byte> destination, int threads = 1, CancellationToken cancellation = default)
     {
-        if (!ReferenceEquals(Find(tensor.Name), tensor))
-        {
-            throw new ArgumentException($"'{tensor.Name}' is not a tensor of this reader", nameof(tensor));
-        }
-
+        CheckIsOwn(tensor);
         (long begin, long length) = RowRange.Bytes(target, tensor.Shape, firstRow, rows);
         CheckLength(length, destination.Length);
         if (destination.IsEmpty)
@@ -36,11 +32,7 @@ public sealed unsafe partial class PackReader
             return;
         }
 
-        bool plain = RawEncodings.TryGet(tensor.Encoding, out DType stored, out TensorData data) && stored == target;
-        data = plain ? data : DenseTensorData.Of(target, tensor.Encoding);
-
-        // Steps end where chunks end, so that whole chunks are decoded in place.
-        int step = plain && tensor.Streams is [PackTensorStream only] && ReferenceEquals(only.Stream.Data, data) ? only.Stream.ChunkBytes : RowTileBytes;
+        (TensorData data, int step) = Dense(tensor, target);
         long end = begin + length;
         long firstStep = begin / step;
         long steps = ((end - 1) / step) - firstStep + 1;
@@ -58,6 +50,45 @@ public sealed unsafe partial class PackReader
         }
 
         ReadParts(data, begin, end, step, destination, threads, cancellation);
+    }
+
+    /// <summary>
+    /// The dense values of a tensor, or of rows of it, to be read from front to back in whatever pieces: what comes next is decoded ahead on several threads, a few megabytes at a time, and nothing outside of the rows.
+    /// </summary>
+    /// <param name="tensor">A tensor of this reader.</param>
+    /// <param name="target">Element type wanted. A tensor stored plainly in it keeps its exact bits.</param>
+    /// <param name="range">Rows of the first axis; null for the whole tensor.</param>
+    /// <param name="threads">Threads to use; with 1 nothing is decoded ahead.</param>
+    /// <param name="cancellation">Stops the decoding ahead.</param>
+    /// <exception cref="ArgumentException">The tensor is another reader's.</exception>
+    /// <exception cref="ModelPackException">MP1020 no dense form in that type. Reading: MP1309 a damaged chunk, MP1310 an unknown codec.</exception>
+    public TensorData DenseData(PackTensor tensor, DType target, RowRange? range = null, int threads = 1, CancellationToken cancellation = default)
+    {
+        CheckIsOwn(tensor);
+        (TensorData data, int step) = Dense(tensor, target);
+        (long begin, long length) = range is RowRange rows ? (rows.OffsetBytes, rows.LengthBytes) : (0, data.LengthBytes);
+        return length == 0 ? TensorData.Empty
+            : threads > 1 && length > step ? new ReadAheadData(data, begin, length, step, threads, cancellation)
+            : length == data.LengthBytes ? data
+            : data.Slice(begin, length);
+    }
+
+    /// <exception cref="ArgumentException">The tensor is another reader's.</exception>
+    private void CheckIsOwn(PackTensor tensor)
+    {
+        if (!ReferenceEquals(Find(tensor.Name), tensor))
+        {
+            throw new ArgumentException($"'{tensor.Name}' is not a tensor of this reader", nameof(tensor));
+        }
+    }
+
+    /// <summary>A tensor as dense values, and in which steps it is best read: steps end where chunks end, so that whole chunks are decoded in place.</summary>
+    private static (TensorData Data, int StepBytes) Dense(PackTensor tensor, DType target)
+    {
+        bool plain = RawEncodings.TryGet(tensor.Encoding, out DType stored, out TensorData data) && stored == target;
+        return plain && tensor.Streams is [PackTensorStream only] && ReferenceEquals(only.Stream.Data, data)
+            ? (data, only.Stream.ChunkBytes)
+            : (plain ? data : DenseTensorData.Of(target, tensor.Encoding), RowTileBytes);
     }
 
     /// <summary>A method of its own, because its closure would be allocated on the way around it too.</summary>

@@ -17,8 +17,8 @@ public sealed record CompileRequest
     /// <summary>Overrides of the form <c>pass.option=value</c>.</summary>
     public IReadOnlyList<string> Sets { get; init; } = [];
 
-    /// <summary>Hardware profile to plan for.</summary>
-    public string Target { get; init; } = "generic";
+    /// <summary>Where the artifact will be used, one of <see cref="TargetProfiles.Names"/>.</summary>
+    public string Target { get; init; } = TargetProfiles.Generic;
 
     /// <summary>
     /// <c>exact</c>: f32 arithmetic on the decoded weights; <c>fast</c>: also kernels that round activations to int8 per block, several times faster on
@@ -38,7 +38,7 @@ public sealed record CompileRequest
     /// <summary>Memory that may be used for buffers, in bytes.</summary>
     public long MaxMemoryBytes { get; init; } = 2L << 30;
 
-    /// <summary>Only codecs that decode fast on every machine, not those made for AVX-512.</summary>
+    /// <summary>Only codecs that decode fast on every machine, not those made for AVX-512. A <see cref="Target"/> without AVX-512 implies it.</summary>
     public bool Portable { get; init; }
 
     /// <summary>Worker threads; 0 means one per processor. Never changes the output bytes.</summary>

@@ -150,6 +150,7 @@ public static class Inspection
         facts["provenance.tool"] = provenance.Tool;
         facts["provenance.target"] = provenance.Target;
         facts["provenance.accuracy"] = provenance.Accuracy;
+        facts["provenance.portable"] = provenance.Portable || TargetProfiles.IsPortable(provenance.Target) ? "true" : "false";
         facts["provenance.seed"] = provenance.Seed.ToString(CultureInfo.InvariantCulture);
         facts["provenance.recipe_hash"] = provenance.RecipeHash;
         foreach (Provenance.InputFile input in provenance.Inputs)

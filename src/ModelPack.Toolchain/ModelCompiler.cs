@@ -49,7 +49,7 @@ public static class ModelCompiler
         {
             Threads = Pipelines.Threads(request.Threads),
             MaxMemoryBytes = request.MaxMemoryBytes,
-            Portable = request.Portable,
+            Portable = request.Portable || TargetProfiles.IsPortable(request.Target),
             Level = request.Level,
             Progress = progress is null ? null : new PackProgressAdapter(progress, "pack"),
             Cancellation = cancellation,

@@ -26,6 +26,7 @@ public static class TensorExtraction
     /// <param name="rows">Rows of the first axis to take of each: first and end, end excluded, null for up to the last; null for all rows.</param>
     /// <param name="dtype">Element type to convert floating-point tensors to; null keeps each tensor's own, for packed files bit for bit.</param>
     /// <param name="against">The base, for an artifact that was packed with one.</param>
+    /// <param name="threads">Decoding threads; 0 means one per processor.</param>
     /// <param name="progress">Told how far it is.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <exception cref="ArgumentException">Not exactly one tensor for a form that holds one.</exception>
@@ -39,6 +40,7 @@ public static class TensorExtraction
         (long First, long? End)? rows = null,
         DType? dtype = null,
         string? against = null,
+        int threads = 0,
         IProgress<ToolProgress>? progress = null,
         CancellationToken cancellation = default)
     {
@@ -52,7 +54,7 @@ public static class TensorExtraction
         using PackReader reader = PackReader.Open(artifact, against, cancellation);
         OutputChecks.RefuseToOverwriteInputs(output, [reader.File]);
         progress?.Report(new ToolProgress("unpack", 0, 0, output));
-        Tensor[] tensors = [.. names.Distinct(StringComparer.Ordinal).Select(n => Take(reader, n, rows, dtype))];
+        Tensor[] tensors = [.. names.Distinct(StringComparer.Ordinal).Select(n => Take(reader, n, rows, dtype, Pipelines.Threads(threads), cancellation))];
         Write(form, output, tensors, cancellation);
         long bytes = tensors.Sum(t => t.DType.HasFixedWidth() ? t.DType.StorageBytes(t.Shape.ElementCount) : 0);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
@@ -77,22 +79,21 @@ public static class TensorExtraction
         _ => "safetensors",
     };
 
-    private static Tensor Take(PackReader reader, string name, (long First, long? End)? rows, DType? dtype)
+    private static Tensor Take(PackReader reader, string name, (long First, long? End)? rows, DType? dtype, int threads, CancellationToken cancellation)
     {
         string path = reader.File.Path;
         PackTensor tensor = reader.Find(name) ?? throw new ModelPackException(ErrorCodes.UnknownTensor, $"has no tensor '{name}'", path);
         DType target = dtype is DType wanted && tensor.DType.IsFloat() && tensor.DType != DType.F64 ? wanted : tensor.DType;
         try
         {
-            TensorData data = DenseTensorData.Of(target, tensor.Encoding);
             if (rows is not (long first, var last))
             {
-                return Tensor.Raw(name, target, tensor.Shape, data);
+                return Tensor.Raw(name, target, tensor.Shape, reader.DenseData(tensor, target, null, threads, cancellation));
             }
 
             long end = last ?? (tensor.Shape.Rank == 0 ? first : tensor.Shape[0]);
             RowRange range = RowRange.Of(target, tensor.Shape, first, Math.Max(-1, end - first));
-            return Tensor.Raw(name, target, range.Shape, range.LengthBytes == 0 ? TensorData.Empty : data.Slice(range.OffsetBytes, range.LengthBytes));
+            return Tensor.Raw(name, target, range.Shape, reader.DenseData(tensor, target, range, threads, cancellation));
         }
         catch (ModelPackException e) when (e.Tensor is null)
         {

@@ -170,6 +170,7 @@ public static class Verification
                 Accuracy = provenance.Accuracy,
                 Calibration = calibration,
                 CalibrationOptions = new CalibrationOptions { Samples = provenance.Calibration?.Samples ?? 0, Window = provenance.Calibration is { Window: > 0 and int window } ? window : 256 },
+                Portable = provenance.Portable,
                 Level = Enum.TryParse(provenance.Level, ignoreCase: true, out Codecs.CodecLevel level)
                     ? level
                     : throw new ModelPackException(ErrorCodes.BadProvenance, $"level '{provenance.Level}' is not one this version knows", path),

@@ -4,6 +4,9 @@ namespace ModelPack.Codecs;
 /// <param name="level">Zstandard compression level of the encoder; the decoder does not care.</param>
 internal sealed class ZstdCodec(int level) : ICodec
 {
+    /// <summary>Longer chunks are text, cut so that matches may be far away.</summary>
+    private const int LongWindowFrom = 1 << 20;
+
     public string Id => "zstd";
 
     public byte WireId => 3;
@@ -13,7 +16,7 @@ internal sealed class ZstdCodec(int level) : ICodec
     public bool NeedsCheckedInput => true;
 
     public bool TryEncode(ReadOnlySpan<byte> raw, DType elementType, Span<byte> destination, out int written) =>
-        ZstdContext.Current.TryEncode(raw, level, destination, out written);
+        ZstdContext.Current.TryEncode(raw, level, destination, out written, longWindow: raw.Length > LongWindowFrom);
 
     public bool TryDecode(ReadOnlySpan<byte> encoded, DType elementType, Span<byte> raw) =>
         !encoded.IsEmpty && ZstdContext.Current.TryDecode(encoded, raw);

@@ -16,12 +16,16 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
 
     private const int EntropyOnlyStep = 4096;
 
+    /// <summary>log2 of a long window. Decoders everywhere take up to 2^27 without being asked.</summary>
+    private const int LongWindowLog = 22;
+
     [ThreadStatic]
     private static ZstdContext? s_current;
 
     private ZSTD_CCtx_s* _encoder;
     private ZSTD_DCtx_s* _decoder;
     private int _level = int.MinValue;
+    private bool _longWindow;
 
     ~ZstdContext()
     {
@@ -33,7 +37,12 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
     public static ZstdContext Current => s_current ??= new ZstdContext();
 
     /// <summary>Writes one frame (content size, no checksum); false when it does not fit.</summary>
-    public bool TryEncode(ReadOnlySpan<byte> raw, int level, Span<byte> destination, out int written)
+    /// <param name="raw">Data.</param>
+    /// <param name="level">Compression level, or <see cref="EntropyOnly"/>.</param>
+    /// <param name="destination">Where to.</param>
+    /// <param name="written">Bytes written.</param>
+    /// <param name="longWindow">Look for matches as far back as the data goes, not only as far as is usual at the level.</param>
+    public bool TryEncode(ReadOnlySpan<byte> raw, int level, Span<byte> destination, out int written, bool longWindow = false)
     {
         written = 0;
         if (_encoder == null)
@@ -45,9 +54,9 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
             }
         }
 
-        if (_level != level)
+        if (_level != level || _longWindow != longWindow)
         {
-            SetLevel(level);
+            SetLevel(level, longWindow);
         }
 
         fixed (byte* source = raw)
@@ -66,7 +75,7 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
         }
     }
 
-    private void SetLevel(int level)
+    private void SetLevel(int level, bool longWindow)
     {
         // From a high level to entropy coding alone nothing would fit otherwise: what was derived from the level before stays behind.
         bool entropyOnly = level == EntropyOnly;
@@ -74,7 +83,13 @@ internal sealed unsafe class ZstdContext : CriticalFinalizerObject
         Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_compressionLevel, entropyOnly ? 1 : level));
         Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_targetLength, entropyOnly ? EntropyOnlyStep : 0));
         Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_experimentalParam5, entropyOnly ? (int)ZSTD_paramSwitch_e.ZSTD_ps_enable : (int)ZSTD_paramSwitch_e.ZSTD_ps_auto));
-        _level = level;
+        if (longWindow)
+        {
+            Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_enableLongDistanceMatching, (int)ZSTD_paramSwitch_e.ZSTD_ps_enable));
+            Check(Methods.ZSTD_CCtx_setParameter(_encoder, ZSTD_cParameter.ZSTD_c_windowLog, LongWindowLog));
+        }
+
+        (_level, _longWindow) = (level, longWindow);
     }
 
     /// <exception cref="InvalidOperationException">The call failed, which it does not for the arguments given here.</exception>

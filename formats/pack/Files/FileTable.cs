@@ -13,8 +13,9 @@ internal sealed record FileTable(bool Folder, ImmutableArray<FileTable.Entry> Fi
     /// <param name="LengthBytes">Length.</param>
     /// <param name="Sha256">Hash in lower-case hexadecimal.</param>
     /// <param name="Framing">Bytes between the tensors.</param>
+    /// <param name="FramingChunkBytes">Pieces of it that are best read at once.</param>
     /// <param name="Tensors">Tensors and where they go, ascending.</param>
-    internal sealed record Entry(string Path, long LengthBytes, string Sha256, TensorData Framing, ImmutableArray<TensorEntry> Tensors);
+    internal sealed record Entry(string Path, long LengthBytes, string Sha256, TensorData Framing, int FramingChunkBytes, ImmutableArray<TensorEntry> Tensors);
 
     /// <summary>A tensor in a file.</summary>
     /// <param name="Tensor">The tensor.</param>
@@ -91,7 +92,7 @@ internal sealed record FileTable(bool Folder, ImmutableArray<FileTable.Entry> Fi
         }
 
         return covered == bytes && end <= bytes
-            ? new Entry(path, bytes, sha256, framing, tensors.DrainToImmutable())
+            ? new Entry(path, bytes, sha256, framing, framing is ChunkedTensorData chunked ? chunked.ChunkBytes : PackLayout.ChunkBytes, tensors.DrainToImmutable())
             : throw new FormatException($"file '{path}' has {bytes} bytes but {covered} are stored");
     }
 }

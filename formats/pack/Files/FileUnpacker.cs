@@ -201,7 +201,7 @@ public static class FileUnpacker
         foreach (FileTable.TensorEntry tensor in file.Tensors)
         {
             long offset = tensor.OffsetBytes;
-            foreach (Piece piece in Split(file.Framing, framing, offset - at, PackLayout.ChunkBytes))
+            foreach (Piece piece in Split(file.Framing, framing, offset - at, file.FramingChunkBytes))
             {
                 yield return piece;
             }
@@ -215,7 +215,7 @@ public static class FileUnpacker
             at = tensor.EndBytes;
         }
 
-        foreach (Piece piece in Split(file.Framing, framing, file.LengthBytes - at, PackLayout.ChunkBytes))
+        foreach (Piece piece in Split(file.Framing, framing, file.LengthBytes - at, file.FramingChunkBytes))
         {
             yield return piece;
         }

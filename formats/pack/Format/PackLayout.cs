@@ -15,6 +15,12 @@ internal static class PackLayout
     /// <summary>Decoded bytes of a chunk, unless rows make it differ.</summary>
     public const int ChunkBytes = 1 << 20;
 
+    /// <summary>
+    /// Decoded bytes of a chunk of text: what repeats in tokenizers and documents lies far apart. On a tokenizer of 9 MB this is 0.3 % smaller than chunks of 1 MiB, 2.5 % at the highest level; on 40 MB of documents 4.7 and
+    /// 8.3 %. Longer chunks gain little more on the first, and cost memory and parallel decoding.
+    /// </summary>
+    public const int TextChunkBytes = 4 << 20;
+
     /// <summary>No chunk may be longer than this after decoding.</summary>
     public const int MaxChunkBytes = 1 << 30;
 

@@ -3,6 +3,9 @@ namespace ModelPack.Pack;
 /// <summary>The decoded bytes of a stored stream. A read decodes only the chunks it touches; whole chunks straight into the destination.</summary>
 internal sealed class ChunkedTensorData(PackReader reader, PackStream stream) : TensorData(stream.LengthBytes)
 {
+    /// <summary>Pieces that are best read at once, from a multiple of this on.</summary>
+    public int ChunkBytes => stream.ChunkBytes;
+
     protected override void ReadCore(long offsetBytes, Span<byte> destination)
     {
         while (!destination.IsEmpty)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using System.Globalization;
 using ModelPack.Numbers;
@@ -9,6 +10,9 @@ internal sealed class WritePlan
 {
     private const long MaxColumns = 1 << 28;
     private const int MaxDepth = 16;
+
+    /// <summary>All control characters but tabulator, line feed, form feed and carriage return.</summary>
+    private static readonly SearchValues<byte> BinaryOnly = SearchValues.Create([.. Enumerable.Range(0, 32).Where(c => c is not (9 or 10 or 12 or 13)).Select(c => (byte)c), 127]);
 
     private readonly CodecPolicy _policy;
     private readonly ContentIdentity _identity = new();
@@ -36,7 +40,7 @@ internal sealed class WritePlan
 
         foreach ((string name, TensorData data) in content.Blobs)
         {
-            Blobs.Add((name, Copy(name, PackLayout.BlobPrefix + name, DType.U8, PackLayout.ChunkBytes, data)));
+            Blobs.Add((name, Copy(name, PackLayout.BlobPrefix + name, DType.U8, ChunkOf(data), data)));
         }
     }
 
@@ -185,6 +189,11 @@ internal sealed class WritePlan
 
     /// <summary>Chunks end where records end.</summary>
     private static int ChunkOf(RecordLayout? records) => records is null ? PackLayout.ChunkBytes : PackLayout.ChunkBytes / records.RecordBytes * records.RecordBytes;
+
+    private static int ChunkOf(TensorData blob) => blob.LengthBytes > PackLayout.ChunkBytes && IsText(blob) ? PackLayout.TextChunkBytes : PackLayout.ChunkBytes;
+
+    /// <summary>True when samples hold none of the control characters that text does without and binary data does not.</summary>
+    private static bool IsText(TensorData data) => CopyJob.SampleOf(data).TrueForAll(piece => piece.AsSpan().IndexOfAny(BinaryOnly) < 0);
 
     private StreamPlan Copy(string owner, string name, DType elementType, int chunkBytes, TensorData data, RecordLayout? records = null)
     {

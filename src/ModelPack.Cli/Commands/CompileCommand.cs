@@ -14,7 +14,7 @@ internal static class CompileCommand
         var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };
         var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}), a recipe file, or a number format of 'modelpack formats' such as mxfp4 or nf4(block=128)", HelpName = "name|file.json" };
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.block=64. Repeatable", HelpName = "pass.option=value" };
-        var target = new Option<string>("--target") { Description = "Hardware profile to plan for", HelpName = "profile", DefaultValueFactory = _ => "generic" };
+        Option<string> target = TargetOption.Create();
         var accuracy = new Option<string>("--accuracy")
         {
             Description = "exact: f32 arithmetic on the stored weights; fast: kernels may round activations to 8 bits, quicker with about 0.5 % error per product",
@@ -22,7 +22,6 @@ internal static class CompileCommand
             DefaultValueFactory = _ => "exact",
         };
         accuracy.AcceptOnlyFromAmong("exact", "fast");
-        target.AcceptOnlyFromAmong("generic");
         CalibrationArguments calibration = CalibrationArguments.Create();
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
         Option<string> level = LevelOption.Create();
@@ -52,7 +51,7 @@ internal static class CompileCommand
                     Sets = session.Get(sets) ?? [],
                     Calibration = session.Get(calibration.Data),
                     CalibrationOptions = calibration.Options(session),
-                    Target = session.Get(target) ?? "generic",
+                    Target = session.Get(target) ?? TargetProfiles.Generic,
                     Accuracy = session.Get(accuracy) ?? "exact",
                     Level = LevelOption.Parse(session.Get(level)),
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,

@@ -14,14 +14,16 @@ internal static class PackCommand
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(1));
         var against = new Option<string?>("--base") { Description = "Another version of the model (.safetensors, .onnx, a checkpoint folder, any file, or an .mpack that holds it): store what differs. Unpacking needs it again", HelpName = "file" };
         Option<string> level = LevelOption.Create();
+        Option<string> target = TargetOption.Create();
         Option<bool> portable = PortableOption.Create();
-        var command = new Command("pack", "Pack a model file without loss; unpack gives it back byte for byte") { input, output, against, level, maxMemory, portable };
+        var command = new Command("pack", "Pack a model file without loss; unpack gives it back byte for byte") { input, output, against, level, maxMemory, target, portable };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             using var source = StandardStreams.Source(session, session.Get(input));
             using var sink = StandardStreams.Sink(session, session.Get(output)!);
+            bool onlyPortable = session.Get(portable) || TargetProfiles.IsPortable(session.Get(target) ?? TargetProfiles.Generic);
             PackFileResult result = FilePacking.Pack(
-                source.Path, sink.Path, session.Threads, session.Get(maxMemory).Bytes, LevelOption.Parse(session.Get(level)), session.Get(portable), session.Get(against), session.Progress, session.Cancellation);
+                source.Path, sink.Path, session.Threads, session.Get(maxMemory).Bytes, LevelOption.Parse(session.Get(level)), onlyPortable, session.Get(against), session.Progress, session.Cancellation);
             sink.Complete();
             Report(session, result with { Input = source.Shown, Output = sink.Shown });
             return ExitCodes.Done;

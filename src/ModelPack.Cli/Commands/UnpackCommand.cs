@@ -62,7 +62,7 @@ internal static class UnpackCommand
     {
         try
         {
-            return TensorExtraction.Extract(artifact, output, names, rows is RowSlice r ? (r.First, r.End) : null, dtype, against, session.Progress, session.Cancellation);
+            return TensorExtraction.Extract(artifact, output, names, rows is RowSlice r ? (r.First, r.End) : null, dtype, against, session.Threads, session.Progress, session.Cancellation);
         }
         catch (ModelPackException e) when (e.Code == ErrorCodes.UnknownTensor)
         {

@@ -73,6 +73,7 @@ internal static class ArtifactContent
         Target = request.Target,
         Accuracy = request.Accuracy,
         Level = request.Level.ToString().ToLowerInvariant(),
+        Portable = request.Portable,
         Seed = request.Seed,
         RecipeHash = recipe.Hash,
         Calibration = calibration,

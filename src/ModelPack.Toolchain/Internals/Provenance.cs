@@ -25,6 +25,9 @@ internal sealed record Provenance
     /// <summary><see cref="CompileRequest.Level"/> as the command line names it; artifacts that record none were made at <c>default</c>.</summary>
     public string Level { get; init; } = "default";
 
+    /// <summary><see cref="CompileRequest.Portable"/>; written when true.</summary>
+    public bool Portable { get; init; }
+
     public required ulong Seed { get; init; }
 
     public required string RecipeHash { get; init; }
@@ -75,6 +78,11 @@ internal sealed record Provenance
             json["calibration"] = StatisticsFile.ToJson(Calibration);
         }
 
+        if (Portable)
+        {
+            json["portable"] = true;
+        }
+
         using var stream = new MemoryStream();
         using (var writer = new Utf8JsonWriter(stream))
         {
@@ -97,6 +105,7 @@ internal sealed record Provenance
                 Target = Field(json, "target").GetValue<string>(),
                 Accuracy = Field(json, "accuracy").GetValue<string>(),
                 Level = json?["level"]?.GetValue<string>() ?? "default",
+                Portable = json?["portable"]?.GetValue<bool>() ?? false,
                 Seed = ulong.Parse(Field(json, "seed").GetValue<string>(), CultureInfo.InvariantCulture),
                 Calibration = json?["calibration"] is JsonNode calibration ? StatisticsFile.FromJson(calibration) : null,
                 RecipeHash = Field(json, "recipe_hash").GetValue<string>(),

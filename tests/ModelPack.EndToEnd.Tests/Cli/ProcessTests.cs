@@ -138,7 +138,7 @@ public sealed class ProcessTests
     }
 
     [SkippableFact]
-    public void Killed_while_the_artifact_is_being_written_leaves_no_artifact()
+    public void Killed_while_the_artifact_is_being_written_leaves_no_artifact_and_runs_again()
     {
         Skip.If(OperatingSystem.IsWindows(), "needs POSIX signals");
         using var folder = new TempFolder();
@@ -159,6 +159,10 @@ public sealed class ProcessTests
         // What is left has a temporary name; the output is as it was.
         Assert.Equal("an older one", File.ReadAllText(folder["out/a.mpack"]));
         Assert.All(Directory.GetFiles(folder["out"]).Select(Path.GetFileName).Where(f => f != "a.mpack"), f => Assert.EndsWith(".tmp", f!, StringComparison.Ordinal));
+
+        // And does not stand in the way of the next run.
+        Assert.Equal(0, CliProcess.Run("pack", folder["big.safetensors"], "-o", folder["out/a.mpack"], "--quiet").ExitCode);
+        Assert.Equal(0, CliProcess.Run("verify", folder["out/a.mpack"], "--quiet").ExitCode);
     }
 
     [SkippableFact]

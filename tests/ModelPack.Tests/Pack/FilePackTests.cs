@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using ModelPack.Codecs;
 using ModelPack.Pack;
 using ModelPack.Testing;
 using Xunit;
@@ -29,6 +30,36 @@ public sealed class FilePackTests : IDisposable
         Assert.True(packed.OutputBytes < 2_200_000, $"{packed.OutputBytes} bytes");
         Assert.Equal(bytes, Restore("out.bin", threads: 2));
         Assert.Equal(bytes, Restore("other.bin", threads: 1));
+    }
+
+    /// <summary>What repeats far apart in a text is found; binary data keeps short chunks; every level and thread count gives the file back.</summary>
+    [Theory]
+    [InlineData(CodecLevel.Fast)]
+    [InlineData(CodecLevel.Default)]
+    [InlineData(CodecLevel.Max)]
+    public void Write_longText_hasLongChunksAndIsSmallerForIt(CodecLevel level)
+    {
+        // Half of every line is noise, which comes back 2 MB later: a chunk of 1 MiB holds none twice and cannot go below 36 %.
+        string noise = Convert.ToBase64String(PackSamples.Random(1, 700_000));
+        string lines = string.Concat(noise.Chunk(36).Select(c => $"\"the part that every one of the lines has\": {new string(c)}\n"));
+        byte[] text = System.Text.Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(lines, 4)));
+        using MappedFile file = MappedFile.Open(_folder.Write("t.txt", text));
+        using MappedFile binary = MappedFile.Open(_folder.Write("b.bin", PackSamples.Random(2, 5_000_000)));
+        var sources = new[] { new PackedFileSource("t.txt", file, []), new PackedFileSource("b.bin", binary, []) };
+        foreach (int threads in new[] { 1, 3 })
+        {
+            FilePacker.Write(_folder[$"{threads}.mpack"], sources, new PackOptions { Level = level, Threads = threads, MaxMemoryBytes = 32 << 20 }, folder: true);
+        }
+
+        Assert.Equal(File.ReadAllBytes(_folder["1.mpack"]), File.ReadAllBytes(_folder["3.mpack"]));
+        using PackReader reader = PackReader.Open(_folder["1.mpack"]);
+        Assert.Equal(PackLayout.TextChunkBytes, reader.Streams[0].ChunkBytes);
+        Assert.Equal("zstd", reader.Streams[0].Codec);
+        Assert.Equal(PackLayout.ChunkBytes, reader.Streams[1].ChunkBytes);
+        Assert.InRange(reader.Streams[0].StoredBytes, 1, text.Length / 4);
+        Assert.Empty(reader.Verify(threads: 2));
+        FileUnpacker.Extract(reader, _folder["out"], threads: 2);
+        Assert.Equal(text, File.ReadAllBytes(Path.Combine(_folder["out"], "t.txt")));
     }
 
     public static TheoryData<int, int> Sizes => new() { { 0, 0 }, { 1, 0 }, { 1, 1 }, { 100, 0 }, { 100, 100 }, { 3 << 20, 0 }, { (1 << 20) + 1, 1 << 20 }, { 40_000_000, 39_999_990 } };

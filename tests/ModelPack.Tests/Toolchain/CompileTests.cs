@@ -1,4 +1,5 @@
 using ModelPack.Numbers;
+using ModelPack.Pack;
 using ModelPack.Passes;
 using ModelPack.Runtime;
 using ModelPack.Testing;
@@ -91,6 +92,34 @@ public sealed class CompileTests
         Assert.Contains(Inspection.Inspect(artifact).Tensors, t => t.Encoding.Contains(format, StringComparison.Ordinal));
         AssertClose(Run(folder["dense.onnx"], "language"), Run(artifact, "language"), 1e-5);
         VerifyResult verified = Verification.Verify(artifact, rederive: model);
+        Assert.True(verified.Ok && verified.Rederived == true, string.Join('\n', verified.Errors));
+    }
+
+    /// <summary>A target without AVX-512 is portable by itself, and compiling again knows both that and the option.</summary>
+    [Theory]
+    [InlineData("generic", false, false)]
+    [InlineData("generic", true, true)]
+    [InlineData("x64-v3", false, true)]
+    [InlineData("arm64", false, true)]
+    public void Compile_target_choosesTheCodecsAndIsRederived(string target, bool portable, bool expected)
+    {
+        using var folder = new TempFolder();
+        byte[] weights = ModelPack.Tests.Pack.PackSamples.Bf16(1, 600_000);
+        for (int i = 0; i < 600_000; i++)
+        {
+            weights[(2 * i) + 1] ^= (byte)(i / 4096 % 2 == 0 ? 2 : 0);
+        }
+
+        string header = """{"w":{"dtype":"BF16","shape":[600,1000],"data_offsets":[0,1200000]}}""";
+        string model = folder.Write("m.safetensors", [.. BitConverter.GetBytes((long)header.Length), .. System.Text.Encoding.ASCII.GetBytes(header), .. weights]);
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], Recipe = "lossless", Target = target, Portable = portable });
+
+        using (PackReader reader = PackReader.Open(folder["m.mpack"]))
+        {
+            Assert.Equal(expected ? "planes-huffman" : "planes-rans", reader.Find("w")!.Streams[0].Stream.Codec);
+        }
+
+        VerifyResult verified = Verification.Verify(folder["m.mpack"], rederive: model);
         Assert.True(verified.Ok && verified.Rederived == true, string.Join('\n', verified.Errors));
     }
 

@@ -45,6 +45,38 @@ public sealed class TensorExtractionTests : IDisposable
         Assert.Equal(_bias[..16], npy.Data.ToArray());
     }
 
+    /// <summary>More than two windows are decoded ahead; rows begin and end anywhere; nothing outside of them is read.</summary>
+    [Fact]
+    public void Threads_neverChangeTheBytes_andReadNoMoreThanTheRows()
+    {
+        const int rows = 20_000;
+        byte[] weights = PackSamples.Bf16(3, rows * 1000);
+        string header = $$$"""{"w":{"dtype":"BF16","shape":[{{{rows}}},1000],"data_offsets":[0,{{{weights.Length}}}]}}""";
+        _folder.Write("l.safetensors", [.. BitConverter.GetBytes((long)header.Length), .. Encoding.ASCII.GetBytes(header), .. weights]);
+        Run("pack", _folder["l.safetensors"], "-o", _folder["l.mpack"], "--level", "fast");
+        Run("compile", _folder["l.safetensors"], "-o", _folder["lc.mpack"], "--recipe", "int8", "--level", "fast");
+        foreach (int threads in new[] { 1, 2, 5 })
+        {
+            Run("unpack", _folder["l.mpack"], "--tensor", "w", "-o", _folder["t.bin"], "--threads", $"{threads}");
+            Assert.True(weights.AsSpan().SequenceEqual(File.ReadAllBytes(_folder["t.bin"])));
+            Run("unpack", _folder["l.mpack"], "--tensor", "w", "--rows", "8123:18777", "-o", _folder["t.bin"], "--threads", $"{threads}");
+            Assert.True(weights.AsSpan()[(8123 * 2000)..(18777 * 2000)].SequenceEqual(File.ReadAllBytes(_folder["t.bin"])));
+            Run("unpack", _folder["lc.mpack"], "--tensor", "w", "--rows", "77:19999", "--dtype", "f32", "-o", _folder[$"c{threads}.bin"], "--threads", $"{threads}");
+            Assert.True(File.ReadAllBytes(_folder["c1.bin"]).AsSpan().SequenceEqual(File.ReadAllBytes(_folder[$"c{threads}.bin"])));
+        }
+
+        long[] read = [.. new[] { 1, 4 }.Select(t => ModelPack.Toolchain.TensorExtraction.Extract(_folder["l.mpack"], _folder["t.bin"], ["w"], (3000, 4100), threads: t).InputBytes)];
+        Assert.Equal(read[0], read[1]);
+        Assert.InRange(read[0], 1, 4 << 20);
+
+        byte[] damaged = File.ReadAllBytes(_folder["l.mpack"]);
+        damaged[damaged.Length * 3 / 4] ^= 1;
+        (int code, _, string error) = CliHarness.Run("unpack", _folder.Write("d.mpack", damaged), "--tensor", "w", "-o", _folder["x.bin"], "--threads", "3");
+        Assert.Equal(1, code);
+        Assert.Matches(@"MP1309: .*chunk \d+ of 'w#values' is damaged", error);
+        Assert.False(File.Exists(_folder["x.bin"]));
+    }
+
     [Fact]
     public void Npy_ofBf16_needsAType()
     {
