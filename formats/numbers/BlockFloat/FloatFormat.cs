@@ -13,7 +13,7 @@ internal sealed class FloatFormat : ITieredFormat, ITensorwideFormat
     public string Id => "float";
 
     public string Summary =>
-        "any float of 1 to 8 bits: exponent=N, mantissa=N, sign, bias=N, specials=none|fn|ieee|fnuz, block=N|row|tensor, scale=none|e8m0|e4m3|f16|bf16|f32, mode as in mxfp8";
+        "floats of 1 to 8 bits: exponent=N, mantissa=N, sign, bias=N, specials=none|fn|ieee|fnuz, block=N|row|tensor, scale=none|e8m0|e4m3|f16|bf16|f32, mode as mxfp8";
 
     public IBoundNumberFormat Bind(UnitSpec spec, Shape shape) => Bind(spec, shape, SimdTiers.Current);
 
