@@ -66,7 +66,7 @@ public sealed partial class PackReader
         byte[] raw = ArrayPool<byte>.Shared.Rent(length);
         try
         {
-            DecodeChunk(stream, chunk, raw.AsSpan(0, length));
+            DecodeChunk(stream, chunk, raw.AsSpan(0, length), everyHash: true);
             return null;
         }
         catch (ModelPackException e)

@@ -107,8 +107,12 @@ public sealed partial class PackReader : IDisposable
     internal ChunkRecord Record(PackStream stream, long chunk) => _artifact.Chunk(stream.FirstChunk + chunk, File.Path);
 
     /// <summary>Decodes one chunk into exactly its length and checks the result, and what is stored where the decoder is not ours.</summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="chunk">Number of the chunk in the stream.</param>
+    /// <param name="raw">Room for the chunk.</param>
+    /// <param name="everyHash">Check what is stored in any case: bytes that no decoder looks at count too.</param>
     /// <exception cref="ModelPackException">MP1309, MP1310.</exception>
-    internal void DecodeChunk(PackStream stream, long chunk, Span<byte> raw)
+    internal void DecodeChunk(PackStream stream, long chunk, Span<byte> raw, bool everyHash = false)
     {
         ChunkRecord record = Record(stream, chunk);
         Interlocked.Add(ref _storedBytesRead, record.StoredBytes);
@@ -129,7 +133,7 @@ public sealed partial class PackReader : IDisposable
         {
             Span<byte> bytes = stored.AsSpan(0, record.StoredBytes);
             File.Read(record.OffsetBytes, bytes);
-            if (codec.NeedsCheckedInput)
+            if (everyHash || codec.NeedsCheckedInput)
             {
                 CheckHash(stream, chunk, record, Xxh3.Hash64(bytes), record.StoredHash);
             }
