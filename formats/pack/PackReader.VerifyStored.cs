@@ -9,13 +9,16 @@ public sealed partial class PackReader
     /// <summary>Stored bytes that one step of a thread checks: long enough that a step is mostly hashing, short enough that threads end together.</summary>
     private const int StepBytes = 4 << 20;
 
-    /// <summary>Bytes read at once: they are still in the core's own cache when they are hashed.</summary>
-    private const int PieceBytes = 256 << 10;
+    /// <summary>Bytes held at once: all of a chunk of the usual length, still in the core's own cache when it is hashed.</summary>
+    private const int PieceBytes = 1 << 20;
+
+    /// <summary>Bytes read at least, so that short chunks come together.</summary>
+    private const int ReadAheadBytes = 256 << 10;
 
     /// <summary>
     /// Reads the whole artifact once, from front to end, and checks every byte as it is stored: chunks against the hash of their stored bytes, padding against zero. Finds any damage since it was written, as
     /// <see cref="Verify"/> does, at the speed of the disk or of XXH3; what it leaves out is that the chunks decode, and to the data they were made from. What opening checks (header, manifest, index, root) has
-    /// been checked already. Each thread holds 256 KiB, whatever the size of the chunks.
+    /// been checked already. Each thread holds 1 MiB, whatever the size of the chunks.
     /// </summary>
     /// <param name="threads">Threads to use.</param>
     /// <param name="progress">Told about stored bytes every few megabytes, from any thread.</param>
@@ -72,7 +75,7 @@ public sealed partial class PackReader
         ReadOnlySpan<byte> bytes = pieces.At(record.OffsetBytes, record.StoredBytes);
         if (bytes.Length == record.StoredBytes)
         {
-            return XxHash3.HashToUInt64(bytes);
+            return Xxh3.Hash64(bytes);
         }
 
         hash.Reset();
@@ -118,11 +121,11 @@ public sealed partial class PackReader
         /// <summary>The bytes from <paramref name="offset"/> on that are at hand, at least one and at most <paramref name="wanted"/>.</summary>
         public ReadOnlySpan<byte> At(long offset, int wanted)
         {
-            if (offset < _begin || offset >= _begin + _length)
+            if (offset < _begin || offset + Math.Min(wanted, PieceBytes) > _begin + _length)
             {
                 _begin = offset;
                 _length = 0;
-                int length = (int)Math.Min(PieceBytes, file.LengthBytes - offset);
+                int length = (int)Math.Min(Math.Clamp(wanted, ReadAheadBytes, PieceBytes), file.LengthBytes - offset);
                 file.Read(offset, buffer.AsSpan(0, length));
                 _length = length;
             }
