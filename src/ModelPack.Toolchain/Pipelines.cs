@@ -18,22 +18,22 @@ internal static class Pipelines
 
     public static PassContext CreateContext(
         CompileRequest request, CancellationToken cancellation, ICalibrator? calibrator = null, bool planOnly = false, ScratchFile? scratch = null, IProgress<ToolProgress>? progress = null) => new()
-    {
-        Seed = request.Seed,
-        Threads = Threads(request.Threads),
-        MaxMemoryBytes = request.MaxMemoryBytes,
-        Time = TimeProvider.System,
-        ConstantEvaluator = new OrtConstantEvaluator(),
-        OpenValues = EncodingValues.Open,
-        BindFormat = NumberFormats.Bind,
-        ValidateStructure = s => Structures.Structures.Get(s.Structure.Id).Validate(s),
-        ChooseFormat = ChooseFormat,
-        Calibrator = calibrator,
-        PlanOnly = planOnly,
-        Storage = scratch is null ? null : scratch.Keep,
-        Progress = Reporter(progress),
-        Cancellation = cancellation,
-    };
+        {
+            Seed = request.Seed,
+            Threads = Threads(request.Threads),
+            MaxMemoryBytes = request.MaxMemoryBytes,
+            Time = TimeProvider.System,
+            ConstantEvaluator = new OrtConstantEvaluator(),
+            OpenValues = EncodingValues.Open,
+            BindFormat = NumberFormats.Bind,
+            ValidateStructure = s => Structures.Structures.Get(s.Structure.Id).Validate(s),
+            ChooseFormat = ChooseFormat,
+            Calibrator = calibrator,
+            PlanOnly = planOnly,
+            Storage = scratch is null ? null : scratch.Keep,
+            Progress = Reporter(progress),
+            Cancellation = cancellation,
+        };
 
     /// <summary>Limits of a calibration run.</summary>
     public static CalibrationLimits Limits(int threads, long maxMemoryBytes, IProgress<ToolProgress>? progress, CancellationToken cancellation) =>
