@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace ModelPack.Codecs;
 
@@ -15,6 +16,7 @@ internal static class FixedLog2
     private static readonly uint[] Table = Build();
 
     /// <summary>log2 of <paramref name="x"/>, which must not be 0; off by less than 2^-16 + 2^-18.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static uint Of(uint x)
     {
         int exponent = BitOperations.Log2(x);

@@ -13,6 +13,7 @@ internal static class RansAlphabet
     /// <param name="symbols">The text.</param>
     /// <param name="counts">256 counts.</param>
     /// <returns>True when all were counted.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool Count(ReadOnlySpan<byte> symbols, Span<uint> counts)
     {
         counts.Clear();
@@ -63,6 +64,7 @@ internal static class RansAlphabet
     }
 
     /// <summary>Entry of every symbol; <paramref name="symbols"/>.Length, the escape, for those that have none or whose frequency is 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void BuildMap(ReadOnlySpan<byte> symbols, ReadOnlySpan<byte> frequencies, Span<byte> map)
     {
         map.Fill((byte)symbols.Length);

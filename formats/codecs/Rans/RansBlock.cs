@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 
 namespace ModelPack.Codecs;
 
@@ -144,6 +145,7 @@ internal static unsafe class RansBlock
         work.BlockBits = bestBits;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void MapAndEscape(ref RansWork work, ReadOnlySpan<byte> alphabet, ReadOnlySpan<byte> frequencies)
     {
         int entries = alphabet.Length + 1;

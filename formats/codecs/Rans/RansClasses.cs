@@ -82,6 +82,7 @@ internal static unsafe class RansClasses
     }
 
     /// <summary>16 classes of about as many blocks each, in the order of their mean entry.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AssignByMean(ushort* histograms, int blocks, byte* labels)
     {
         Span<int> buckets = stackalloc int[Entries * MeanScale];
@@ -122,6 +123,7 @@ internal static unsafe class RansClasses
         return Vector512.Sum(wide);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Sum(ushort* histograms, int blocks, byte* labels, Span<uint> counts)
     {
         counts.Clear();
@@ -139,6 +141,7 @@ internal static unsafe class RansClasses
     }
 
     /// <summary>Bits of everything when groups of <paramref name="merge"/> classes that follow each other are one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static long TotalCost(ReadOnlySpan<uint> counts, int classes, int blocks, int entries, int merge)
     {
         ulong bits = 0;
@@ -168,6 +171,7 @@ internal static unsafe class RansClasses
     }
 
     /// <summary>Cost of every entry in every class, two entries to an int, class by lane; then the cost of the label.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void BuildCosts(ReadOnlySpan<uint> counts, int blocks, byte* labels, int* costs)
     {
         Span<uint> members = stackalloc uint[Most];
@@ -237,6 +241,7 @@ internal static unsafe class RansClasses
             ? Avx512BW.MultiplyAddAdjacent(counts.AsInt16(), costs.AsInt16())
             : ((counts & Vector512.Create(0xffff)) * (costs & Vector512.Create(0xffff))) + ((counts >>> 16) * (costs >>> 16));
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Renumber(int blocks, byte* labels, int classes)
     {
         Span<byte> names = stackalloc byte[Most];

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace ModelPack.Codecs;
 
@@ -22,6 +23,7 @@ internal static unsafe class RansStates
     /// <summary>The states that an encoder begins with.</summary>
     /// <param name="tail">Nothing, or <see cref="TailBytes"/> bytes.</param>
     /// <param name="states">128 states.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Begin(ReadOnlySpan<byte> tail, uint* states)
     {
         for (int s = 0; s < RansFormat.States; s++)
@@ -33,6 +35,7 @@ internal static unsafe class RansStates
     /// <summary>Checks the states that a decoder ends with and takes out what they carry.</summary>
     /// <param name="states">128 states.</param>
     /// <param name="tail">Nothing, or room for <see cref="TailBytes"/> bytes.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool TryEnd(uint* states, Span<byte> tail)
     {
         tail.Clear();
@@ -51,6 +54,7 @@ internal static unsafe class RansStates
 
     /// <summary>Writes states into at least <see cref="MaxBytes"/> bytes.</summary>
     /// <returns>Bytes written.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int Write(uint* states, Span<byte> destination)
     {
         destination[..MaxBytes].Clear();
@@ -67,6 +71,7 @@ internal static unsafe class RansStates
     }
 
     /// <summary>Reads states; false when they are cut off or unused bits are set.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool TryRead(ReadOnlySpan<byte> source, uint* states, out int read)
     {
         read = 0;

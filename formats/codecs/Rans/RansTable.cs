@@ -66,6 +66,7 @@ internal static unsafe class RansTable
     /// Makes the tables of an encoder. For a state x below 2^31 and a frequency f &gt; 0, x / f is the upper half of 2 x times the reciprocal, shifted right by k: the reciprocal is ceil(2^(31+k) / f), 2^k the
     /// first power of two not below f (Alverson, 1991). The information word: 256 - f in bits 0 to 7, the first slot in 16 to 23, k from 24 on.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void BuildEncode(ReadOnlySpan<byte> frequencies, byte* table)
     {
         uint* reciprocals = (uint*)table;
