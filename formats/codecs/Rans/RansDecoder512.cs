@@ -69,9 +69,8 @@ internal static unsafe class RansDecoder512
                     break;
                 }
 
-                Vector512<ushort> small, high, below;
                 Vector512<byte> slot = Join(lo0, lo1);
-                Vector512<byte> entry = Entries(slot, t0, t1, t2, t3);
+                Vector512<byte> entry = SymbolMap.Look(slot, t0, t1, t2, t3);
                 Vector512<ushort> f = Avx512Vbmi.PermuteVar64x8(frequencies, entry).AsUInt16();
                 Vector512<ushort> o = (slot - Avx512Vbmi.PermuteVar64x8(firsts, entry)).AsUInt16();
                 entry = Avx512Vbmi.PermuteVar64x8(entry, order);
@@ -84,25 +83,11 @@ internal static unsafe class RansDecoder512
                 }
 
                 sink.Put(symbol, at);
-                small = Small(lo0, f & Low, o & Low);
-                high = f << 8;
-                lo0 = (high * hi0) + small;
-                hi0 = Carry(Avx512BW.MultiplyHigh(high, hi0), lo0, small);
-                below = Below(lo0, hi0);
-                hi0 = Avx512BW.BlendVariable(hi0, lo0, below);
-                lo0 = Avx512Vbmi2.Expand(lo0, below, Vector512.Load((ushort*)word));
-                word += 2 * (nint)(uint)BitOperations.PopCount((uint)below.ExtractMostSignificantBits());
-                small = Small(lo1, f >>> 8, o >>> 8);
-                high = f & High;
-                lo1 = (high * hi1) + small;
-                hi1 = Carry(Avx512BW.MultiplyHigh(high, hi1), lo1, small);
-                below = Below(lo1, hi1);
-                hi1 = Avx512BW.BlendVariable(hi1, lo1, below);
-                lo1 = Avx512Vbmi2.Expand(lo1, below, Vector512.Load((ushort*)word));
-                word += 2 * (nint)(uint)BitOperations.PopCount((uint)below.ExtractMostSignificantBits());
+                word = Next(ref lo0, ref hi0, f & Low, f << 8, o & Low, word);
+                word = Next(ref lo1, ref hi1, f >>> 8, f & High, o >>> 8, word);
 
                 slot = Join(lo2, lo3);
-                entry = Entries(slot, t0, t1, t2, t3);
+                entry = SymbolMap.Look(slot, t0, t1, t2, t3);
                 f = Avx512Vbmi.PermuteVar64x8(frequencies, entry).AsUInt16();
                 o = (slot - Avx512Vbmi.PermuteVar64x8(firsts, entry)).AsUInt16();
                 entry = Avx512Vbmi.PermuteVar64x8(entry, order);
@@ -116,22 +101,8 @@ internal static unsafe class RansDecoder512
 
                 sink.Put(symbol, at + 64);
                 at += RansFormat.States;
-                small = Small(lo2, f & Low, o & Low);
-                high = f << 8;
-                lo2 = (high * hi2) + small;
-                hi2 = Carry(Avx512BW.MultiplyHigh(high, hi2), lo2, small);
-                below = Below(lo2, hi2);
-                hi2 = Avx512BW.BlendVariable(hi2, lo2, below);
-                lo2 = Avx512Vbmi2.Expand(lo2, below, Vector512.Load((ushort*)word));
-                word += 2 * (nint)(uint)BitOperations.PopCount((uint)below.ExtractMostSignificantBits());
-                small = Small(lo3, f >>> 8, o >>> 8);
-                high = f & High;
-                lo3 = (high * hi3) + small;
-                hi3 = Carry(Avx512BW.MultiplyHigh(high, hi3), lo3, small);
-                below = Below(lo3, hi3);
-                hi3 = Avx512BW.BlendVariable(hi3, lo3, below);
-                lo3 = Avx512Vbmi2.Expand(lo3, below, Vector512.Load((ushort*)word));
-                word += 2 * (nint)(uint)BitOperations.PopCount((uint)below.ExtractMostSignificantBits());
+                word = Next(ref lo2, ref hi2, f & Low, f << 8, o & Low, word);
+                word = Next(ref lo3, ref hi3, f >>> 8, f & High, o >>> 8, word);
             }
         }
 
@@ -172,22 +143,24 @@ internal static unsafe class RansDecoder512
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<byte> Join(Vector512<ushort> a, Vector512<ushort> b) => Vector512.ConditionalSelect(Low, a, b << 8).AsByte();
 
+    /// <summary>The next value of 32 states.</summary>
+    /// <param name="low">The lower halves.</param>
+    /// <param name="high">The upper halves.</param>
+    /// <param name="frequency">Of every state's entry.</param>
+    /// <param name="scaled">The same, times 256.</param>
+    /// <param name="offset">Slot - first slot of the entry.</param>
+    /// <param name="word">The next word.</param>
+    /// <returns>The first word that they did not take.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<byte> Entries(Vector512<byte> slot, Vector512<byte> t0, Vector512<byte> t1, Vector512<byte> t2, Vector512<byte> t3) =>
-        Vector512.ConditionalSelect(
-            Vector512.LessThan(slot.AsSByte(), Vector512<sbyte>.Zero).AsByte(),
-            Avx512Vbmi.PermuteVar64x8x2(t2, slot, t3),
-            Avx512Vbmi.PermuteVar64x8x2(t0, slot, t1));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<ushort> Small(Vector512<ushort> low, Vector512<ushort> frequency, Vector512<ushort> offset) => ((low >>> 8) * frequency) + offset;
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<ushort> Carry(Vector512<ushort> high, Vector512<ushort> sum, Vector512<ushort> part) =>
-        Vector512.ConditionalSelect(Vector512.LessThan(sum, part), high + Vector512<ushort>.One, high);
-
-    /// <summary>True in lanes below the lower bound.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<ushort> Below(Vector512<ushort> low, Vector512<ushort> high) =>
-        Vector512.Equals(high | (low & Vector512.Create((ushort)0x8000)), Vector512<ushort>.Zero);
+    private static byte* Next(ref Vector512<ushort> low, ref Vector512<ushort> high, Vector512<ushort> frequency, Vector512<ushort> scaled, Vector512<ushort> offset, byte* word)
+    {
+        Vector512<ushort> small = ((low >>> 8) * frequency) + offset;
+        Vector512<ushort> lo = (scaled * high) + small;
+        Vector512<ushort> hi = Avx512BW.MultiplyHigh(scaled, high);
+        hi = Vector512.ConditionalSelect(Vector512.LessThan(lo, small), hi + Vector512<ushort>.One, hi);
+        Vector512<ushort> below = Vector512.Equals(hi | (lo & Vector512.Create((ushort)0x8000)), Vector512<ushort>.Zero);
+        high = Avx512BW.BlendVariable(hi, lo, below);
+        low = Avx512Vbmi2.Expand(lo, below, Vector512.Load((ushort*)word));
+        return word + (2 * (nint)(uint)BitOperations.PopCount((uint)below.ExtractMostSignificantBits()));
+    }
 }

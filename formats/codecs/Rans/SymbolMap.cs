@@ -71,8 +71,9 @@ internal static unsafe class SymbolMap
         return escapes;
     }
 
+    /// <summary>Looks 64 bytes up in a table of 256, in four registers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<byte> Look(Vector512<byte> symbol, Vector512<byte> t0, Vector512<byte> t1, Vector512<byte> t2, Vector512<byte> t3) =>
+    public static Vector512<byte> Look(Vector512<byte> symbol, Vector512<byte> t0, Vector512<byte> t1, Vector512<byte> t2, Vector512<byte> t3) =>
         Vector512.ConditionalSelect(
             Vector512.LessThan(symbol.AsSByte(), Vector512<sbyte>.Zero).AsByte(),
             Avx512Vbmi.PermuteVar64x8x2(t2, symbol, t3),

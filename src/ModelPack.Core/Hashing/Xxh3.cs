@@ -10,14 +10,5 @@ namespace ModelPack;
 public static class Xxh3
 {
     /// <summary>Hashes bytes of any length.</summary>
-    public static ulong Hash64(ReadOnlySpan<byte> bytes)
-    {
-        if (!Xxh3Kernel.IsSupported || bytes.Length < Xxh3Kernel.MinBytes)
-        {
-            return XxHash3.HashToUInt64(bytes);
-        }
-
-        var hash = new RunningXxh3(bytes);
-        return hash.Finish();
-    }
+    public static ulong Hash64(ReadOnlySpan<byte> bytes) => new RunningXxh3(bytes).Finish();
 }
