@@ -19,6 +19,7 @@ internal sealed class QuantizeFactory : IPassFactory
         new("search", "string", "\"none\"", "Integer formats: mse tries clipped ranges for every block and keeps the one with the least squared error", ["none", "mse"], PerTensor: true),
         new("algorithm", "string", "\"rtn\"", "How codes are chosen: rtn rounds every weight to the nearest; gptq makes up for the errors of some weights in others, so that outputs on calibration data change least", [.. WeightAlgorithms.All.Select(a => a.Name)], PerTensor: true),
         new("scales", "string", "\"encoder\"", "How scales are chosen: by the format's encoder, from the weights alone, or by what the errors do to outputs on calibration data", ["encoder", "output"], PerTensor: true),
+        new("refine", "integer", "0", "Rounds in which every code and every scale takes the best value with all others held, by what errors do to outputs on calibration data", PerTensor: true, Minimum: 0, Maximum: 100),
         new("activation_order", "boolean", "true", "gptq: weights of the largest activations first", PerTensor: true),
         new("damping_permille", "integer", "50", "gptq: thousandths of the mean square of the activations that are added to each, against trusting the calibration data too much", PerTensor: true, Minimum: 1, Maximum: 1000),
         new("sequential", "boolean", "true", "With calibration data: statistics of a layer are taken with the layers before it quantised already; false takes all from the float model, once, and keeps them for other recipes"),

@@ -15,9 +15,10 @@ internal sealed partial class QuantizePass
     {
         IWeightAlgorithm algorithm = WeightAlgorithms.Get(chosen.Text("algorithm"));
         bool scales = chosen.Text("scales") == "output";
-        return usage.Op == "Gather" || !(scales || algorithm.NeedsSecondMoments)
+        int rounds = (int)chosen.Integer("refine");
+        return usage.Op == "Gather" || !(scales || rounds > 0 || algorithm.NeedsSecondMoments)
             ? null
-            : new CalibratedChoice(algorithm, scales, new AlgorithmOptions(chosen.Flag("activation_order"), chosen.Integer("damping_permille") / 1000.0), chosen.Integer("min_vectors"));
+            : new CalibratedChoice(algorithm, scales, rounds, new AlgorithmOptions(chosen.Flag("activation_order"), chosen.Integer("damping_permille") / 1000.0), chosen.Integer("min_vectors"));
     }
 
     /// <summary>
@@ -96,6 +97,8 @@ internal sealed partial class QuantizePass
             }
 
             using IPreparedAlgorithm algorithm = choice.Algorithm.Prepare(statistics, choice.Options, context.Threads, context.Cancellation);
+            using DampedMoments? moments = choice.Rounds > 0 ? new DampedMoments(statistics, choice.Options.Damping) : null;
+            CoordinateDescent? refinement = moments is null ? null : new CoordinateDescent(moments, choice.Rounds);
             foreach (int i in alike)
             {
                 try
@@ -103,7 +106,7 @@ internal sealed partial class QuantizePass
                     Tensor tensor = results[i];
                     WeightEncoding source = Component(tensor, plans[i].Usage.Layout);
                     UnitSpec spec = Complete(plans[i], choice.SearchScales ? WithoutSearch(plans[i].Format!) : plans[i].Format!, source, context);
-                    EncodedWeight encoded = WeightEncoder.Encode(source, spec, algorithm, choice.SearchScales, context);
+                    EncodedWeight encoded = WeightEncoder.Encode(source, spec, algorithm, choice.SearchScales, refinement, context);
                     results[i] = tensor with { Encoding = Wrap(tensor, plans[i].Usage.Layout, encoded.Encoding) };
                     context.Measure("relative_error", encoded.RelativeError, tensor.Name);
                     context.Measure("output_loss", encoded.Loss, tensor.Name);
@@ -129,7 +132,8 @@ internal sealed partial class QuantizePass
     /// <summary>How a weight is encoded with calibration data.</summary>
     /// <param name="Algorithm">How codes are chosen.</param>
     /// <param name="SearchScales">True to choose scales by the error of the output.</param>
+    /// <param name="Rounds">Rounds of refinement; 0 for none.</param>
     /// <param name="Options">Of the algorithm.</param>
     /// <param name="MinVectors">Fewer vectors are too few.</param>
-    private sealed record CalibratedChoice(IWeightAlgorithm Algorithm, bool SearchScales, AlgorithmOptions Options, long MinVectors);
+    private sealed record CalibratedChoice(IWeightAlgorithm Algorithm, bool SearchScales, int Rounds, AlgorithmOptions Options, long MinVectors);
 }

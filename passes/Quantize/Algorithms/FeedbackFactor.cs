@@ -1,4 +1,3 @@
-using System.Globalization;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Compiler.Linear;
 
@@ -17,11 +16,11 @@ internal sealed class FeedbackFactor : IDisposable
     /// <summary>Largest damping before the moments are given up.</summary>
     private const double MostDamping = 1;
 
-    private readonly NativeArray<double> _memory;
+    private readonly NativeArray<float> _coefficients;
 
-    private FeedbackFactor(NativeArray<double> memory, int[] order, double[] pivots, double damping)
+    private FeedbackFactor(NativeArray<float> coefficients, int[] order, double[] pivots, double damping)
     {
-        _memory = memory;
+        _coefficients = coefficients;
         Order = order;
         Pivots = pivots;
         Damping = damping;
@@ -40,7 +39,7 @@ internal sealed class FeedbackFactor : IDisposable
     public double Damping { get; }
 
     /// <summary>Row <paramref name="position"/> on: coefficients [rows, K] of the errors at higher positions.</summary>
-    public ReadOnlySpan<float> Rows(int position, int count) => _memory.As<float>((long)position * Size, checked(count * Size));
+    public ReadOnlySpan<float> Rows(int position, int count) => _coefficients.Slice((long)position * Size, checked(count * Size));
 
     /// <summary>Factors the moments of an input.</summary>
     /// <param name="statistics">With second moments.</param>
@@ -56,30 +55,21 @@ internal sealed class FeedbackFactor : IDisposable
         double mean = MomentMatrix.Mean(diagonal);
         int[] order = [.. Enumerable.Range(0, size)];
         order = activationOrder ? [.. order.OrderBy(i => diagonal[i]).ThenByDescending(i => i)] : [.. order.Reverse()];
-        var memory = new NativeArray<double>((long)size * size);
-        try
+        using var memory = new NativeArray<double>((long)size * size);
+        for (double used = damping; mean > 0 && double.IsFinite(mean) && used <= MostDamping; used *= 10)
         {
-            for (double used = damping; mean > 0 && double.IsFinite(mean) && used <= MostDamping; used *= 10)
+            Fill(memory, statistics, order, used * mean);
+            if (UpperCholesky.Factor(memory, size, threads, cancellation) < 0)
             {
-                Fill(memory, statistics, order, used * mean);
-                if (UpperCholesky.Factor(memory, size, threads, cancellation) < 0)
-                {
-                    return new FeedbackFactor(memory, order, Narrow(memory, size), used);
-                }
+                double[] pivots = new double[size];
+                return new FeedbackFactor(Narrow(memory, pivots), order, pivots, used);
             }
+        }
 
-            throw new ModelPackException(
-                ErrorCodes.SingularMoments,
-                string.Create(CultureInfo.InvariantCulture, $"the second moments of '{statistics.Tap.Value}' over {statistics.Rows} vectors cannot be factored, whatever the damping (mean of the diagonal: {mean:g3})"));
-        }
-        catch
-        {
-            memory.Dispose();
-            throw;
-        }
+        throw MomentMatrix.Unusable(statistics, mean);
     }
 
-    public void Dispose() => _memory.Dispose();
+    public void Dispose() => _coefficients.Dispose();
 
     private static void Fill(NativeArray<double> memory, ActivationStatistics statistics, int[] order, double damp)
     {
@@ -98,23 +88,24 @@ internal sealed class FeedbackFactor : IDisposable
         }
     }
 
-    /// <summary>Rows divided by their diagonal element, as f32 at the front of the same memory: row p ends before row p + 1 of the wider numbers begins.</summary>
-    private static double[] Narrow(NativeArray<double> memory, int size)
+    /// <summary>Rows divided by their diagonal element, as f32.</summary>
+    private static NativeArray<float> Narrow(NativeArray<double> memory, Span<double> pivots)
     {
-        double[] pivots = new double[size];
+        int size = pivots.Length;
+        var coefficients = new NativeArray<float>((long)size * size);
         for (int p = 0; p < size; p++)
         {
             Span<double> from = memory.Slice((long)p * size, size);
+            Span<float> to = coefficients.Slice((long)p * size, size);
             double diagonal = from[p];
-            Span<float> to = memory.As<float>((long)p * size, size);
-            for (int q = 0; q < size; q++)
+            for (int q = p + 1; q < size; q++)
             {
-                to[q] = q > p ? (float)(from[q] / diagonal) : 0f;
+                to[q] = (float)(from[q] / diagonal);
             }
 
             pivots[p] = diagonal * diagonal;
         }
 
-        return pivots;
+        return coefficients;
     }
 }

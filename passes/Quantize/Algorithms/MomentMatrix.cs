@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Compiler.Linear;
@@ -41,6 +42,13 @@ internal static class MomentMatrix
 
         return importance;
     }
+
+    /// <summary>MP2216, the error of moments that no damping helps.</summary>
+    /// <param name="statistics">They.</param>
+    /// <param name="mean">Of their diagonal.</param>
+    public static ModelPackException Unusable(ActivationStatistics statistics, double mean) => new(
+        ErrorCodes.SingularMoments,
+        string.Create(CultureInfo.InvariantCulture, $"the second moments of '{statistics.Tap.Value}' over {statistics.Rows} vectors cannot be used, whatever the damping (mean of the diagonal: {mean:g3})"));
 
     /// <summary>The mean of the sums of squares.</summary>
     public static double Mean(ReadOnlySpan<float> diagonal)

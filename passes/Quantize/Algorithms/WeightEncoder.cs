@@ -15,9 +15,10 @@ internal static class WeightEncoder
     /// <param name="spec">A number format with fixed scales, complete.</param>
     /// <param name="algorithm">How codes are chosen.</param>
     /// <param name="searchScales">True to search the scales with the algorithm's importance; false to keep the encoder's.</param>
+    /// <param name="refinement">What improves codes and scales afterwards; null for nothing.</param>
     /// <param name="context">Threads, memory, cancellation, and where streams go.</param>
     /// <exception cref="ModelPackException">MP2217: the format does not have one scale per block of a row; MP1040: a weight is NaN or infinite.</exception>
-    public static EncodedWeight Encode(WeightEncoding source, UnitSpec spec, IPreparedAlgorithm algorithm, bool searchScales, PassContext context)
+    public static EncodedWeight Encode(WeightEncoding source, UnitSpec spec, IPreparedAlgorithm algorithm, bool searchScales, CoordinateDescent? refinement, PassContext context)
     {
         IValueReader weights = context.OpenValues(source);
         if (NumberFormats.Bind(spec, weights.Shape) is not IFixedScaleFormat { BlockColumns: > 0 } format)
@@ -34,27 +35,28 @@ internal static class WeightEncoder
         Parallel.For(0, (rows + tileRows - 1) / tileRows, new ParallelOptions { MaxDegreeOfParallelism = threads, CancellationToken = context.Cancellation }, index =>
         {
             int first = index * tileRows;
-            EncodeTile(weights, format, algorithm, searchScales, first, Math.Min(tileRows, rows - first), streams, sums);
+            EncodeTile(weights, format, algorithm, searchScales, refinement, first, Math.Min(tileRows, rows - first), streams, sums);
         });
 
         ImmutableArray<EncodedStream> stored = [.. format.Streams.Select((layout, s) => new EncodedStream(layout.Role, context.Keep(streams[s])))];
         return new EncodedWeight(new DenseEncoding(format.Spec, weights.Shape, stored) { Original = source }, sums.RelativeError, sums.Loss);
     }
 
-    /// <summary>Rows whose three matrices of K floats each fit into a quarter of the memory, on every thread; the same bytes come out whatever this is.</summary>
+    /// <summary>Rows whose matrices of K floats each fit into a quarter of the memory, on every thread; the same bytes come out whatever this is.</summary>
     private static int TileRows(int rows, int columns, int threads, long memoryBytes)
     {
-        long perRow = Math.Max(1, columns) * 5L * sizeof(float);
+        long perRow = Math.Max(1, columns) * 8L * sizeof(float);
         long fitting = memoryBytes / 4 / threads / perRow / 32 * 32;
         long even = (((rows + threads - 1) / threads) + 31) / 32 * 32;
         return (int)Math.Clamp(Math.Min(fitting, even), LeastTileRows, MostTileRows);
     }
 
-    private static void EncodeTile(IValueReader weights, IFixedScaleFormat format, IPreparedAlgorithm algorithm, bool searchScales, int first, int rows, byte[][] streams, RowSums sums)
+    private static void EncodeTile(IValueReader weights, IFixedScaleFormat format, IPreparedAlgorithm algorithm, bool searchScales, CoordinateDescent? refinement, int first, int rows, byte[][] streams, RowSums sums)
     {
         int columns = (int)weights.Shape.Columns;
         float[] values = new float[rows * columns];
         byte[] codes = new byte[rows * columns];
+        float[] decoded = new float[values.Length];
         double[] losses = new double[rows];
         var memory = new Memory<byte>[streams.Length];
         var readOnly = new ReadOnlyMemory<byte>[streams.Length];
@@ -63,6 +65,12 @@ internal static class WeightEncoder
             int perRow = (int)format.Streams[s].BytesPerRow;
             memory[s] = streams[s].AsMemory(first * perRow, rows * perRow);
             readOnly[s] = memory[s];
+        }
+
+        void Store()
+        {
+            format.WriteCodes(codes, rows, memory);
+            format.DecodeRows(readOnly, rows, decoded);
         }
 
         weights.ReadRows(first, rows, values);
@@ -85,11 +93,14 @@ internal static class WeightEncoder
             }
 
             algorithm.ChooseCodes(tile, codes, losses);
+            Store();
+            if (refinement is not null)
+            {
+                refinement.Run(tile, decoded, codes, losses, memory);
+                Store();
+            }
         }
 
-        format.WriteCodes(codes, rows, memory);
-        float[] decoded = new float[values.Length];
-        format.DecodeRows(readOnly, rows, decoded);
         for (int r = 0; r < rows; r++)
         {
             sums.Set(first + r, values.AsSpan(r * columns, columns), decoded.AsSpan(r * columns, columns), losses[r]);

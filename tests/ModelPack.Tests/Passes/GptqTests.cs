@@ -1,12 +1,10 @@
-using System.IO.Hashing;
-using System.Runtime.InteropServices;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Numbers;
 using ModelPack.Pack;
 using ModelPack.Passes;
-using ModelPack.Testing;
 using Xunit;
+using static ModelPack.Tests.Passes.AlgorithmCases;
 
 namespace ModelPack.Tests.Passes;
 
@@ -14,8 +12,6 @@ namespace ModelPack.Tests.Passes;
 [Trait("Category", "Simd")]
 public sealed class GptqTests
 {
-    private static readonly AlgorithmOptions Options = new(ActivationOrder: true, Damping: 0.01);
-
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -132,18 +128,7 @@ public sealed class GptqTests
         const int n = 300, k = 272;
         using ActivationStatistics statistics = Statistics(k, 700, drift: true);
         UnitSpec spec = Bound("int4(block=128,symmetric=false)", n, k);
-        string Hash(int threads, long memory)
-        {
-            EncodedWeight encoded = Encode(n, k, spec, statistics, Options, true, threads, memory);
-            var hash = new XxHash128();
-            foreach (EncodedStream stream in encoded.Encoding.Streams)
-            {
-                hash.Append(stream.Data.ToArray());
-            }
-
-            return $"{Convert.ToHexStringLower(hash.GetCurrentHash())} {encoded.RelativeError:r} {encoded.Loss:r}";
-        }
-
+        string Hash(int threads, long memory) => Fingerprint(Encode(n, k, spec, statistics, Options, true, threads, memory));
         string one = Hash(1, 1 << 30);
         Assert.Equal(one, Hash(3, 1 << 30));
         Assert.Equal(one, Hash(2, 1 << 20));
@@ -189,72 +174,5 @@ public sealed class GptqTests
 
         ModelPackException error = Assert.Throws<ModelPackException>(() => Encode(128, 256, Bound(format, 128, 256), statistics, Options, false, 1));
         Assert.Equal(ErrorCodes.AlgorithmCannotEncode, error.Code);
-    }
-
-    private static EncodedWeight Encode(int n, int k, UnitSpec spec, ActivationStatistics statistics, AlgorithmOptions options, bool search, int threads, long memory = 1 << 30)
-    {
-        Tensor tensor = Tensor.Raw("w", DType.F32, new Shape(n, k), TensorData.FromBytes(MemoryMarshal.AsBytes(Weights(n, k).AsSpan()).ToArray()));
-        var context = new PassContext { OpenValues = EncodingValues.Open, Threads = threads, MaxMemoryBytes = memory };
-        using IPreparedAlgorithm algorithm = new Gptq().Prepare(statistics, options, threads, default);
-        return WeightEncoder.Encode(tensor.Encoding, spec, algorithm, search, context);
-    }
-
-    private static UnitSpec Bound(string format, int n, int k)
-    {
-        TensorData data = TensorData.FromBytes(MemoryMarshal.AsBytes(Weights(n, k).AsSpan()).ToArray());
-        return NumberFormats.Bind(NumberFormats.Complete(UnitSpec.Parse(format), new RawValueReader(DType.F32, new Shape(n, k), data)), new Shape(n, k)).Spec;
-    }
-
-    private static float[] Weights(int n, int k) => Values.Weights(9, n * k);
-
-    /// <summary>Correlated vectors, some channels much larger than others.</summary>
-    private static float[] Activations(int k, int rows)
-    {
-        float[] x = Values.Weights(10, rows * k);
-        for (int r = 0; r < rows; r++)
-        {
-            for (int i = 1; i < k; i++)
-            {
-                x[(r * k) + i] = ((0.7f * x[(r * k) + i - 1]) + x[(r * k) + i]) * (i % 11 == 0 ? 5 : 1);
-            }
-        }
-
-        return x;
-    }
-
-    private static ActivationStatistics Statistics(int k, int rows, bool drift = false)
-    {
-        float[] x = Activations(k, rows);
-        return Collect(new CalibrationTap("x", k, true, drift), x, drift ? [.. x.Select(v => v * 1.01f)] : []);
-    }
-
-    private static ActivationStatistics Collect(CalibrationTap tap, float[] x, float[] reference)
-    {
-        using var collector = new StatisticsCollector(tap);
-        collector.Add(x, reference, 1);
-        return collector.Finish();
-    }
-
-    /// <summary>tr(E H E^T) in double.</summary>
-    private static double OutputError(float[] weights, float[] quantized, ActivationStatistics statistics)
-    {
-        int k = statistics.Tap.Columns;
-        float[] moments = MemoryMarshal.Cast<byte, float>(statistics.SecondMoments!.ToArray()).ToArray();
-        double total = 0;
-        for (int at = 0; at < weights.Length; at += k)
-        {
-            for (int i = 0; i < k; i++)
-            {
-                double product = 0;
-                for (int j = 0; j < k; j++)
-                {
-                    product += moments[(i * k) + j] * ((double)weights[at + j] - quantized[at + j]);
-                }
-
-                total += product * ((double)weights[at + i] - quantized[at + i]);
-            }
-        }
-
-        return total;
     }
 }
