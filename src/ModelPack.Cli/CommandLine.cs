@@ -107,6 +107,7 @@ internal static class CommandLine
     [
         CompileCommand.Create(host),
         CalibrateCommand.Create(host),
+        TuneCommand.Create(host),
         PackCommand.Create(host),
         UnpackCommand.Create(host),
         InspectCommand.Create(host),

@@ -17,6 +17,9 @@ public sealed record CompileRequest
     /// <summary>Overrides of the form <c>pass.option=value</c>.</summary>
     public IReadOnlyList<string> Sets { get; init; } = [];
 
+    /// <summary>What recipe <c>auto</c> has to reach; for no other recipe.</summary>
+    public TuneTarget? TuneTarget { get; init; }
+
     /// <summary>Where the artifact will be used, one of <see cref="TargetProfiles.Names"/>.</summary>
     public string Target { get; init; } = TargetProfiles.Generic;
 

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Pack;
+using ModelPack.Passes;
 
 namespace ModelPack.Toolchain;
 
@@ -14,6 +15,7 @@ public static class ModelCompiler
     public static CompileResult Compile(CompileRequest request, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
+        CheckTarget(request);
         ResolvedRecipe recipe = Pipelines.ResolveRecipe(request.Recipe, request.Sets);
         CheckTokens(request);
         progress?.Report(new ToolProgress("import", 0, 0, request.Input));
@@ -26,6 +28,7 @@ public static class ModelCompiler
         using ImportedModel imported = container.Import(request.Input, cancellation);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
 
+        recipe = request.Recipe == Tuner.RecipeName ? Tuned(imported, request, progress, cancellation) : recipe;
         using Disposing<ICalibrator>? calibrator = request.Calibration is null ? null
             : new(Calibrator.Open(request.Calibration, request.CalibrationOptions, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation)));
         using var scratch = new ScratchFile(request.MaxMemoryBytes / 4);
@@ -146,6 +149,33 @@ public static class ModelCompiler
             Warnings = warnings,
         };
     }
+
+    private static void CheckTarget(CompileRequest request)
+    {
+        bool auto = request.Recipe == Tuner.RecipeName;
+        if (auto == request.TuneTarget is null)
+        {
+            throw new ModelPackException(
+                ErrorCodes.BadTuneTarget,
+                auto ? "recipe 'auto' needs to know what to reach: --target-bits 4.25, --target-size 0.3x or --max-loss 1%" : $"recipe '{request.Recipe ?? RecipeCatalog.DefaultName}' has no target to reach: only 'auto' has");
+        }
+    }
+
+    private static ResolvedRecipe Tuned(ImportedModel imported, CompileRequest request, IProgress<ToolProgress>? progress, CancellationToken cancellation) => Tuner.Search(
+        imported,
+        new TuneRequest
+        {
+            Input = request.Input,
+            Output = request.Output,
+            Target = request.TuneTarget!.Value,
+            Data = request.Calibration,
+            Options = request.CalibrationOptions,
+            Sets = request.Sets,
+            MaxMemoryBytes = request.MaxMemoryBytes,
+            Threads = request.Threads,
+        },
+        progress,
+        cancellation).Recipe.Resolve(PassCatalog.All);
 
     /// <summary>A missing token file is an error before the work, not after it.</summary>
     private static void CheckTokens(CompileRequest request)

@@ -9,15 +9,15 @@ public sealed class SampleModelTests
     /// <summary>Independent code, same conventions: round to nearest, scales amax/(2^(b-1)-1) in f32 along the inputs, only decoder linears.</summary>
     public static TheoryData<string, string[], double> Baselines => new()
     {
-        { "int4", ["quantize.block=128", "quantize.scale=f32", "quantize.ends=keep"], 39.068 },
-        { "int4", ["quantize.block=32", "quantize.scale=f32", "quantize.ends=keep"], 38.922 },
-        { "int4", ["quantize.block=128", "quantize.scale=f32", "quantize.ends=keep", "quantize.symmetric=false"], 38.971 },
-        { "int4", ["quantize.block=32", "quantize.scale=f32", "quantize.ends=keep", "quantize.symmetric=false"], 38.896 },
+        { "int4", ["quantize.search=none", "quantize.block=128", "quantize.scale=f32", "quantize.ends=keep"], 39.068 },
+        { "int4", ["quantize.search=none", "quantize.block=32", "quantize.scale=f32", "quantize.ends=keep"], 38.922 },
+        { "int4", ["quantize.search=none", "quantize.block=128", "quantize.scale=f32", "quantize.ends=keep", "quantize.symmetric=false"], 38.971 },
+        { "int4", ["quantize.search=none", "quantize.block=32", "quantize.scale=f32", "quantize.ends=keep", "quantize.symmetric=false"], 38.896 },
         { "int8", ["quantize.block=128", "quantize.scale=f32", "quantize.ends=keep"], 38.754 },
         { "int4", ["quantize.format=nf4(block=64)", "quantize.ends=keep"], 38.872 },
         { "int4", ["quantize.format=mxfp4", "quantize.ends=keep"], 39.083 },
         { "int4", ["quantize.format=mxfp8", "quantize.ends=keep"], 38.754 },
-        { "int4", ["quantize.format=int3(block=32)", "quantize.scale=f32", "quantize.ends=keep"], 39.877 },
+        { "int4", ["quantize.format=int3(block=32)", "quantize.search=none", "quantize.scale=f32", "quantize.ends=keep"], 39.877 },
         { "int4", ["quantize.format=ternary(packing=base3)", "quantize.allow_ternary=true", "quantize.ends=keep"], 123.865 },
         { "int8", ["quantize.format=fp8(scope=tensor)", "quantize.ends=keep"], 38.763 },
         { "int8", ["quantize.format=fp8(scope=row)", "quantize.ends=keep"], 38.773 },
@@ -53,6 +53,25 @@ public sealed class SampleModelTests
         Assert.True(result.Ratio > 2.9, $"ratio {result.Ratio}");
         Assert.Equal(new FileInfo(artifact).Length, result.OutputBytes);
         Assert.True(Verification.Verify(artifact, against: SamplePaths.Model, rederive: SamplePaths.Model).Ok);
+    }
+
+    [Fact]
+    public void Compile_calibratedInt4_losesAThirdOfWhatRoundingLoses()
+    {
+        using var folder = new TempFolder();
+        string artifact = Path.Combine(folder.Path, "model.mpack");
+        ModelCompiler.Compile(new CompileRequest
+        {
+            Input = SamplePaths.Model,
+            Output = artifact,
+            Recipe = "int4-calibrated",
+            Sets = ["quantize.ends=keep"],
+            Calibration = SamplePaths.CalibrationTokens,
+            CalibrationOptions = new CalibrationOptions { NoCache = true },
+        });
+
+        // Round to nearest: 39.068. The reference implementation of GPTQ on the same data: 38.837; such figures scatter by 0.02.
+        Assert.InRange(Evaluation.Perplexity(artifact, SamplePaths.EvalTokens).Perplexity!.Value, 38.75, 38.90);
     }
 
     [Fact]

@@ -14,6 +14,8 @@ internal static class SamplePaths
 
     public static string EvalTokens { get; } = Path.Combine(Root, "samples", "models", "tinyllama", "eval_dev.tokens.bin");
 
+    public static string CalibrationTokens { get; } = Path.Combine(Root, "samples", "models", "tinyllama", "calib.tokens.bin");
+
     private static string FindRoot()
     {
         string? folder = AppContext.BaseDirectory;

@@ -77,7 +77,7 @@ internal sealed class CoordinateDescent(DampedMoments moments, int rounds)
         state.PassOn(first, count);
     }
 
-    private void ImproveScales(State state, int first, int count, ReadOnlySpan<Memory<byte>> streams)
+    private static void ImproveScales(State state, int first, int count, ReadOnlySpan<Memory<byte>> streams)
     {
         WeightTile tile = state.Tile;
         int rows = tile.Rows;

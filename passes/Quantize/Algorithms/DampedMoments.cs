@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Compiler.Linear;
 

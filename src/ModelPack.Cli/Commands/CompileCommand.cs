@@ -22,6 +22,7 @@ internal static class CompileCommand
             DefaultValueFactory = _ => "exact",
         };
         accuracy.AcceptOnlyFromAmong("exact", "fast");
+        TargetArguments search = TargetArguments.Create("Recipe auto: ");
         CalibrationArguments calibration = CalibrationArguments.Create();
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
         Option<string> level = LevelOption.Create();
@@ -34,7 +35,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, accuracy, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
+            input, output, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, accuracy, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -49,6 +50,7 @@ internal static class CompileCommand
                     Output = artifact,
                     Recipe = session.Get(recipe),
                     Sets = session.Get(sets) ?? [],
+                    TuneTarget = search.Get(session),
                     Calibration = session.Get(calibration.Data),
                     CalibrationOptions = calibration.Options(session),
                     Target = session.Get(target) ?? TargetProfiles.Generic,

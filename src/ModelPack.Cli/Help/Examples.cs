@@ -18,6 +18,7 @@ internal static class Examples
             "modelpack compile model.onnx -o model.mpack",
             "modelpack compile model.onnx -o model.mpack --recipe int4 --eval-tokens dev.tokens.bin",
             "modelpack compile model.onnx -o model.mpack --recipe int4-calibrated --calibration calib.tokens.bin",
+            "modelpack compile model.onnx -o model.mpack --recipe auto --target-bits 3.5 --calibration calib.tokens.bin",
             "modelpack compile llama/ -o llama.mpack --recipe int8 --max-memory 4GB",
             "modelpack compile model.onnx --recipe mine.json --set quantize.block=64 --dry-run",
         ],
@@ -25,6 +26,12 @@ internal static class Examples
         [
             "modelpack calibrate model.onnx --data calib.tokens.bin -o model.calibration.safetensors",
             "modelpack calibrate vision.onnx --data images/ -o vision.calibration.safetensors --samples 64",
+        ],
+        ["modelpack tune"] =
+        [
+            "modelpack tune model.onnx -o small.json --target-bits 4.25 --data calib.tokens.bin",
+            "modelpack tune vision.onnx -o vision.json --max-loss 1% --data images/",
+            "modelpack compile model.onnx -o model.mpack --recipe small.json --calibration calib.tokens.bin",
         ],
         ["modelpack pack"] =
         [

@@ -6,6 +6,7 @@ namespace ModelPack.Cli;
 /// <summary>Source-generated contracts of the documents that commands print.</summary>
 [JsonSerializable(typeof(CompileResult))]
 [JsonSerializable(typeof(CalibrateResult))]
+[JsonSerializable(typeof(TuneResult))]
 [JsonSerializable(typeof(PackFileResult))]
 [JsonSerializable(typeof(InspectResult))]
 [JsonSerializable(typeof(ExplainResult))]

@@ -153,7 +153,7 @@ internal sealed class Calibrator : ICalibrator, IDisposable
         return Convert.ToHexStringLower(hash.GetCurrentHash());
     }
 
-    private static string DefaultCacheFolder()
+    internal static string DefaultCacheFolder()
     {
         string? named = Environment.GetEnvironmentVariable("MODELPACK_CACHE");
         string root = string.IsNullOrEmpty(named) ? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData), "modelpack") : named;

@@ -7,7 +7,7 @@ public sealed class UsageErrorTests
 {
     [Theory]
     [InlineData("complie", "modelpack: unknown command 'complie'; did you mean 'compile'?")]
-    [InlineData("frobnicate", "modelpack: unknown command 'frobnicate'; commands: compile, calibrate, pack,")]
+    [InlineData("frobnicate", "modelpack: unknown command 'frobnicate'; commands: compile, calibrate, tune, pack,")]
     [InlineData("bench modle x", "modelpack bench: unknown command 'modle'; did you mean 'model'?")]
     [InlineData("compile a.onnx -o b --recpie int4", "modelpack compile: unknown option '--recpie'; did you mean '--recipe'?")]
     [InlineData("compile --recpie int4 a.onnx -o b", "modelpack compile: unknown option '--recpie'; did you mean '--recipe'?")]

@@ -33,12 +33,12 @@ public sealed class BuiltInRecipeTests
 
         Assert.Equal("MatMul(x,w1)->h; Relu(h)->h1; MatMul(h1,w2)->h2; Relu(h2)->h3; MatMul(h3,w3)->y", result.Graph.Text());
         string[] encodings = [.. result.Graph.Initializers.OrderBy(t => t.Name, StringComparer.Ordinal).Select(t => t.Encoding.Describe())];
-        string Quantised(string format) => $"permuted(perm=1x0) > {format}(block=32,scale=f32,search=none,symmetric=true)";
+        string Quantised(string format, string search = "none") => $"permuted(perm=1x0) > {format}(block=32,scale=f32,search={search},symmetric=true)";
         Assert.Equal(name switch
         {
             "lossless" => ["f32", "f32", "f32"],
             "int8" => [Quantised("int8"), Quantised("int8"), Quantised("int8")],
-            _ => [Quantised("int8"), Quantised("int4"), Quantised("int8")],
+            _ => [Quantised("int8", "mse"), Quantised("int4", "mse"), Quantised("int8", "mse")],
         }, encodings);
     }
 }

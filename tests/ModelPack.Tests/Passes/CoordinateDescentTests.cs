@@ -1,4 +1,3 @@
-using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Numbers;
 using ModelPack.Passes;

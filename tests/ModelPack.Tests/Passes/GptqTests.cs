@@ -1,7 +1,5 @@
-using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Numbers;
-using ModelPack.Pack;
 using ModelPack.Passes;
 using Xunit;
 using static ModelPack.Tests.Passes.AlgorithmCases;

@@ -1,0 +1,93 @@
+using System.CommandLine;
+using ModelPack.Toolchain;
+using Spectre.Console;
+
+namespace ModelPack.Cli;
+
+/// <summary><c>modelpack tune</c>.</summary>
+internal static class TuneCommand
+{
+    public static Command Create(CliHost host)
+    {
+        var model = new Argument<string>("model") { Description = "An .onnx file; without data also a .safetensors file or a checkpoint folder" };
+        var output = new Option<string>("--output", "-o") { Description = "The recipe file to write; the front of best choices goes beside it as .front.json, .front.csv and .front.svg", HelpName = "recipe.json", Required = true };
+        TargetArguments target = TargetArguments.Create("Target: ");
+        var data = new Option<string?>("--data", "-d") { Description = "A token file (uint16, little-endian), a folder of .npy inputs, or one of such folders, on which losses are measured; without it errors of the weights decide", HelpName = "data" };
+        Option<int> samples = IntOption.Create("--samples", "Samples of the data to measure on, spread over them", 16, 1, int.MaxValue);
+        Option<int> window = IntOption.Create("--window", "Tokens per sample of a token file", 256, 2, 1 << 20);
+        var candidates = new Option<string[]>("--candidate") { Description = "A number format to choose from; repeatable. By default integers of 2 to 8 bits in blocks of 32 or 128, and nf4(block=128)", HelpName = "format" };
+        var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.ends=keep. Repeatable", HelpName = "pass.option=value" };
+        var cache = new Option<string?>("--cache") { Description = "Folder for measurements, from which an interrupted search goes on, or none; by default a folder of the user's cache", HelpName = "folder|none" };
+        Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
+        var command = new Command("tune", "Choose an encoding for every weight, for a size or a loss, by measuring what each does to the outputs")
+        {
+            model, output, target.Bits, target.Size, target.Loss, data, samples, window, candidates, sets, cache, maxMemory,
+        };
+        command.SetAction(parsed => Session.Run(host, parsed, session =>
+        {
+            TuneResult result = Tuner.Run(
+                new TuneRequest
+                {
+                    Input = session.Get(model),
+                    Output = session.Get(output)!,
+                    Target = target.Get(session) ?? throw new UsageException("say what to reach: --target-bits 4.25, --target-size 0.3x or --max-loss 1%"),
+                    Data = session.Get(data),
+                    Samples = session.Get(samples),
+                    Options = new CalibrationOptions { Window = session.Get(window), CacheFolder = session.Get(cache), NoCache = session.Get(cache) == "none" },
+                    Candidates = session.Get(candidates) ?? [],
+                    Sets = session.Get(sets) ?? [],
+                    MaxMemoryBytes = session.Get(maxMemory).Bytes,
+                    Threads = session.Threads,
+                },
+                session.Progress,
+                session.Cancellation);
+            session.Show(result, JsonOutput.Types.TuneResult, console => Write(console, result, session.Verbose));
+            return ExitCodes.Done;
+        }));
+        return command;
+    }
+
+    private static void Write(IAnsiConsole console, TuneResult result, bool everyTensor)
+    {
+        console.WriteLine($"{Words.Printable(result.Output)}  {result.Target}: {Words.Fixed(result.BitsPerWeight, 3)} bits per weight, {ByteSize.Format(result.InputBytes)} -> {ByteSize.Format(result.OutputBytes)} before lossless coding");
+        console.WriteLine();
+        var table = new TextTable("front", ">bits", ">bytes", ">loss", "");
+        foreach (TunePoint point in result.Front)
+        {
+            table.Add(point.Name, Words.Fixed(point.BitsPerWeight, 3), ByteSize.Format(point.Bytes), Words.Number(point.Loss ?? point.Predicted), point.Chosen ? "<- chosen" : "");
+        }
+
+        foreach (TunePoint point in result.Uniform)
+        {
+            table.Add($"all {point.Name}", Words.Fixed(point.BitsPerWeight, 3), ByteSize.Format(point.Bytes), Words.Number(point.Loss ?? point.Predicted), "");
+        }
+
+        table.WriteTo(console);
+        console.WriteLine();
+        if (everyTensor)
+        {
+            var tensors = new TextTable("tensor", "kind", "format", ">bits", ">loss");
+            foreach (TunedTensor tensor in result.Tensors)
+            {
+                tensors.Add(tensor.Name, tensor.Kind, tensor.Format, Words.Fixed(tensor.BitsPerWeight, 3), Words.Number(tensor.Loss) + (tensor.Measured ? "" : " (estimated)"));
+            }
+
+            tensors.WriteTo(console);
+            console.WriteLine();
+        }
+        else
+        {
+            var kinds = new TextTable("format", ">tensors");
+            foreach (IGrouping<string, TunedTensor> group in result.Tensors.GroupBy(t => t.Format).OrderByDescending(g => g.Count()))
+            {
+                kinds.Add(group.Key, Words.Number(group.Count()));
+            }
+
+            kinds.WriteTo(console);
+            console.WriteLine();
+        }
+
+        console.WriteLine($"loss         {Words.Number(result.Loss)} ({result.LossKind}{(result.Data is string data ? $", {Words.Count(result.Samples, "sample")} of {Words.Printable(data)}" : "")})");
+        console.WriteLine($"time         {Words.Seconds(result.Seconds)}, {Words.Count(result.Measurements, "measurement")}");
+    }
+}

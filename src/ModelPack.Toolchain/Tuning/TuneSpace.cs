@@ -1,0 +1,94 @@
+using ModelPack.Compiler;
+using ModelPack.Pack;
+using ModelPack.Passes;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>What there is to choose from: the tensors that <c>quantize</c> would encode, with every candidate applied.</summary>
+internal sealed class TuneSpace
+{
+    private TuneSpace(Model model, IReadOnlyList<string> candidates, IReadOnlyList<TunableTensor> tensors)
+    {
+        Model = model;
+        Candidates = candidates;
+        Tensors = tensors;
+    }
+
+    /// <summary>The model before anything is encoded.</summary>
+    public Model Model { get; }
+
+    /// <summary>Number formats.</summary>
+    public IReadOnlyList<string> Candidates { get; }
+
+    /// <summary>In the order of the graph's initializers.</summary>
+    public IReadOnlyList<TunableTensor> Tensors { get; }
+
+    /// <summary>What tensors are for, by name.</summary>
+    public IReadOnlyDictionary<string, string> Kinds => TensorKinds.Classify(Model);
+
+    /// <summary>Elements of all tensors.</summary>
+    public long Elements => Tensors.Sum(t => t.Original.Shape.ElementCount);
+
+    /// <summary>Runs the passes of a recipe once for every candidate, encodings pending.</summary>
+    /// <param name="imported">The model as it came.</param>
+    /// <param name="recipe">The recipe that will carry the choice.</param>
+    /// <param name="candidates">Number formats.</param>
+    /// <param name="context">Makes contexts for passes.</param>
+    /// <exception cref="ModelPackException">MP2231: nothing to choose for.</exception>
+    public static TuneSpace Open(Model imported, Recipe recipe, IReadOnlyList<string> candidates, Func<PassContext> context)
+    {
+        IReadOnlyList<IPass> passes = recipe.Resolve(PassCatalog.All).CreatePasses();
+        Model plain = new PassManager([.. passes.TakeWhile(p => p.Name != "quantize")]).Run(imported, context());
+        var encoded = candidates.Select(c => Encoded(imported, recipe, c, context())).ToArray();
+        var tensors = new List<TunableTensor>();
+        foreach (Tensor tensor in plain.Graph.Initializers)
+        {
+            Tensor?[] forms = [.. encoded.Select(e => e.TryGetValue(tensor.Name, out Tensor? found) && Leaf(found.Encoding) is not null ? found : null)];
+            if (forms.Any(f => f is not null))
+            {
+                tensors.Add(new TunableTensor(tensor, forms));
+            }
+        }
+
+        return tensors.Count > 0
+            ? new TuneSpace(plain, candidates, tensors)
+            : throw new ModelPackException(ErrorCodes.NothingToTune, "pass 'quantize' finds no weights to encode in this model");
+    }
+
+    /// <summary>The tensors of a choice, by name; those that stay as they are are left out.</summary>
+    public Dictionary<string, Tensor> Apply(IReadOnlyList<TuneChoice> choices) => Tensors
+        .Select((t, i) => choices[i].Candidate < 0 ? null : t.Forms[choices[i].Candidate])
+        .OfType<Tensor>().ToDictionary(t => t.Name, StringComparer.Ordinal);
+
+    /// <summary>Squared error by squared weights of a pending encoding.</summary>
+    public static double RelativeSquaredError(Tensor form, CancellationToken cancellation)
+    {
+        DenseEncoding leaf = Leaf(form.Encoding)!;
+        double error = TensorDifference.Compare(form.Name, EncodingValues.Open(leaf.Source!), EncodingValues.Open(leaf), cancellation).RelativeError ?? 0;
+        return error * error;
+    }
+
+    private static Dictionary<string, Tensor> Encoded(Model imported, Recipe recipe, string candidate, PassContext context)
+    {
+        IReadOnlyList<IPass> passes = recipe.With($"quantize.format={candidate}").Resolve(PassCatalog.All).CreatePasses();
+        Model model = new PassManager(passes).Run(imported, context);
+        return model.Graph.Initializers.ToDictionary(t => t.Name, StringComparer.Ordinal);
+    }
+
+    /// <summary>The pending encoding in a tree, if there is one.</summary>
+    private static DenseEncoding? Leaf(WeightEncoding encoding) => encoding switch
+    {
+        DenseEncoding { IsPending: true } dense => dense,
+        StructuredEncoding structured => structured.Components.Select(Leaf).FirstOrDefault(l => l is not null),
+        _ => null,
+    };
+}
+
+/// <summary>A tensor and what the candidates make of it.</summary>
+/// <param name="Original">As it is.</param>
+/// <param name="Forms">Per candidate, pending; null where the candidate does not fit.</param>
+internal sealed record TunableTensor(Tensor Original, Tensor?[] Forms)
+{
+    /// <summary>Bytes as it is.</summary>
+    public long OriginalBytes => EncodingSizes.SourceBytes(Original.Encoding);
+}

@@ -1,0 +1,113 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using ModelPack.Compiler;
+using ModelPack.Passes;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Searches an encoding for every weight, so that the model fits a target and its outputs move least.</summary>
+public static class Tuner
+{
+    /// <summary>The built-in recipe that stands for such a search.</summary>
+    public const string RecipeName = "auto";
+
+    /// <summary>Number formats to choose from, smallest first: integers, which have the best kernels, and normal floats, which have the least errors at 4 bits.</summary>
+    public static IReadOnlyList<string> DefaultCandidates { get; } =
+    [
+        "int2(block=32,search=mse,symmetric=false)",
+        "int3(block=128,search=mse,symmetric=false)",
+        "int3(block=32,search=mse,symmetric=false)",
+        "int4(block=128,search=mse)",
+        "int4(block=128,search=mse,symmetric=false)",
+        "nf4(block=128)",
+        "int4(block=32,search=mse)",
+        "int5(block=128)",
+        "int6(block=128)",
+        "int8(block=128)",
+    ];
+
+    /// <summary>Searches, and writes the choice as a recipe, with the front of best choices beside it (.front.json, .front.csv, .front.svg).</summary>
+    /// <exception cref="ModelPackException">The input, the data or the output is bad; MP2230: the target cannot be reached.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled; nothing was written but the journal, from which the same search goes on.</exception>
+    public static TuneResult Run(TuneRequest request, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        OutputChecks.CheckWritable(request.Output);
+        using ImportedModel imported = Containers.Containers.For(request.Input).Import(request.Input, cancellation);
+        OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
+        (Recipe recipe, TuneResult result) = Search(imported, request, progress, cancellation);
+        TuneFiles.Write(request.Output, recipe, result);
+        return result;
+    }
+
+    /// <summary>Searches only.</summary>
+    internal static (Recipe Recipe, TuneResult Result) Search(ImportedModel imported, TuneRequest request, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    {
+        long start = Stopwatch.GetTimestamp();
+        if (imported.Model.Kind != ModelKind.Onnx && request.Data is not null)
+        {
+            throw new ModelPackException(ErrorCodes.CalibrationNeedsGraph, "a checkpoint has no graph that could be run on data: give the model as .onnx, or search by weights alone, without data", request.Input);
+        }
+
+        CalibrationLimits limits = Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation);
+        using CalibrationSamples? samples = request.Data is null ? null : OpenData(request, cancellation);
+        Recipe recipe = request.Sets.Aggregate(BaseRecipe(calibrated: samples is not null), (r, set) => r.With(set));
+        var compile = new CompileRequest { Input = request.Input, Output = request.Output, Threads = request.Threads, MaxMemoryBytes = request.MaxMemoryBytes };
+        IReadOnlyList<string> candidates = request.Candidates.Count > 0 ? request.Candidates : DefaultCandidates;
+        TuneSpace space = TuneSpace.Open(imported.Model, recipe, candidates, () => Pipelines.CreateContext(compile, cancellation, planOnly: true));
+        using LossProbe? probe = samples is null ? null : new LossProbe(space.Model, samples, request.Samples, limits);
+        string context = samples is null ? "" : $"{ArtifactContent.ToolVersion} {ModelIdentity.Of(space.Model, cancellation)} {samples.Info} {probe!.Count}";
+        using TuneJournal journal = TuneJournal.Open(samples is null || request.Options.NoCache ? null : JournalPath(request.Options));
+        var table = new LossTable(space, probe, journal, context, limits);
+        var search = new TuneSearch(space, table, request.Target, ModelCompiler.InputBytes(imported), probe?.IsLanguageModel ?? false);
+        TuneOutcome outcome = search.Run();
+        var result = new TuneResult
+        {
+            Input = request.Input,
+            Output = request.Output,
+            Target = request.Target.ToString(),
+            LossKind = probe is null ? "weight-error" : probe.IsLanguageModel ? "divergence" : "output-noise",
+            Data = samples?.Info.Name,
+            Samples = probe?.Count ?? 0,
+            Loss = outcome.Chosen.Loss ?? outcome.Chosen.Predicted,
+            BitsPerWeight = outcome.Chosen.BitsPerWeight,
+            InputBytes = ModelCompiler.InputBytes(imported),
+            OutputBytes = outcome.Chosen.Bytes,
+            Measurements = table.Measurements,
+            Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
+            Front = outcome.Front,
+            Uniform = outcome.Uniform,
+            Tensors = outcome.Tensors,
+        };
+        return (WithRules(recipe, outcome.Tensors, request.Target), result);
+    }
+
+    private static CalibrationSamples OpenData(TuneRequest request, CancellationToken cancellation) => StatisticsFile.Recognizes(request.Data!)
+        ? throw new ModelPackException(ErrorCodes.CalibrationData, "losses are measured by running the model: data are needed, not statistics of them", request.Data)
+        : CalibrationSamples.Open(request.Data!, request.Options, cancellation);
+
+    private static string JournalPath(CalibrationOptions options) => Path.Combine(options.CacheFolder ?? Calibrator.DefaultCacheFolder(), "tune.jsonl");
+
+    /// <summary>The passes; without data no algorithm that needs them.</summary>
+    private static Recipe BaseRecipe(bool calibrated)
+    {
+        Recipe recipe = RecipeCatalog.Get(RecipeName);
+        return calibrated ? recipe : recipe with
+        {
+            Passes = [.. recipe.Passes.Select(p => p.Pass == "quantize" ? new RecipeStep("quantize", new JsonObject { ["format"] = "int8", ["block"] = 128 }) : p)],
+        };
+    }
+
+    private static Recipe WithRules(Recipe recipe, IReadOnlyList<TunedTensor> tensors, TuneTarget target) => recipe with
+    {
+        Summary = $"Chosen by 'modelpack tune' for {target}",
+        Rules =
+        [
+            .. recipe.Rules,
+            .. tensors.Select(t => new RecipeRule(t.Name, false, Options(t))),
+        ],
+    };
+
+    private static System.Collections.Immutable.ImmutableSortedDictionary<string, JsonObject?> Options(TunedTensor tensor) =>
+        System.Collections.Immutable.ImmutableSortedDictionary.Create<string, JsonObject?>(StringComparer.Ordinal)
+            .Add("quantize", tensor.Format == TuneSearch.Keep ? null : new JsonObject { ["format"] = tensor.Format });
+}

@@ -1,0 +1,282 @@
+using System.Text.Json.Nodes;
+using System.Xml.Linq;
+using ModelPack.Testing;
+using ModelPack.Toolchain;
+using Xunit;
+
+namespace ModelPack.Tests.Toolchain;
+
+/// <summary>The search for an encoding per tensor: it reaches its targets, beats what anybody would try first, goes on where it was stopped, and gives a recipe that does what it says.</summary>
+public sealed class TuneTests
+{
+    private const int Tokens = 16;
+
+    [Theory]
+    [InlineData(3.3)]
+    [InlineData(4.25)]
+    [InlineData(6.0)]
+    public void Run_bits_areKept_andNoUniformCandidateIsBetter(double bits)
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        TuneResult result = Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, bits)));
+
+        Assert.InRange(result.BitsPerWeight, bits - 0.5, bits);
+        Assert.Equal("divergence", result.LossKind);
+        Assert.All(result.Uniform.Where(u => u.BitsPerWeight <= bits), u => Assert.InRange(result.Loss, 0, u.Loss!.Value));
+        Assert.Equal(["embed", "up", "mix", "head"], result.Tensors.Select(t => t.Name));
+        Assert.Single(result.Front, p => p.Chosen);
+        Assert.True(result.Front.Select(p => p.Bytes).SequenceEqual(result.Front.Select(p => p.Bytes).Order()));
+    }
+
+    [Fact]
+    public void Run_writesARecipe_thatCompilesToWhatWasFound()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        TuneResult result = Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, 4.25)));
+        CompileResult compiled = ModelCompiler.Compile(new CompileRequest
+        {
+            Input = model,
+            Output = folder["m.mpack"],
+            Recipe = result.Output,
+            Calibration = tokens,
+            CalibrationOptions = new CalibrationOptions { Window = Tokens, NoCache = true },
+        });
+
+        foreach (TunedTensor tensor in result.Tensors)
+        {
+            string encoding = compiled.Tensors.Single(t => t.Name == tensor.Name).Encoding;
+            Assert.Contains(tensor.Format.Split('(')[0], encoding, StringComparison.Ordinal);
+        }
+
+        // For people and for programs.
+        JsonObject front = JsonNode.Parse(File.ReadAllText(folder["r.front.json"]))!.AsObject();
+        Assert.Equal(result.Front.Count, front["front"]!.AsArray().Count);
+        string[] lines = File.ReadAllLines(folder["r.front.csv"]);
+        Assert.Equal(1 + result.Front.Count + result.Uniform.Count, lines.Length);
+        Assert.Equal("svg", XDocument.Load(folder["r.front.svg"]).Root!.Name.LocalName);
+        Assert.DoesNotContain("min_elements", File.ReadAllText(result.Output), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Compile_auto_searchesAndCompiles_andItsRecordGivesTheSameBytes()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        CompileRequest request = new()
+        {
+            Input = model,
+            Output = folder["one.mpack"],
+            Recipe = "auto",
+            TuneTarget = new TuneTarget(TuneTargetKind.Bits, 4.25),
+            Calibration = tokens,
+            CalibrationOptions = new CalibrationOptions { Window = Tokens, CacheFolder = folder["cache"] },
+            Threads = 1,
+        };
+        ModelCompiler.Compile(request);
+        ModelCompiler.Compile(request with { Output = folder["two.mpack"], Threads = 2, CalibrationOptions = new CalibrationOptions { Window = Tokens, NoCache = true } });
+
+        Assert.Equal(File.ReadAllBytes(folder["one.mpack"]), File.ReadAllBytes(folder["two.mpack"]));
+        Assert.True(Verification.Verify(folder["one.mpack"], against: model, rederive: model, calibration: tokens).Ok);
+    }
+
+    [Fact]
+    public void Run_loss_takesTheSmallestThatIsWithin()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        TuneResult strict = Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Loss, 0.001)));
+        TuneResult loose = Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Loss, 0.05)));
+
+        Assert.InRange(strict.Loss, 0, Math.Log(1.001));
+        Assert.InRange(loose.Loss, Math.Log(1.001), Math.Log(1.05));
+        Assert.True(loose.OutputBytes < strict.OutputBytes);
+        Assert.All(loose.Uniform.Where(u => u.Bytes < loose.OutputBytes), u => Assert.True(u.Loss > Math.Log(1.05)));
+    }
+
+    [Fact]
+    public void Run_size_countsTheWholeModel()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        TuneResult part = Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Ratio, 0.2)));
+        TuneResult bytes = Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bytes, part.OutputBytes)));
+
+        Assert.Equal(new FileInfo(model).Length, part.InputBytes);
+        Assert.InRange(part.OutputBytes, 0.15 * part.InputBytes, 0.2 * part.InputBytes);
+        Assert.Equal(part.Tensors.Select(t => t.Format), bytes.Tensors.Select(t => t.Format));
+    }
+
+    [Fact]
+    public void Run_again_measuresNothingTwice_evenAfterHalfALine()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        TuneRequest request = Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, 4.25));
+        TuneResult first = Tuner.Run(request);
+        string recipe = File.ReadAllText(request.Output);
+        TuneResult again = Tuner.Run(request);
+        Assert.Equal((recipe, 0), (File.ReadAllText(request.Output), again.Measurements));
+
+        // As a killed process leaves it: some lines, and half of another.
+        string journal = folder["cache/tune.jsonl"];
+        string text = File.ReadAllText(journal);
+        File.WriteAllText(journal, text[..(text.Length * 2 / 3)]);
+        TuneResult resumed = Tuner.Run(request with { Threads = 1 });
+
+        Assert.Equal(recipe, File.ReadAllText(request.Output));
+        Assert.InRange(resumed.Measurements, 1, first.Measurements - 1);
+        Assert.Equal(0, Tuner.Run(request).Measurements);
+    }
+
+    [Fact]
+    public void Run_cancelled_leavesNoRecipe()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        using var source = new CancellationTokenSource();
+        var progress = new Callback(p =>
+        {
+            if (p is { Activity: "tune", Done: 2 })
+            {
+                source.Cancel();
+            }
+        });
+
+        Assert.ThrowsAny<OperationCanceledException>(() => Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, 4.25)), progress, source.Token));
+        Assert.Empty(Directory.GetFiles(folder.Path, "r*"));
+        Assert.NotEmpty(File.ReadAllLines(folder["cache/tune.jsonl"]));
+    }
+
+    [Fact]
+    public void Run_imageModel_measuresTheNoiseOfItsOutputs()
+    {
+        using var folder = new TempFolder();
+        string model = folder.Write("m.onnx", NetworkModel.Image());
+        Directory.CreateDirectory(folder["data"]);
+        for (int i = 0; i < 3; i++)
+        {
+            Directory.CreateDirectory(folder[$"data/{i}"]);
+            float[] pixels = Values.Weights((ulong)i, 3 * 256);
+            NpyFile.Write(folder[$"data/{i}/image.npy"], DType.F32, new Shape(1, 3, 16, 16), TensorData.FromBytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(pixels).ToArray()));
+        }
+
+        TuneResult result = Tuner.Run(Request(folder, model, folder["data"], new TuneTarget(TuneTargetKind.Loss, 0.01)) with { Sets = ["quantize.min_elements=64"] });
+
+        Assert.Equal(("output-noise", 3), (result.LossKind, result.Samples));
+        Assert.InRange(result.Loss, 1e-9, 0.01);
+        Assert.Contains(result.Tensors, t => t.Name == "conv1" && t.Format != "keep");
+    }
+
+    [Fact]
+    public void Run_withoutData_goesByTheErrorsOfTheWeights()
+    {
+        using var folder = new TempFolder();
+        (string model, _) = Language(folder);
+        TuneResult result = Tuner.Run(Request(folder, model, null, new TuneTarget(TuneTargetKind.Bits, 4.25)));
+
+        Assert.Equal(("weight-error", 0), (result.LossKind, result.Measurements));
+        Assert.Null(result.Data);
+        Assert.DoesNotContain("gptq", File.ReadAllText(result.Output), StringComparison.Ordinal);
+        Assert.All(result.Uniform.Where(u => u.BitsPerWeight <= 4.25), u => Assert.InRange(result.Loss, 0, u.Predicted));
+    }
+
+    [Fact]
+    public void Run_targetBelowTheSmallestCandidate_isMP2230()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+
+        ModelPackException error = Assert.Throws<ModelPackException>(() => Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, 1.5))));
+        Assert.Equal(ErrorCodes.TargetOutOfReach, error.Code);
+        Assert.Contains("bits per weight", error.Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(folder["r.json"]));
+    }
+
+    [Fact]
+    public void Run_modelWithoutWeights_isMP2231()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+
+        Assert.Equal(ErrorCodes.NothingToTune, Assert.Throws<ModelPackException>(() => Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, 4)) with { Sets = ["quantize.include=nothing"] })).Code);
+    }
+
+    [Fact]
+    public void Run_statisticsInsteadOfData_isMP2213()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        Calibrating.Run(new CalibrateRequest { Input = model, Data = tokens, Output = folder["s.safetensors"], Options = new CalibrationOptions { Window = Tokens } });
+
+        Assert.Equal(ErrorCodes.CalibrationData, Assert.Throws<ModelPackException>(() => Tuner.Run(Request(folder, model, folder["s.safetensors"], new TuneTarget(TuneTargetKind.Bits, 4)))).Code);
+    }
+
+    [Theory]
+    [InlineData("auto", null, "--target-bits")]
+    [InlineData("int8", 4.0, "only 'auto'")]
+    public void Compile_targetAndRecipeThatDoNotGoTogether_areMP2232(string recipe, double? bits, string message)
+    {
+        using var folder = new TempFolder();
+        (string model, _) = Language(folder);
+        var request = new CompileRequest { Input = model, Output = folder["m.mpack"], Recipe = recipe, TuneTarget = bits is double b ? new TuneTarget(TuneTargetKind.Bits, b) : null };
+
+        ModelPackException error = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(request));
+        Assert.Equal(ErrorCodes.BadTuneTarget, error.Code);
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("4.25", null, null, TuneTargetKind.Bits, 4.25)]
+    [InlineData(null, "0.3x", null, TuneTargetKind.Ratio, 0.3)]
+    [InlineData(null, "5MB", null, TuneTargetKind.Bytes, 5e6)]
+    [InlineData(null, "2MiB", null, TuneTargetKind.Bytes, 2 << 20)]
+    [InlineData(null, "1000", null, TuneTargetKind.Bytes, 1000)]
+    [InlineData(null, null, "1%", TuneTargetKind.Loss, 0.01)]
+    [InlineData(null, null, "0.02", TuneTargetKind.Loss, 0.02)]
+    public void Parse_takesEveryForm(string? bits, string? size, string? loss, TuneTargetKind kind, double value)
+    {
+        TuneTarget target = TuneTarget.Parse(bits, size, loss)!.Value;
+
+        Assert.Equal(kind, target.Kind);
+        Assert.Equal(value, target.Value, 9);
+    }
+
+    [Theory]
+    [InlineData("four", null, null)]
+    [InlineData("-4", null, null)]
+    [InlineData("0", null, null)]
+    [InlineData(null, "x", null)]
+    [InlineData(null, "5TB", null)]
+    [InlineData(null, null, "NaN%")]
+    [InlineData("4", "0.3x", null)]
+    public void Parse_anythingElse_isMP2232(string? bits, string? size, string? loss) =>
+        Assert.Equal(ErrorCodes.BadTuneTarget, Assert.Throws<ModelPackException>(() => TuneTarget.Parse(bits, size, loss)).Code);
+
+    private static TuneRequest Request(TempFolder folder, string model, string? data, TuneTarget target) => new()
+    {
+        Input = model,
+        Output = folder["r.json"],
+        Target = target,
+        Data = data,
+        Options = new CalibrationOptions { Window = Tokens, CacheFolder = folder["cache"] },
+        Samples = 8,
+    };
+
+    private static (string Model, string Tokens) Language(TempFolder folder)
+    {
+        byte[] tokens = new byte[2 * 64 * Tokens];
+        for (int i = 0; i < tokens.Length; i += 2)
+        {
+            tokens[i] = (byte)((i * 31 / 2 * (i % 13)) % NetworkModel.Vocabulary);
+        }
+
+        return (folder.Write("m.onnx", NetworkModel.Language()), folder.Write("tokens.bin", tokens));
+    }
+
+    private sealed class Callback(Action<ToolProgress> report) : IProgress<ToolProgress>
+    {
+        public void Report(ToolProgress value) => report(value);
+    }
+}
