@@ -9,21 +9,22 @@ public static class Evaluation
 {
     private const int RandomSamples = 8;
 
-    /// <summary>Perplexity on a token file; see <see cref="PerplexityMeter"/> for the protocol.</summary>
+    /// <summary>Perplexity on a token file; see <see cref="PerplexityMeter"/> for the protocol; with a reference also how far predictions are from those of it.</summary>
     /// <exception cref="ModelPackException">The model cannot be run or is no language model; the token file is too short.</exception>
     public static EvalResult Perplexity(
-        string model, string tokens, int window = 256, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string model, string tokens, int window = 256, int threads = 0, string? reference = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         using TokenFile file = TokenFile.Open(tokens);
         using ModelSession session = ModelSession.Open(model, new ModelSessionOptions { Threads = threads });
+        using ModelSession? other = reference is null ? null : ModelSession.Open(reference, new ModelSessionOptions { Threads = threads });
         var adapter = progress is null ? null : new WindowProgress(progress, model);
         PerplexityResult result;
         try
         {
-            result = PerplexityMeter.Measure(session, file, window, adapter, cancellation);
+            result = PerplexityMeter.Measure(session, file, window, other, adapter, cancellation);
         }
-        catch (ModelPackException e)
+        catch (ModelPackException e) when (e.Code != ErrorCodes.OutputsDiffer)
         {
             throw e.WithPath(tokens);
         }
@@ -34,6 +35,8 @@ public static class Evaluation
             Perplexity = result.Perplexity,
             Nll = result.Nll,
             Tokens = result.Tokens,
+            Divergence = result.Divergence,
+            Top1Agreement = result.Top1Agreement,
             Data = tokens,
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
         };

@@ -12,17 +12,17 @@ internal static class EvalCommand
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file" };
         var tokens = new Option<string?>("--tokens") { Description = "A token file (uint16, little-endian): measures perplexity", HelpName = "file" };
         Option<int> window = IntOption.Create("--window", "Tokens per window; windows do not overlap", 256, 2, 1 << 20);
-        var reference = new Option<string?>("--reference") { Description = "A model to agree with: measures error, SQNR, cosine and top-1 agreement", HelpName = "model" };
+        var reference = new Option<string?>("--reference") { Description = "A model to agree with: measures error, SQNR, cosine and top-1 agreement; with --tokens how far its predictions are (divergence)", HelpName = "model" };
         var data = new Option<string?>("--data") { Description = "A folder of .npy inputs named after the model's inputs, for --reference; without it: random inputs", HelpName = "folder" };
         var command = new Command("eval", "Measure a model's quality: perplexity on tokens, or agreement with a reference") { model, tokens, window, reference, data };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             EvalResult result = (session.Get(tokens), session.Get(reference)) switch
             {
-                (string file, null) when session.Get(data) is null => Evaluation.Perplexity(session.Get(model), file, session.Get(window), session.Threads, session.Progress, session.Cancellation),
+                (string file, var other) when session.Get(data) is null => Evaluation.Perplexity(session.Get(model), file, session.Get(window), session.Threads, other, session.Progress, session.Cancellation),
                 (null, string other) => Evaluation.Agreement(session.Get(model), other, session.Get(data), session.Threads, session.Progress, session.Cancellation),
                 (null, null) => throw new UsageException("say what to measure: --tokens <file> for perplexity or --reference <model> for agreement"),
-                _ => throw new UsageException("--tokens measures perplexity, --reference and --data measure agreement: give one of them"),
+                _ => throw new UsageException("--data holds inputs for --reference; with --tokens the tokens are the inputs"),
             };
             session.Show(result, JsonOutput.Types.EvalResult, console => Write(console, result));
             return ExitCodes.Done;
@@ -34,7 +34,8 @@ internal static class EvalCommand
     {
         if (result.Perplexity is double perplexity)
         {
-            console.WriteLine($"perplexity {Words.Fixed(perplexity, 3)}  nll {Words.Fixed(result.Nll, 5)}  over {Words.Count(result.Tokens ?? 0, "token")} in {Words.Seconds(result.Seconds)}");
+            string against = result.Divergence is double divergence ? $"  divergence {Words.Number(divergence)}  top-1 {Words.Percent(result.Top1Agreement)}" : "";
+            console.WriteLine($"perplexity {Words.Fixed(perplexity, 3)}  nll {Words.Fixed(result.Nll, 5)}{against}  over {Words.Count(result.Tokens ?? 0, "token")} in {Words.Seconds(result.Seconds)}");
             return;
         }
 

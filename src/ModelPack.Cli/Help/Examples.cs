@@ -69,6 +69,7 @@ internal static class Examples
         ["modelpack eval"] =
         [
             "modelpack eval model.mpack --tokens dev.tokens.bin --window 256",
+            "modelpack eval model.mpack --tokens dev.tokens.bin --reference model.onnx",
             "modelpack eval model.mpack --reference model.onnx --data samples",
         ],
         ["modelpack compare"] = ["modelpack compare model.safetensors model.mpack"],

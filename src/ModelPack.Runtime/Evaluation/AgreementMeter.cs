@@ -44,6 +44,18 @@ public sealed class AgreementMeter
     /// <summary>The result per output.</summary>
     public IReadOnlyList<AgreementResult> Results() => [.. _sums.Select(s => s.Value.Result(s.Key))];
 
+    /// <summary>Index of the largest value, the first of equal ones.</summary>
+    internal static int IndexOfMax(ReadOnlySpan<float> values)
+    {
+        int best = 0;
+        for (int i = 1; i < values.Length; i++)
+        {
+            best = values[i] > values[best] ? i : best;
+        }
+
+        return best;
+    }
+
     private static float[] ToFloat(NamedTensor tensor) => tensor.DType switch
     {
         DType.F32 => tensor.Values<float>().ToArray(),
@@ -94,16 +106,5 @@ public sealed class AgreementMeter
             _noise == 0 ? null : 10 * Math.Log10(_expected / _noise),
             _actual == 0 && _expected == 0 ? 1 : _product / Math.Sqrt(_actual * _expected),
             _rows == 0 ? 1 : (double)_agreeing / _rows);
-
-        private static int IndexOfMax(ReadOnlySpan<float> values)
-        {
-            int best = 0;
-            for (int i = 1; i < values.Length; i++)
-            {
-                best = values[i] > values[best] ? i : best;
-            }
-
-            return best;
-        }
     }
 }

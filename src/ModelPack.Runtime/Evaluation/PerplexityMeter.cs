@@ -14,23 +14,25 @@ public static class PerplexityMeter
     /// <param name="session">A model from token ids [batch, sequence] to logits [batch, sequence, vocabulary].</param>
     /// <param name="tokens">The text.</param>
     /// <param name="window">Tokens per window; at least 2.</param>
+    /// <param name="reference">A model whose predictions are compared with; takes the same inputs.</param>
     /// <param name="progress">Told the windows done and their total.</param>
     /// <param name="cancellation">Checked once per run.</param>
-    /// <exception cref="ModelPackException">MP5020: not such a model; MP5021: too few tokens, or ids outside the vocabulary.</exception>
+    /// <exception cref="ModelPackException">MP5020: not such a model; MP5021: too few tokens, or ids outside the vocabulary; MP5023: the reference has another vocabulary.</exception>
     public static PerplexityResult Measure(
-        ModelSession session, TokenFile tokens, int window = 256, IProgress<(long Done, long Total)>? progress = null, CancellationToken cancellation = default)
+        ModelSession session, TokenFile tokens, int window = 256, ModelSession? reference = null, IProgress<(long Done, long Total)>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(session);
         ArgumentNullException.ThrowIfNull(tokens);
         ArgumentOutOfRangeException.ThrowIfLessThan(window, 2);
         LanguageModelSignature signature = LanguageModelSignature.Of(session, window);
+        LanguageModelSignature? other = reference is null ? null : LanguageModelSignature.Of(reference, window);
         long windows = tokens.Count / window;
         if (windows == 0)
         {
             throw new ModelPackException(ErrorCodes.TooFewTokens, $"{tokens.Count} tokens do not fill one window of {window}");
         }
 
-        double sum = 0;
+        Score sum = default;
         int batch = 1; // The first run shows the size of the vocabulary.
         for (long done = 0; done < windows;)
         {
@@ -38,53 +40,77 @@ public static class PerplexityMeter
             int count = (int)Math.Min(batch, windows - done);
             ushort[] ids = new ushort[count * window];
             tokens.Read(done * window, ids);
-            sum += Score(session, signature, ids, count, window, out int vocabulary);
+            using ModelOutputs? expected = other is null ? null : Logits(reference!, other, ids, count, window);
+            using ModelOutputs logits = Logits(session, signature, ids, count, window);
+            int vocabulary = (int)logits[0].GetTensorTypeAndShape().Shape[2];
+            sum += Sum(logits[0], expected?[0], ids, count, window, vocabulary, session.Path);
             done += count;
-            batch = signature.FreeBatch ? (int)Math.Clamp(MaxLogitBytes / ((long)window * vocabulary * sizeof(float)), 1, 64) : 1;
+            batch = signature.FreeBatch && other is not { FreeBatch: false } ? (int)Math.Clamp(MaxLogitBytes / ((long)window * vocabulary * sizeof(float)), 1, 64) : 1;
             progress?.Report((done, windows));
         }
 
         long predicted = windows * (window - 1);
-        return new PerplexityResult(sum / predicted, predicted);
+        return reference is null
+            ? new PerplexityResult(sum.Loss / predicted, predicted)
+            : new PerplexityResult(sum.Loss / predicted, predicted, sum.Divergence / predicted, (double)sum.Agreeing / predicted);
     }
 
-    /// <summary>Sum of the negative log likelihoods of one batch.</summary>
-    private static double Score(ModelSession session, LanguageModelSignature signature, ushort[] ids, int batch, int window, out int vocabulary)
+    /// <summary>The logits of one batch, [batch, window, vocabulary], as the only output.</summary>
+    private static ModelOutputs Logits(ModelSession session, LanguageModelSignature signature, ushort[] ids, int batch, int window)
     {
         using var inputs = signature.MakeInputs(ids, batch, window);
-        using ModelOutputs outputs = session.Run(inputs.Values, [signature.Logits]);
+        ModelOutputs outputs = session.Run(inputs.Values, [signature.Logits]);
         OrtTensorTypeAndShapeInfo info = outputs[0].GetTensorTypeAndShape();
-        if (info.Shape.Length != 3 || info.Shape[0] != batch || info.Shape[1] != window)
+        if (info.Shape.Length == 3 && info.Shape[0] == batch && info.Shape[1] == window)
         {
-            throw new ModelPackException(ErrorCodes.NotALanguageModel, $"output '{signature.Logits}' has shape [{string.Join(',', info.Shape)}], not [{batch},{window},vocabulary]", session.Path);
+            return outputs;
         }
 
-        vocabulary = (int)info.Shape[2];
+        outputs.Dispose();
+        throw new ModelPackException(ErrorCodes.NotALanguageModel, $"output '{signature.Logits}' has shape [{string.Join(',', info.Shape)}], not [{batch},{window},vocabulary]", session.Path);
+    }
+
+    /// <summary>What the predictions of one batch add.</summary>
+    private static Score Sum(OrtValue logits, OrtValue? reference, ushort[] ids, int batch, int window, int vocabulary, string path)
+    {
         foreach (ushort id in ids)
         {
             if (id >= vocabulary)
             {
-                throw new ModelPackException(ErrorCodes.TooFewTokens, $"token id {id} is outside the model's vocabulary of {vocabulary}", session.Path);
+                throw new ModelPackException(ErrorCodes.TooFewTokens, $"token id {id} is outside the model's vocabulary of {vocabulary}", path);
             }
         }
 
-        OrtValue logits = outputs[0];
-        int words = vocabulary;
-        double[] losses = new double[batch * window];
+        if (reference is not null && reference.GetTensorTypeAndShape().Shape[2] != vocabulary)
+        {
+            throw new ModelPackException(ErrorCodes.OutputsDiffer, $"the reference predicts {reference.GetTensorTypeAndShape().Shape[2]} tokens, the model {vocabulary}", path);
+        }
+
+        var scores = new Score[batch * window];
         Parallel.For(0, batch * window, position =>
         {
             if (position % window != window - 1)
             {
-                ReadOnlySpan<float> row = logits.GetTensorDataAsSpan<float>().Slice(position * words, words);
-                losses[position] = LogSumExp.Of(row) - row[ids[position + 1]];
+                ReadOnlySpan<float> row = logits.GetTensorDataAsSpan<float>().Slice(position * vocabulary, vocabulary);
+                double loss = LogSumExp.Of(row) - row[ids[position + 1]];
+                ReadOnlySpan<float> expected = reference is null ? row : reference.GetTensorDataAsSpan<float>().Slice(position * vocabulary, vocabulary);
+                scores[position] = reference is null
+                    ? new Score(loss, 0, 0)
+                    : new Score(loss, Divergence.Of(expected, row), AgreementMeter.IndexOfMax(row) == AgreementMeter.IndexOfMax(expected) ? 1 : 0);
             }
         });
-        double sum = 0;
-        foreach (double loss in losses)
+        Score sum = default;
+        foreach (Score score in scores)
         {
-            sum += loss;
+            sum += score;
         }
 
         return sum;
+    }
+
+    /// <summary>Sums over predictions.</summary>
+    private readonly record struct Score(double Loss, double Divergence, long Agreeing)
+    {
+        public static Score operator +(Score a, Score b) => new(a.Loss + b.Loss, a.Divergence + b.Divergence, a.Agreeing + b.Agreeing);
     }
 }

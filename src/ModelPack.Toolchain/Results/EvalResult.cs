@@ -15,6 +15,9 @@ public sealed record EvalResult
     /// <summary>Predicted tokens.</summary>
     public long? Tokens { get; init; }
 
+    /// <summary>Mean Kullback-Leibler divergence of the predicted tokens from those of the reference, nats: tells compressions apart that perplexity does not.</summary>
+    public double? Divergence { get; init; }
+
     /// <summary>Agreement per output with the reference; the fields below are the worst of these.</summary>
     public IReadOnlyList<OutputAgreement> Outputs { get; init; } = [];
 

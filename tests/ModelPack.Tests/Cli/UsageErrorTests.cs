@@ -20,7 +20,7 @@ public sealed class UsageErrorTests
     [InlineData("compile a.onnx -o b --seed x", "modelpack compile: cannot parse argument 'x' for option '--seed' as a whole number")]
     [InlineData("compile a.onnx -o b --threads 9999", "modelpack compile: --threads: '9999' is not a whole number from 0 to 1024")]
     [InlineData("eval a.onnx", "modelpack eval: say what to measure: --tokens <file> for perplexity or --reference <model> for agreement")]
-    [InlineData("eval a.onnx --tokens t --reference r", "modelpack eval: --tokens measures perplexity, --reference and --data measure agreement")]
+    [InlineData("eval a.onnx --tokens t --reference r --data d", "modelpack eval: --data holds inputs for --reference")]
     [InlineData("eval a.onnx --tokens t --window 1", "modelpack eval: --window: '1' is not a whole number from 2 to 1048576")]
     [InlineData("export a.mpack --to onx -o b", "modelpack export: --to 'onx' is not one of onnx, safetensors; did you mean 'onnx'?")]
     [InlineData("run a.onnx --input x", "modelpack run: --input 'x' is not of the form name=file.npy")]

@@ -42,6 +42,52 @@ public sealed class EvaluationTests
     }
 
     [Fact]
+    public void Perplexity_withAReference_addsDivergenceAndAgreement()
+    {
+        using var folder = new TempFolder();
+        float[] table = SmallModels.Values(Vocabulary * Vocabulary, 1);
+        float[] other = [.. table.Zip(SmallModels.Values(table.Length, 2), (a, b) => a + (0.5f * b))];
+        ushort[] ids = [.. Enumerable.Range(0, 64).Select(i => (ushort)(i * i % Vocabulary))];
+        using ModelSession reference = ModelSession.Open(Save(folder, TableModel(table)));
+        using var second = new TempFolder();
+        using ModelSession session = ModelSession.Open(Save(second, TableModel(other)));
+        using TokenFile tokens = TokenFile.Open(SaveTokens(folder, ids));
+
+        PerplexityResult result = PerplexityMeter.Measure(session, tokens, 8, reference: reference);
+        PerplexityResult same = PerplexityMeter.Measure(reference, tokens, 8, reference: reference);
+
+        double divergence = 0;
+        int agreeing = 0;
+        int[] predicted = [.. Enumerable.Range(0, 64).Where(i => i % 8 != 7)];
+        foreach (int i in predicted)
+        {
+            double[] p = [.. table.Skip(ids[i] * Vocabulary).Take(Vocabulary).Select(v => (double)v)];
+            double[] q = [.. other.Skip(ids[i] * Vocabulary).Take(Vocabulary).Select(v => (double)v)];
+            (double a, double b) = (Math.Log(p.Sum(Math.Exp)), Math.Log(q.Sum(Math.Exp)));
+            divergence += p.Zip(q, (x, y) => Math.Exp(x - a) * (x - a - y + b)).Sum();
+            agreeing += Array.IndexOf(p, p.Max()) == Array.IndexOf(q, q.Max()) ? 1 : 0;
+        }
+
+        Assert.Equal(divergence / predicted.Length, result.Divergence!.Value, 6);
+        Assert.Equal((double)agreeing / predicted.Length, result.Top1Agreement!.Value, 9);
+        Assert.Equal(0, same.Divergence!.Value, 9);
+        Assert.Equal(1, same.Top1Agreement);
+        Assert.Null(PerplexityMeter.Measure(session, tokens, 8).Divergence);
+    }
+
+    [Fact]
+    public void Perplexity_referenceOfAnotherVocabulary_isMP5023()
+    {
+        using var folder = new TempFolder();
+        using var second = new TempFolder();
+        using ModelSession session = ModelSession.Open(Save(folder, TableModel(new float[Vocabulary * Vocabulary])));
+        using ModelSession reference = ModelSession.Open(second.Write("m.onnx", NetworkModel.Language()));
+        using TokenFile tokens = TokenFile.Open(SaveTokens(folder, new ushort[64]));
+
+        Assert.Equal(ErrorCodes.OutputsDiffer, Assert.Throws<ModelPackException>(() => PerplexityMeter.Measure(session, tokens, 8, reference: reference)).Code);
+    }
+
+    [Fact]
     public void Perplexity_imageModel_isMP5020()
     {
         using var folder = new TempFolder();
