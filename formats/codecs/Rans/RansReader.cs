@@ -7,7 +7,7 @@ namespace ModelPack.Codecs;
 internal unsafe struct RansReader
 {
     private const int Alignment = 64;
-    private const int EscapeSlack = 64;
+    private const int EscapeSlack = 128;
     private const int StateBytes = RansFormat.States * sizeof(uint);
 
     private uint* _states;
