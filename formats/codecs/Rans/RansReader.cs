@@ -83,14 +83,14 @@ internal unsafe struct RansReader
 
         for (; row < end; row++)
         {
-            if (!RansDecoder.TryRow(_states, Slots(row), ref _cursor, RansFormat.States, output + ((row - _row) << RansFormat.RowBits)))
+            if (!RansDecoder.TryRow(_states, Slots(row), ref _cursor, RansFormat.States, output + ((row - _row) << RansFormat.RowBits), fast))
             {
                 return false;
             }
         }
 
         int rest = count & (RansFormat.States - 1);
-        bool decoded = rest == 0 || RansDecoder.TryRow(_states, Slots(row), ref _cursor, rest, output + ((row - _row) << RansFormat.RowBits));
+        bool decoded = rest == 0 || RansDecoder.TryRow(_states, Slots(row), ref _cursor, rest, output + ((row - _row) << RansFormat.RowBits), fast);
         _row = row;
         return decoded;
     }
