@@ -119,7 +119,7 @@ public sealed class GgufTests : IDisposable
         Assert.Equal(trits.Select(t => t * 0.0123f), MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(_folder["i2.bin"])).ToArray());
 
         // A matrix whose scale is cut off ends behind the file.
-        byte[] cut = new GgufBytes().Tensor("i2", [256, 3], 36, [.. codes, .. scale[..16]]).Build();
+        byte[] cut = new GgufBytes().Tensor("i2", [256, 3], 36, [.. codes, .. scale.AsSpan(0, 16)]).Build();
         ModelPackException e = Assert.Throws<ModelPackException>(() => Inspection.Inspect(_folder.Write("cut.gguf", cut[..^16])));
         Assert.Equal(ErrorCodes.GgufDataPastEnd, e.Code);
     }

@@ -103,7 +103,8 @@ internal sealed class DamagedFile : IDisposable
             }
         }
 
-        PackProblem problem = reader.VerifyStored(threads: 1).FirstOrDefault() ?? throw new InvalidOperationException("the check of stored bytes found nothing");
-        throw errors.FirstOrDefault() ?? new ModelPackException(problem.Code, problem.Message);
+        IReadOnlyList<PackProblem> problems = reader.VerifyStored(threads: 1);
+        Assert.True(problems.Count > 0, "the check of stored bytes found nothing");
+        throw errors.Count > 0 ? errors[0] : new ModelPackException(problems[0].Code, problems[0].Message);
     }
 }
