@@ -120,7 +120,7 @@ public sealed class GgufTests : IDisposable
 
         // A matrix whose scale is cut off ends behind the file.
         byte[] cut = new GgufBytes().Tensor("i2", [256, 3], 36, [.. codes, .. scale.AsSpan(0, 16)]).Build();
-        ModelPackException e = Assert.Throws<ModelPackException>(() => Inspection.Inspect(_folder.Write("cut.gguf", cut[..^16])));
+        ModelPackException e = Assert.Throws<ModelPackException>(() => Inspection.Inspect(_folder.Write("cut.gguf", cut.AsSpan()[..^16])));
         Assert.Equal(ErrorCodes.GgufDataPastEnd, e.Code);
     }
 
