@@ -365,8 +365,10 @@ def rans_plane(mode, data, count, bits, carried):
     if mode == 2:
         require(len(data) == 1 and data[0] >> bits == 0, "rans: wrong constant")
         return np.full(count, data[0], np.uint64)
-    if mode == 1 and bits == 8:
-        return np.frombuffer(huffman_block(data, count), np.uint8).astype(np.uint64)
+    if mode == 1:
+        values = np.frombuffer(huffman_block(data, count), np.uint8)
+        require(bool((values >> bits == 0).all()) if bits < 8 else True, "rans: a value of a packed plane is too large")
+        return values.astype(np.uint64)
     require(mode == 0 and len(data) == -(-count * bits // 8), "rans: unknown mode or wrong length of a plane")
     return np.frombuffer(data, np.uint8).astype(np.uint64) if bits == 8 else packed_fields(data, count, bits)
 

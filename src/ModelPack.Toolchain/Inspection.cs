@@ -8,6 +8,9 @@ namespace ModelPack.Toolchain;
 /// <summary>What is in a file, without reading tensor data.</summary>
 public static class Inspection
 {
+    /// <summary>Number formats that are named after a tensor type of GGUF files.</summary>
+    private static readonly string[] BlockPrefixes = ["gguf-", "bitnet-"];
+
     /// <summary>Describes any supported file or folder.</summary>
     /// <exception cref="ModelPackException">The file is missing, of no known kind, or damaged.</exception>
     public static InspectResult Inspect(string path, CancellationToken cancellation = default)
@@ -72,7 +75,9 @@ public static class Inspection
 
     /// <summary>ggml's name of a block type: what users of GGUF files know their tensors by.</summary>
     private static string? BlockType(WeightEncoding encoding) =>
-        encoding is DenseEncoding { IsPending: false } dense && dense.Format.Id.StartsWith("gguf-", StringComparison.Ordinal) ? dense.Format.Id["gguf-".Length..] : null;
+        encoding is DenseEncoding { IsPending: false } dense && BlockPrefixes.FirstOrDefault(p => dense.Format.Id.StartsWith(p, StringComparison.Ordinal)) is string prefix
+            ? dense.Format.Id[prefix.Length..]
+            : null;
 
     private static double? Bits(TensorFile.Entry entry) =>
         entry.Shape.TryElementCount(out long count) && count > 0 ? Math.Round(8.0 * EncodingSizes.SourceBytes(entry.Encoding) / count, 4) : null;

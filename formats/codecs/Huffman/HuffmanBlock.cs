@@ -94,22 +94,19 @@ internal static class HuffmanBlock
                 return false;
             }
 
-            if (fast && streams.Count == HuffmanStreams.Most)
+            if (fast && section.Length >= MultiFrom && bytes * 8L < (long)section.Length * MultiBelowBits)
             {
-                if (section.Length >= MultiFrom && bytes * 8L < (long)section.Length * MultiBelowBits)
+                if (!hasMulti)
                 {
-                    if (!hasMulti)
-                    {
-                        HuffmanTable.BuildMulti(lengths, single, scratch);
-                        hasMulti = true;
-                    }
+                    HuffmanTable.BuildMulti(lengths, single, scratch);
+                    hasMulti = true;
+                }
 
-                    HuffmanDecoder.Multis(block, scratch[HuffmanTable.Entries..], section, ref streams);
-                }
-                else
-                {
-                    HuffmanDecoder.Singles(block, single, section, ref streams);
-                }
+                HuffmanDecoder.Multis(block, scratch[HuffmanTable.Entries..], section, ref streams);
+            }
+            else if (fast)
+            {
+                HuffmanDecoder.Singles(block, single, section, ref streams);
             }
 
             HuffmanDecoder.Finish(block, single, section, ref streams);

@@ -46,7 +46,7 @@ internal static unsafe class HuffmanDecoder
     }
 
     /// <summary>
-    /// Eight streams from their start, one symbol per look-up, as far as no check is needed; <see cref="Finish"/> does the rest. For codes that fill most of a window.
+    /// Eight streams, or one, from their start, one symbol per look-up, as far as no check is needed; <see cref="Finish"/> does the rest. For codes that fill most of a window.
     /// </summary>
     /// <remarks>
     /// scalar: entry = single[window]; *symbol++ = entry >> 8; bits &lt;&lt;= entry &amp; 63. All streams give the same number of symbols in a step. All eight go together: their bits fill the
@@ -60,17 +60,24 @@ internal static unsafe class HuffmanDecoder
         fixed (byte* target = symbols)
         fixed (HuffmanStreams* state = &streams)
         {
-            for (long steps = SafeSteps(state, block.Length, Lookups, 0); steps > 0; steps = SafeSteps(state, block.Length, Lookups, 0))
+            if (streams.Count == HuffmanStreams.Most)
             {
-                EightSingles(source, table, target, state, steps);
+                for (long steps = SafeSteps(state, block.Length, Lookups, 0); steps > 0; steps = SafeSteps(state, block.Length, Lookups, 0))
+                {
+                    EightSingles(source, table, target, state, steps);
+                }
             }
 
             // The last stream may be shorter by up to seven symbols, and its end is the end of the block.
-            for (int s = 0; s < HuffmanStreams.Most; s++)
+            for (int s = 0; s < streams.Count; s++)
             {
-                for (long steps = SafeSteps(state, s, block.Length, Lookups, 0); steps > 0; steps--)
+                for (long steps = SafeSteps(state, s, block.Length, Lookups, 0); steps > 0; steps = SafeSteps(state, s, block.Length, Lookups, 0))
                 {
-                    OneSingle(source, table, target, state->Bit + s, state->Symbol + s);
+                    do
+                    {
+                        OneSingle(source, table, target, state->Bit + s, state->Symbol + s);
+                    }
+                    while (--steps > 0);
                 }
             }
         }

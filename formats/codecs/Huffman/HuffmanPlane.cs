@@ -21,7 +21,8 @@ internal static class HuffmanPlane
     /// <param name="destination">Where to.</param>
     /// <param name="mode">How it was stored: <see cref="Huffman"/> or <see cref="Constant"/>.</param>
     /// <param name="written">Bytes written.</param>
-    public static bool TryEncode(ReadOnlySpan<byte> plane, int limit, bool probe, Span<byte> destination, out byte mode, out int written)
+    /// <param name="bits">Bits of a value that may be set.</param>
+    public static bool TryEncode(ReadOnlySpan<byte> plane, int limit, bool probe, Span<byte> destination, out byte mode, out int written, int bits = 8)
     {
         mode = Constant;
         written = 0;
@@ -38,7 +39,7 @@ internal static class HuffmanPlane
         }
 
         mode = Huffman;
-        return !(probe && IsNoise(plane, limit)) && HuffmanBlock.TryEncode(plane, limit, destination, out written);
+        return !(probe && IsNoise(plane, limit, bits)) && HuffmanBlock.TryEncode(plane, limit, destination, out written);
     }
 
     /// <summary>As <see cref="TryEncode"/>, or the bytes themselves where that is not worth it; false when there is no room.</summary>
@@ -76,7 +77,7 @@ internal static class HuffmanPlane
     /// Shannon's, which no code beats. Pairs of different bytes are counted, which gives the sum of squares without bias.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool IsNoise(ReadOnlySpan<byte> plane, int limit)
+    private static bool IsNoise(ReadOnlySpan<byte> plane, int limit, int bits)
     {
         const int probe = ProbePieces * ProbePieceBytes;
         if (plane.Length < 2 * probe)
@@ -98,9 +99,9 @@ internal static class HuffmanPlane
             equal += (long)count * (count - 1L);
         }
 
-        // Of uniform bytes every 256th pair is equal. To shrink by the fraction f, 256 times the share of equal pairs, 2^(8 - H2), must be at least 2^(8f) >= 1 + 8f ln 2 > 1 + 5.5f.
-        const long pairs = (long)probe * (probe - 1) / HuffmanCode.Symbols;
-        long gain = plane.Length - (long)limit;
+        // Of uniform values every 2^bits-th pair is equal. To shrink by the fraction f of a byte each, 2^bits times the share of equal pairs, 2^(bits - H2), must be at least 2^(8f) >= 1 + 8f ln 2 > 1 + 5.5f.
+        long pairs = ((long)probe * (probe - 1)) >> bits;
+        long gain = (plane.Length * (long)bits / 8) - limit;
         return equal < pairs + (pairs * 11 * gain / (2L * plane.Length));
     }
 }

@@ -49,7 +49,7 @@ internal static unsafe class RansChunk
         }
 
         int scratchBytes = RansReader.ScratchBytes(header);
-        byte[] scratch = ArrayPool<byte>.Shared.Rent(scratchBytes + (layout.BytePlanes * elements));
+        byte[] scratch = ArrayPool<byte>.Shared.Rent(scratchBytes + (layout.Planes * elements));
         try
         {
             fixed (byte* e = encoded)
@@ -74,8 +74,8 @@ internal static unsafe class RansChunk
     }
 
     /// <summary>
-    /// Finds the planes, decoding those that are coded. planes[p] is byte plane p, the packed plane is behind them. planes[8] is the end of the packed plane, null if it is constant: then the value stands
-    /// where it begins. planes[9] is the end of a last plane whose tail the states carry, else null.
+    /// Finds the planes, decoding those that are coded. planes[p] is byte plane p, the packed plane is behind them. planes[8] is the end of the packed plane, null if it is coded: then its values stand
+    /// in a byte each. planes[9] is the end of a last plane whose tail the states carry, else null.
     /// </summary>
     private static bool TryLocate(ReadOnlySpan<byte> encoded, in RansLayout layout, int elements, int at, byte* pinned, byte* scratch, byte** planes)
     {
@@ -98,18 +98,21 @@ internal static unsafe class RansChunk
                     return false;
                 }
             }
-            else if (p == layout.BytePlanes)
+            else if (mode == HuffmanPlane.Raw)
             {
-                planes[8] = mode == HuffmanPlane.Raw ? pinned + at + length : null;
-                if (mode == HuffmanPlane.Raw ? length != BitPlane.Bytes(elements, layout.PackedBits) : mode != HuffmanPlane.Constant || length != 1 || encoded[at] >> layout.PackedBits != 0)
+                planes[8] = p == layout.BytePlanes ? pinned + at + length : planes[8];
+                if (length != (p == layout.BytePlanes ? BitPlane.Bytes(elements, layout.PackedBits) : elements))
                 {
                     return false;
                 }
             }
-            else if (mode != HuffmanPlane.Raw || length != elements)
+            else
             {
                 planes[p] = scratch + ((long)p * elements);
-                if (!HuffmanPlane.TryDecode(mode, encoded.Slice(at, length), new Span<byte>(planes[p], elements)))
+                planes[8] = p == layout.BytePlanes ? null : planes[8];
+                var plane = new Span<byte>(planes[p], elements);
+                if (!HuffmanPlane.TryDecode(mode, encoded.Slice(at, length), plane)
+                    || (p == layout.BytePlanes && plane.ContainsAnyExceptInRange((byte)0, (byte)((1 << layout.PackedBits) - 1))))
                 {
                     return false;
                 }
@@ -200,11 +203,7 @@ internal static unsafe class RansChunk
         byte* planeEnd = planes[8];
         if (planeEnd is null)
         {
-            int bits = layout.PackedBits;
-            for (int i = 0; i < count; i++)
-            {
-                tile[i] = (byte)((tile[i] << bits) | *plane);
-            }
+            TopKernel.PutBelow(plane + at, layout.PackedBits, count, tile);
         }
         else
         {

@@ -138,7 +138,7 @@ internal static unsafe class RansChunkEncoder
                     return false;
                 }
             }
-            else if (!TryPack(new ReadOnlySpan<byte>(plane, elements), layout.PackedBits, header, room[at..], out length))
+            else if (!TryPack(plane, elements, layout.PackedBits, last: i == layout.Planes - 1, header, room[at..], out length))
             {
                 return false;
             }
@@ -210,26 +210,28 @@ internal static unsafe class RansChunkEncoder
         return differs == plane.Length;
     }
 
-    private static bool TryPack(ReadOnlySpan<byte> plane, int bits, Span<byte> header, Span<byte> room, out int length)
+    /// <summary>Stores the packed plane; above other planes, where it is the mantissa's beginning, coded if that is worth it.</summary>
+    private static bool TryPack(byte* plane, int elements, int bits, bool last, Span<byte> header, Span<byte> room, out int length)
     {
-        bool constant = IsConstant(plane, bits);
-        length = constant ? 1 : BitPlane.Bytes(plane.Length, bits);
+        length = BitPlane.Bytes(elements, bits);
+        TopKernel.KeepLow(plane, bits, elements);
+        var values = new ReadOnlySpan<byte>(plane, elements);
+        if (HuffmanPlane.TryEncode(values, last ? 1 : Limit(length), probe: true, room, out byte mode, out int coded, bits))
+        {
+            length = coded;
+            PlaneSection.WriteHeader(header, mode, length);
+            return true;
+        }
+
         if (room.Length < length)
         {
             return false;
         }
 
-        PlaneSection.WriteHeader(header, constant ? HuffmanPlane.Constant : HuffmanPlane.Raw, length);
-        if (constant)
-        {
-            room[0] = (byte)(plane[0] & ((1 << bits) - 1));
-            return true;
-        }
-
-        fixed (byte* from = plane)
+        PlaneSection.WriteHeader(header, HuffmanPlane.Raw, length);
         fixed (byte* to = room)
         {
-            BitPlane.Pack(from, plane.Length, bits, to);
+            BitPlane.Pack(plane, elements, bits, to);
         }
 
         return true;

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -57,11 +58,11 @@ internal static unsafe class RansClasses
         }
 
         int* costs = stackalloc int[(Entries / 2 * Most) + Most];
+        Sum(histograms, blocks, labels, counts);
         for (int i = 0; i < iterations && classes > 1; i++)
         {
-            Sum(histograms, blocks, labels, counts);
-            BuildCosts(counts, blocks, labels, costs);
-            if (!Assign(histograms, blocks, (entries + 1) / 2, costs, labels))
+            BuildCosts(counts, blocks, entries, labels, costs);
+            if (!Assign(histograms, blocks, (entries + 1) / 2, costs, labels, counts))
             {
                 break;
             }
@@ -172,7 +173,7 @@ internal static unsafe class RansClasses
 
     /// <summary>Cost of every entry in every class, two entries to an int, class by lane; then the cost of the label.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void BuildCosts(ReadOnlySpan<uint> counts, int blocks, byte* labels, int* costs)
+    private static void BuildCosts(ReadOnlySpan<uint> counts, int blocks, int entries, byte* labels, int* costs)
     {
         Span<uint> members = stackalloc uint[Most];
         members.Clear();
@@ -189,7 +190,7 @@ internal static unsafe class RansClasses
                 total += counts[(k * Entries) + s];
             }
 
-            for (int s = 0; s < Entries; s += 2)
+            for (int s = 0; s < entries; s += 2)
             {
                 costs[(s / 2 * Most) + k] = Cost(counts[(k * Entries) + s], total) | (Cost(counts[(k * Entries) + s + 1], total) << 16);
             }
@@ -205,34 +206,91 @@ internal static unsafe class RansClasses
             ? NeverSeenBits << CostBits
             : (int)Math.Min(NeverSeenBits << CostBits, (FixedLog2.Of(total) - FixedLog2.Of(count)) >> (FixedLog2.FractionBits - CostBits));
 
-    /// <summary>Every block to the class that codes it in fewest bits, the lowest of equals; false when nothing changed.</summary>
+    /// <summary>Every block to the class that codes it in fewest bits, the lowest of equals, and its counts with it; false when nothing changed.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool Assign(ushort* histograms, int blocks, int entryPairs, int* costs, byte* labels)
+    private static bool Assign(ushort* histograms, int blocks, int entryPairs, int* costs, byte* labels, Span<uint> counts)
     {
-        // Lane k is class k: sums of count x cost over pairs of entries; the class below the cost finds the smallest of both in one.
-        Vector512<int> lanes = Vector512<int>.Indices;
+        // Lane k is class k: sums of count x cost over pairs of entries; the class below the cost finds the smallest of both in one. Four blocks share the loads of costs and the search for the smallest lane.
         Vector512<int> labelCosts = Vector512.Load(costs + (Entries / 2 * Most));
-        int changed = 0;
-        for (int b = 0; b < blocks; b++)
+        bool changed = false;
+        fixed (uint* c = counts)
         {
-            int* pairs = (int*)(histograms + (b * Entries));
-            Vector512<int> sum = labelCosts;
-            for (int p = 0; p < entryPairs; p++)
+            for (int b = 0; b < blocks; b += 4)
             {
-                sum += PairProduct(Vector512.Create(pairs[p]), Vector512.Load(costs + (p * Most)));
-            }
+                // Behind the last block the first of the four stands for those that are missing.
+                int* p0 = (int*)(histograms + (b * Entries));
+                int* p1 = b + 1 < blocks ? p0 + (Entries / 2) : p0;
+                int* p2 = b + 2 < blocks ? p0 + Entries : p0;
+                int* p3 = b + 3 < blocks ? p0 + (3 * Entries / 2) : p0;
+                Vector512<int> s0 = labelCosts;
+                Vector512<int> s1 = labelCosts;
+                Vector512<int> s2 = labelCosts;
+                Vector512<int> s3 = labelCosts;
+                int* cost = costs;
+                for (nint p = 0; p < entryPairs; p++, cost += Most)
+                {
+                    Vector512<int> k = Vector512.Load(cost);
+                    s0 += PairProduct(Vector512.Create(p0[p]), k);
+                    s1 += PairProduct(Vector512.Create(p1[p]), k);
+                    s2 += PairProduct(Vector512.Create(p2[p]), k);
+                    s3 += PairProduct(Vector512.Create(p3[p]), k);
+                }
 
-            Vector512<int> keyed = (sum << 4) | lanes;
-            Vector256<int> half = Vector256.Min(keyed.GetLower(), keyed.GetUpper());
-            Vector128<int> quarter = Vector128.Min(half.GetLower(), half.GetUpper());
-            quarter = Vector128.Min(quarter, Vector128.Shuffle(quarter, Vector128.Create(2, 3, 0, 1)));
-            quarter = Vector128.Min(quarter, Vector128.Shuffle(quarter, Vector128.Create(1, 0, 3, 2)));
-            int label = quarter.ToScalar() & (Most - 1);
-            changed |= label ^ labels[b];
-            labels[b] = (byte)label;
+                uint best = Smallest(s0, s1, s2, s3);
+                if (b + 4 <= blocks && best == BinaryPrimitives.ReadUInt32LittleEndian(new ReadOnlySpan<byte>(labels + b, 4)))
+                {
+                    continue;
+                }
+
+                for (int i = b; i < Math.Min(b + 4, blocks); i++, best >>= 8)
+                {
+                    int label = (byte)best;
+                    if (label != labels[i])
+                    {
+                        Move(histograms + (i * Entries), c + (Entries * labels[i]), c + (Entries * label));
+                        labels[i] = (byte)label;
+                        changed = true;
+                    }
+                }
+            }
         }
 
-        return changed != 0;
+        return changed;
+    }
+
+    /// <summary>The index of the smallest lane of each of four vectors, the lowest of equals, in a byte each. Lanes are not negative and below 2^27.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint Smallest(Vector512<int> a, Vector512<int> b, Vector512<int> c, Vector512<int> d)
+    {
+        // Two vectors side by side; two lanes of each of four; one of each.
+        Vector256<int> ab = Vector256.Create(Quartered(a), Quartered(b));
+        Vector256<int> cd = Vector256.Create(Quartered(c), Quartered(d));
+        ab = Vector256.Min(ab, Vector256.Shuffle(ab, Vector256.Create(2, 3, 0, 1, 6, 7, 4, 5)));
+        cd = Vector256.Min(cd, Vector256.Shuffle(cd, Vector256.Create(2, 3, 0, 1, 6, 7, 4, 5)));
+        Vector256<int> acbd = Vector256.ConditionalSelect(Vector256.Create(-1, -1, 0, 0, -1, -1, 0, 0), ab, cd);
+        acbd = Vector256.Min(acbd, Vector256.Shuffle(acbd, Vector256.Create(1, 0, 3, 2, 5, 4, 7, 6))) & Vector256.Create(Most - 1);
+        Vector128<uint> joined = (acbd.GetLower() | (acbd.GetUpper() << 8)).AsUInt32();
+        return joined.ToScalar() | (joined.GetElement(2) << 16);
+    }
+
+    /// <summary>Lanes become 16 x lane + index; of the lanes i, i + 4, i + 8 and i + 12 the smallest.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<int> Quartered(Vector512<int> x)
+    {
+        Vector512<int> keyed = (x << 4) | Vector512<int>.Indices;
+        Vector256<int> half = Vector256.Min(keyed.GetLower(), keyed.GetUpper());
+        return Vector128.Min(half.GetLower(), half.GetUpper());
+    }
+
+    /// <summary>Moves the counts of a block from one class to another.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Move(ushort* histogram, uint* from, uint* to)
+    {
+        (Vector512<uint> low, Vector512<uint> high) = Vector512.Widen(Vector512.Load(histogram));
+        (Vector512.Load(from) - low).Store(from);
+        (Vector512.Load(from + 16) - high).Store(from + 16);
+        (Vector512.Load(to) + low).Store(to);
+        (Vector512.Load(to + 16) + high).Store(to + 16);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

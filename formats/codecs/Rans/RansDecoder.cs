@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 
 namespace ModelPack.Codecs;
 
-/// <summary>The decoder without vectors: the reference, the loop of machines without AVX-512, and the end of every block.</summary>
+/// <summary>The decoder without vectors: the reference, and the end of every block; whole rows go to AVX2 where there is that and not AVX-512.</summary>
 internal static unsafe class RansDecoder
 {
     /// <summary>Decodes the first <paramref name="symbols"/> symbols of one row, 1 to 128.</summary>
@@ -12,11 +12,18 @@ internal static unsafe class RansDecoder
     /// <param name="cursor">Words and escapes.</param>
     /// <param name="symbols">Symbols of the row.</param>
     /// <param name="output">Room for them.</param>
+    /// <param name="fast">False to use the reference loops alone.</param>
     /// <returns>False when words or escapes do not suffice.</returns>
-    public static bool TryRow(uint* states, uint* slots, ref RansCursor cursor, int symbols, byte* output) =>
-        symbols == RansFormat.States && cursor.WordEnd - cursor.Word >= 2 * RansFormat.States
-            ? TryWhole(states, slots, ref cursor, output)
-            : TryPart(states, slots, ref cursor, symbols, output);
+    public static bool TryRow(uint* states, uint* slots, ref RansCursor cursor, int symbols, byte* output, bool fast) =>
+        symbols != RansFormat.States || cursor.WordEnd - cursor.Word < 2 * RansFormat.States
+            ? TryPart(states, slots, ref cursor, symbols, output)
+            : fast && RansDecoder256.IsSupported ? TryVectors(states, slots, ref cursor, output) : TryWhole(states, slots, ref cursor, output);
+
+    private static bool TryVectors(uint* states, uint* slots, ref RansCursor cursor, byte* output)
+    {
+        RansDecoder256.Row(states, slots, ref cursor.Word, output, out ulong low, out ulong high);
+        return (low | high) == 0 || (TryEscapes(low, ref cursor, output) && TryEscapes(high, ref cursor, output + 64));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static bool TryWhole(uint* states, uint* slots, ref RansCursor cursor, byte* output)

@@ -75,12 +75,9 @@ internal static unsafe class RansDecoder512
                 Vector512<ushort> o = (slot - Avx512Vbmi.PermuteVar64x8(firsts, entry)).AsUInt16();
                 entry = Avx512Vbmi.PermuteVar64x8(entry, order);
                 Vector512<byte> symbol = Avx512Vbmi.PermuteVar64x8(symbols, entry);
-                ulong escapes = Vector512.Equals(entry, mark).ExtractMostSignificantBits();
-                if (escapes != 0)
-                {
-                    symbol = Avx512Vbmi2.Expand(symbol, Vector512.Equals(entry, mark), Vector512.Load(escaped));
-                    escaped += BitOperations.PopCount(escapes);
-                }
+                Vector512<byte> escapes = Vector512.Equals(entry, mark);
+                symbol = Avx512Vbmi2.Expand(symbol, escapes, Vector512.Load(escaped));
+                escaped += BitOperations.PopCount(escapes.ExtractMostSignificantBits());
 
                 sink.Put(symbol, at);
                 word = Next(ref lo0, ref hi0, f & Low, f << 8, o & Low, word);
@@ -92,12 +89,9 @@ internal static unsafe class RansDecoder512
                 o = (slot - Avx512Vbmi.PermuteVar64x8(firsts, entry)).AsUInt16();
                 entry = Avx512Vbmi.PermuteVar64x8(entry, order);
                 symbol = Avx512Vbmi.PermuteVar64x8(symbols, entry);
-                escapes = Vector512.Equals(entry, mark).ExtractMostSignificantBits();
-                if (escapes != 0 && escaped <= lastEscape)
-                {
-                    symbol = Avx512Vbmi2.Expand(symbol, Vector512.Equals(entry, mark), Vector512.Load(escaped));
-                    escaped += BitOperations.PopCount(escapes);
-                }
+                escapes = Vector512.Equals(entry, mark);
+                symbol = Avx512Vbmi2.Expand(symbol, escapes, Vector512.Load(escaped));
+                escaped += BitOperations.PopCount(escapes.ExtractMostSignificantBits());
 
                 sink.Put(symbol, at + 64);
                 at += RansFormat.States;

@@ -5,14 +5,13 @@ namespace ModelPack.Codecs;
 /// <summary>Counts to frequencies that add up to <see cref="RansFormat.Slots"/>. Integers only: the same counts give the same table everywhere.</summary>
 internal static class RansFrequencies
 {
-    /// <summary>What a symbol in the side stream costs besides the escape, in bits.</summary>
-    private const int EscapedBits = 8;
-
     /// <summary>
-    /// A slot less costs all others log2(256/255) = 1/177 bit. An escaped symbol costs about 16 bits where one slot costs 8, and its share of the escape's slots: below 1/2000 a
-    /// symbol is better escaped.
+    /// What an escaped symbol costs besides the escape's share and its own among those escaped: part of a bit, as Huffman codes are whole, and the time that reading it takes.
     /// </summary>
-    private const int EscapeBelow = 2000;
+    private const uint EscapedCost = FixedLog2.One;
+
+    /// <summary>What the first escaped symbol costs: header and code table of the side stream.</summary>
+    private const ulong SideStreamCost = 128UL * FixedLog2.One;
 
     private const int MaxExchanges = 256;
 
@@ -96,44 +95,75 @@ internal static class RansFrequencies
         }
     }
 
-    /// <summary>Bits, in fixed point, that every entry costs under a table; entries that are escaped cost the escape and the byte behind it.</summary>
-    public static void Costs(ReadOnlySpan<byte> frequencies, Span<uint> costs)
-    {
-        const uint never = 40 * FixedLog2.One;
-        uint full = Logs[RansFormat.Slots];
-        byte escape = frequencies[^1];
-        uint escaped = escape == 0 ? never : full - Logs[escape] + (EscapedBits * FixedLog2.One);
-        for (int s = 0; s < frequencies.Length - 1; s++)
-        {
-            costs[s] = frequencies[s] == 0 ? escaped : full - Logs[frequencies[s]];
-        }
-
-        costs[frequencies.Length - 1] = escaped;
-    }
-
+    /// <summary>
+    /// Moves the rarest symbols to the escape, as many as cost least: an entry has at least one slot, 8 bits, and takes it from all others, so what is rarer is better told apart in the side stream.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void MoveToEscape(Span<uint> kept, ulong total)
     {
         int escape = kept.Length - 1;
-        int rare = 0;
+        Span<ulong> order = stackalloc ulong[RansFormat.MaxEntries];
+        int n = 0;
         for (int s = 0; s < escape; s++)
         {
-            rare += kept[s] != 0 && (ulong)kept[s] * EscapeBelow < total ? 1 : 0;
-        }
-
-        // One rare symbol alone may as well have the slot that the escape would take.
-        if (rare < 2 && kept[escape] == 0)
-        {
-            return;
-        }
-
-        for (int s = 0; s < escape; s++)
-        {
-            if ((ulong)kept[s] * EscapeBelow < total)
+            if (kept[s] != 0)
             {
-                kept[escape] += kept[s];
-                kept[s] = 0;
+                order[n++] = ((ulong)kept[s] << 8) | (uint)s;
             }
         }
+
+        order = order[..n];
+        order.Sort();
+        ulong escaped = kept[escape];
+        ulong best = TableCost(order, escaped, total);
+        ulong start = escaped == 0 ? SideStreamCost : 0;
+        ulong apart = 0;
+        int moved = 0;
+        for (int t = 1; t < n && (order[t - 1] >> 8) * RansFormat.Slots < 2 * total; t++)
+        {
+            ulong count = order[t - 1] >> 8;
+            escaped += count;
+            apart += count * FixedLog2.Of((uint)count);
+            ulong cost = TableCost(order[t..], escaped, total) + (escaped * (FixedLog2.Of((uint)escaped) + EscapedCost)) - apart + start;
+            if (cost < best)
+            {
+                best = cost;
+                moved = t;
+            }
+        }
+
+        foreach (ulong o in order[..moved])
+        {
+            kept[escape] += (uint)(o >> 8);
+            kept[(int)(o & 0xff)] = 0;
+        }
+    }
+
+    /// <summary>Bits in fixed point that entries cost, the escape among them: those below a slot's share have one slot, the others divide the rest as exactly as they like.</summary>
+    /// <param name="order">Counts of the symbols, above 8 bits of something else.</param>
+    /// <param name="escaped">Count of the escape.</param>
+    /// <param name="total">Sum of all counts.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static ulong TableCost(ReadOnlySpan<ulong> order, ulong escaped, ulong total)
+    {
+        ulong large = total;
+        ulong own = 0;
+        uint slots = RansFormat.Slots;
+        for (int i = -1; i < order.Length; i++)
+        {
+            ulong count = i < 0 ? escaped : order[i] >> 8;
+            if (count * RansFormat.Slots >= total)
+            {
+                own += count * FixedLog2.Of((uint)count);
+            }
+            else if (count != 0)
+            {
+                large -= count;
+                slots--;
+            }
+        }
+
+        return ((total - large) * Logs[RansFormat.Slots]) + (large * (FixedLog2.Of((uint)large) + Logs[RansFormat.Slots] - Logs[slots])) - own;
     }
 
     private static ulong Gain(uint count, int slots) => (ulong)count * (Logs[slots + 1] - Logs[slots]);

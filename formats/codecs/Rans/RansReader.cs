@@ -7,7 +7,7 @@ namespace ModelPack.Codecs;
 internal unsafe struct RansReader
 {
     private const int Alignment = 64;
-    private const int EscapeSlack = 64;
+    private const int EscapeSlack = 128;
     private const int StateBytes = RansFormat.States * sizeof(uint);
 
     private uint* _states;
@@ -83,14 +83,14 @@ internal unsafe struct RansReader
 
         for (; row < end; row++)
         {
-            if (!RansDecoder.TryRow(_states, Slots(row), ref _cursor, RansFormat.States, output + ((row - _row) << RansFormat.RowBits)))
+            if (!RansDecoder.TryRow(_states, Slots(row), ref _cursor, RansFormat.States, output + ((row - _row) << RansFormat.RowBits), fast))
             {
                 return false;
             }
         }
 
         int rest = count & (RansFormat.States - 1);
-        bool decoded = rest == 0 || RansDecoder.TryRow(_states, Slots(row), ref _cursor, rest, output + ((row - _row) << RansFormat.RowBits));
+        bool decoded = rest == 0 || RansDecoder.TryRow(_states, Slots(row), ref _cursor, rest, output + ((row - _row) << RansFormat.RowBits), fast);
         _row = row;
         return decoded;
     }

@@ -57,6 +57,39 @@ internal static unsafe class TopKernel
         }
     }
 
+    /// <summary>values[i] = values[i] &lt;&lt; bits | low[i], where low[i] is below 2^bits</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void PutBelow(byte* low, int bits, int count, byte* values)
+    {
+        int i = 0;
+        for (; i <= count - 64; i += 64)
+        {
+            ((Vector512.Load(values + i) << bits) | Vector512.Load(low + i)).Store(values + i);
+        }
+
+        for (; i < count; i++)
+        {
+            values[i] = (byte)((values[i] << bits) | low[i]);
+        }
+    }
+
+    /// <summary>Keeps the lowest bits of every byte.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void KeepLow(byte* values, int bits, int count)
+    {
+        int i = 0;
+        var mask = (byte)((1 << bits) - 1);
+        for (; i <= count - 64; i += 64)
+        {
+            (Vector512.Load(values + i) & Vector512.Create(mask)).Store(values + i);
+        }
+
+        for (; i < count; i++)
+        {
+            values[i] &= mask;
+        }
+    }
+
     /// <summary>Bytes to zig-zag: d = x - center as a signed number, y = 2 d or, below 0, -2 d - 1.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ToZigZag(byte* bytes, byte center, int count, byte* zigZag)

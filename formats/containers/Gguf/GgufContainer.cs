@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Globalization;
 using ModelPack.Compiler;
 
@@ -71,7 +72,7 @@ internal sealed class GgufContainer : IContainer
         try
         {
             GgufHeader header = GgufHeader.Read(file, cancellation);
-            return [new FileMap(file, [.. header.Tensors.Where(t => t.LengthBytes > 0).Select(Range)])];
+            return [new FileMap(file, [.. header.Tensors.Where(t => t.LengthBytes > 0).Select(t => Range(file, t))])];
         }
         catch
         {
@@ -86,7 +87,7 @@ internal sealed class GgufContainer : IContainer
     private static Tensor Tensor(MappedFile file, GgufTensor t)
     {
         TensorData data = file.Region(t.OffsetBytes, t.LengthBytes);
-        return t.Type.Records is null
+        return t.Type.DType != DType.Undefined
             ? Compiler.Tensor.Raw(t.Name, t.Type.DType, t.Shape, data)
             : new Tensor
             {
@@ -94,16 +95,35 @@ internal sealed class GgufContainer : IContainer
                 Name = t.Name,
                 DType = DType.F32,
                 Shape = t.Shape,
-                Encoding = new DenseEncoding(new UnitSpec(t.Type.Format ?? "gguf-" + t.Type.Name), t.Shape, [new EncodedStream("blocks", data)]),
+                Encoding = new DenseEncoding(Format(file, t) ?? new UnitSpec("gguf-" + t.Type.Name), t.Shape, [new EncodedStream(t.Type.IsMatrix ? "codes" : "blocks", data)]),
             };
     }
 
-    private static TensorRange Range(GgufTensor t) => t.Type switch
+    private static TensorRange Range(MappedFile file, GgufTensor t) => t.Type.DType != DType.Undefined
+        ? new TensorRange(t.Name, t.Type.DType, t.Shape, t.OffsetBytes, t.LengthBytes)
+        : Format(file, t) is UnitSpec format
+            ? new TensorRange(t.Name, DType.F32, t.Shape, t.OffsetBytes, t.LengthBytes) { Format = format.ToString(), Records = t.Type.Records }
+            : new TensorRange(t.Name, DType.U8, t.Type.IsMatrix ? new Shape(t.LengthBytes) : Bytes(t), t.OffsetBytes, t.LengthBytes) { Records = t.Type.Records };
+
+    /// <summary>The number format that reads a tensor of blocks or a matrix; null when there is none.</summary>
+    private static UnitSpec? Format(MappedFile file, GgufTensor t)
     {
-        { Records: null } => new TensorRange(t.Name, t.Type.DType, t.Shape, t.OffsetBytes, t.LengthBytes),
-        { Format: string format } => new TensorRange(t.Name, DType.F32, t.Shape, t.OffsetBytes, t.LengthBytes) { Format = format, Records = t.Type.Records },
-        _ => new TensorRange(t.Name, DType.U8, Bytes(t), t.OffsetBytes, t.LengthBytes) { Records = t.Type.Records },
-    };
+        if (t.Type.Format is string format)
+        {
+            return new UnitSpec(format);
+        }
+
+        // Rows of whole blocks of 128 alone are laid out as the number format has them.
+        if (t.Type.Name != "i2_s" || t.Shape.Columns % 128 != 0)
+        {
+            return null;
+        }
+
+        Span<byte> bytes = stackalloc byte[sizeof(float)];
+        file.Read(t.OffsetBytes + t.LengthBytes, bytes);
+        float scale = BinaryPrimitives.ReadSingleLittleEndian(bytes);
+        return float.IsFinite(scale) && scale >= 0 ? new UnitSpec("bitnet-i2_s", ("scale", scale.ToString("R", CultureInfo.InvariantCulture))) : null;
+    }
 
     /// <summary>Shape with the last axis in bytes.</summary>
     private static Shape Bytes(GgufTensor t) => new([.. t.Shape.Dims.AsSpan()[..^1], t.Shape.Columns / t.Type.BlockValues * t.Type.BlockBytes]);

@@ -54,6 +54,7 @@ internal sealed record GgufHeader(int Version, long Alignment, ImmutableArray<Ke
         }
 
         long dataStart = (cursor.Position + alignment - 1) / alignment * alignment;
+        TellTl2(infos, file.LengthBytes - dataStart);
         GgufTensor[] tensors = [.. infos.Select(t => Place(t.Name, t.Type, t.Shape, t.Offset, t.At, dataStart, alignment, file))];
         Array.Sort(tensors, static (a, b) => a.OffsetBytes != b.OffsetBytes ? a.OffsetBytes.CompareTo(b.OffsetBytes) : a.LengthBytes.CompareTo(b.LengthBytes));
         for (int i = 1; i < tensors.Length; i++)
@@ -136,7 +137,7 @@ internal sealed record GgufHeader(int Version, long Alignment, ImmutableArray<Ke
             throw Fail(ErrorCodes.GgufRow, $"has rows of {shape.Columns} values, not a multiple of the {type.BlockValues} of a {type.Name} block");
         }
 
-        if (!shape.TryElementCount(out long elements) || (Int128)(elements / type.BlockValues) * type.BlockBytes > long.MaxValue)
+        if (!shape.TryElementCount(out long elements) || type.Bytes(shape, elements) > long.MaxValue)
         {
             throw Fail(ErrorCodes.GgufDimensions, $"{type.Name}{shape} has more bytes than fit in 63 bits");
         }
@@ -144,16 +145,45 @@ internal sealed record GgufHeader(int Version, long Alignment, ImmutableArray<Ke
         return (name, type, shape, cursor.U64(), at);
     }
 
+    /// <summary>Type 39 is TL2 where the next tensor, or the end of the file, leaves room for that and not for MXFP4.</summary>
+    private static void TellTl2(List<(string Name, GgufType Type, Shape Shape, ulong Offset, long At)> infos, long dataBytes)
+    {
+        if (!infos.Exists(t => t.Type.Id == GgufType.Tl2.Id))
+        {
+            return;
+        }
+
+        ulong[] offsets = [.. infos.Select(t => t.Offset).Append((ulong)Math.Max(0, dataBytes)).Order()];
+        for (int i = 0; i < infos.Count; i++)
+        {
+            (string name, GgufType type, Shape shape, ulong offset, long at) = infos[i];
+            if (type.Id == GgufType.Tl2.Id && shape.Rank == 2 && shape.Columns >= 256)
+            {
+                int next = Array.BinarySearch(offsets, offset);
+                while (next >= 0 && next < offsets.Length && offsets[next] == offset)
+                {
+                    next++;
+                }
+
+                Int128 room = next >= 0 && next < offsets.Length ? (Int128)offsets[next] - offset : 0;
+                if (type.Bytes(shape, shape.ElementCount) > room && GgufType.Tl2.Bytes(shape, shape.ElementCount) <= room)
+                {
+                    infos[i] = (name, GgufType.Tl2, shape, offset, at);
+                }
+            }
+        }
+    }
+
     private static GgufTensor Place(string name, GgufType type, Shape shape, ulong offset, long at, long dataStart, long alignment, MappedFile file)
     {
-        long bytes = shape.ElementCount / type.BlockValues * type.BlockBytes;
+        var bytes = (long)type.Bytes(shape, shape.ElementCount);
         if (offset % (ulong)alignment != 0)
         {
             throw new ModelPackException(ErrorCodes.GgufOffset, $"begins at {offset} of the data, not a multiple of {alignment}", file.Path, name, at);
         }
 
         // A file without tensor bytes may end before its data would begin.
-        Int128 end = (Int128)dataStart + offset + bytes;
+        Int128 end = (Int128)dataStart + offset + bytes + (type.IsMatrix ? GgufType.TrailerBytes : 0);
         return end <= file.LengthBytes || (bytes == 0 && end <= (Int128)file.LengthBytes + alignment)
             ? new GgufTensor(name, type, shape, dataStart + (long)offset, bytes)
             : throw new ModelPackException(ErrorCodes.GgufDataPastEnd, $"{type.Name}{shape} would end at {end} of a file of {file.LengthBytes} bytes", file.Path, name, at);

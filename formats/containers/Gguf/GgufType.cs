@@ -7,10 +7,10 @@ namespace ModelPack.Containers.Gguf;
 /// <param name="Id">The number in the file.</param>
 /// <param name="Name">ggml's name in lower case.</param>
 /// <param name="BlockValues">Values of a block; 1 for plain types.</param>
-/// <param name="DType">The dtype of plain types; <see cref="ModelPack.DType.Undefined"/> for blocks.</param>
-/// <param name="Records">The fields of a block; null for plain types.</param>
+/// <param name="DType">The dtype of plain types; <see cref="ModelPack.DType.Undefined"/> for blocks and matrices.</param>
+/// <param name="Records">The fields of a block; null for plain types and matrices.</param>
 /// <param name="Format">The number format that reads the blocks, if there is one.</param>
-/// <remarks>Source: ggml, <c>include/ggml.h</c> and <c>src/ggml-common.h</c>.</remarks>
+/// <remarks>Source: ggml, <c>include/ggml.h</c> and <c>src/ggml-common.h</c>; for i2_s, tl1 and tl2 the copy of it that bitnet.cpp uses.</remarks>
 internal sealed record GgufType(int Id, string Name, int BlockValues, DType DType, RecordLayout? Records, string? Format)
 {
     private static readonly RecordField Half = RecordField.Half;
@@ -29,13 +29,36 @@ internal sealed record GgufType(int Id, string Name, int BlockValues, DType DTyp
         Blocks(23, "iq4_xs", 256, Half, B(2), B(4), B(128)), Blocks(29, "iq1_m", 256, B(32), B(16), B(8)),
         Readable(34, "tq1_0", 256, B(48), B(4), Half), Readable(35, "tq2_0", 256, B(64), Half), Readable(39, "mxfp4", 32, B(1), B(16)), Readable(40, "nvfp4", 64, B(4), B(32)),
         Blocks(41, "q1_0", 128, Half, B(16)), Blocks(42, "q2_0", 64, Half, B(16)),
+        Matrix(36, "i2_s", 4), Matrix(38, "tl1", 4),
     }.ToFrozenDictionary(t => t.Id);
+
+    /// <summary>bitnet.cpp's TL2. It has the number of ggml's MXFP4 and is told from it by its length.</summary>
+    public static GgufType Tl2 { get; } = Matrix(39, "tl2", 1);
+
+    /// <summary>Bytes behind the trits of a matrix; the first four are its scale as f32. A file may list them as a tensor of their own.</summary>
+    public const int TrailerBytes = 32;
 
     /// <summary>Every type, by number.</summary>
     public static IEnumerable<GgufType> All => ById.Values.OrderBy(t => t.Id);
 
+    /// <summary>True for ternary matrices of bitnet.cpp, which have one scale behind them.</summary>
+    public bool IsMatrix => DType == DType.Undefined && Records is null;
+
     /// <summary>Bytes of a block, or of one plain number.</summary>
-    public int BlockBytes => Records?.RecordBytes ?? DType.BitsPerElement() / 8;
+    public int BlockBytes => IsMatrix ? 1 : Records?.RecordBytes ?? DType.BitsPerElement() / 8;
+
+    /// <summary>Bytes of a tensor, without a trailer; more than fit in 63 bits are possible.</summary>
+    public Int128 Bytes(Shape shape, long elements)
+    {
+        if (Id != Tl2.Id || !IsMatrix)
+        {
+            return (Int128)(elements / BlockValues) * BlockBytes;
+        }
+
+        // All columns but 256 in triples of 5 bits, 256 in pairs of 4 bits, each division rounded as bitnet.cpp does; up to whole groups of 32 bytes.
+        Int128 bytes = (((Int128)shape.Columns - 256) * shape.Rows / 3 * 5 / 8) + ((Int128)256 * shape.Rows / 2 * 4 / 8);
+        return (bytes + 31) / 32 * 32;
+    }
 
     /// <summary>The type of this number, or null.</summary>
     public static GgufType? Find(uint id) => id <= int.MaxValue ? ById.GetValueOrDefault((int)id) : null;
@@ -45,6 +68,8 @@ internal sealed record GgufType(int Id, string Name, int BlockValues, DType DTyp
     private static GgufType Plain(int id, string name, DType dtype) => new(id, name, 1, dtype, null, null);
 
     private static GgufType Blocks(int id, string name, int values, params ImmutableArray<RecordField> fields) => new(id, name, values, DType.Undefined, new RecordLayout(fields), null);
+
+    private static GgufType Matrix(int id, string name, int values) => new(id, name, values, DType.Undefined, null, null);
 
     private static GgufType Readable(int id, string name, int values, params ImmutableArray<RecordField> fields) => new(id, name, values, DType.Undefined, new RecordLayout(fields), "gguf-" + name);
 }

@@ -133,7 +133,31 @@ internal static class CodePacking
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void PackAny(ulong low, ulong high, int bits, Span<byte> destination)
+    {
+        if (Bmi2.X64.IsSupported && bits > 4)
+        {
+            PackWide(low, high, bits, ref MemoryMarshal.GetReference(destination[..(2 * bits)]));
+        }
+        else
+        {
+            PackSlowly(low, high, bits, destination);
+        }
+    }
+
+    /// <summary>5 to 7 bits by two bit extractions and two stores; the second begins within the first, with the same bits where they meet.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void PackWide(ulong low, ulong high, int bits, ref byte destination)
+    {
+        ulong mask = Mask(bits);
+        low = Bmi2.X64.ParallelBitExtract(low, mask);
+        high = Bmi2.X64.ParallelBitExtract(high, mask);
+        Unsafe.WriteUnaligned(ref destination, low | (high << (8 * bits)));
+        Unsafe.WriteUnaligned(ref Unsafe.Add(ref destination, (2 * bits) - 8), (high << (64 - (8 * bits))) | (low >> ((16 * bits) - 64)));
+    }
+
+    private static void PackSlowly(ulong low, ulong high, int bits, Span<byte> destination)
     {
         UInt128 packed = Gather(low, bits) | ((UInt128)Gather(high, bits) << (8 * bits));
         MemoryMarshal.AsBytes(new ReadOnlySpan<UInt128>(in packed))[..(2 * bits)].CopyTo(destination);

@@ -43,7 +43,17 @@ internal sealed class Nvfp4Scales
 
     /// <summary>The scale code for a block with largest magnitude <paramref name="amax"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public int ScaleCode(float amax) => SmallFloatReference.Encode(amax / 6f / Global, SmallFloatFormat.E4M3Fn);
+    public int ScaleCode(float amax)
+    {
+        // Normal numbers of E4M3, 2^-6 to 448: half a unit less one, and the bit that decides ties, then 20 bits of fraction less and a bias of 7 instead of 127.
+        const int least = 0x3C800000;
+        const int greatest = 0x43E00000;
+        float scale = amax / 6f / Global;
+        int bits = BitConverter.SingleToInt32Bits(scale);
+        return (uint)(bits - least) <= greatest - least
+            ? ((bits + 0x7FFFF + ((bits >> 20) & 1)) >> 20) - (120 << 3)
+            : SmallFloatReference.Encode(scale, SmallFloatFormat.E4M3Fn);
+    }
 
     /// <summary>Bits of the largest f32 at most (or below) a non-negative number; -1 when there is none.</summary>
     private static int LargestF32Before(double value, bool inclusive)

@@ -54,6 +54,6 @@ internal static class BenchCodecCommand
 
         references.WriteTo(console);
         console.WriteLine($"GB/s of original bytes, on one core unless threads are named, checksums included; {result.Cpu}");
-        console.WriteLine("ZipNN: its size by definition, tensor by tensor; classes: the entropy of exponents with 16 classes of blocks");
+        console.WriteLine("ZipNN: its size by definition, tensor by tensor; classes: the entropy of exponents with up to 16 classes of blocks, labels and tables charged, sign and mantissa raw");
     }
 }

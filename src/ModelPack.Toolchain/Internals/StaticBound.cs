@@ -6,8 +6,8 @@ namespace ModelPack.Toolchain;
 internal static class StaticBound
 {
     /// <summary>
-    /// Bytes of one tensor in a static model: exponents (8-bit integers: whole values) at the entropy of the best of 1 to 16 classes per block of 256, class labels at their entropy, a byte per symbol of each table;
-    /// all other bits at their order-0 entropy or raw.
+    /// Bytes of one tensor in a static model. Charged are: the exponent (8-bit integers: the whole value) at the entropy of its class, the best of 1, 2, 4, 8 or 16 classes of blocks of 256; the labels of the
+    /// blocks at their entropy; a byte for every symbol of every table; sign and mantissa as they are. Not charged are headers, rounding of frequencies, and the ends of streams, which every real codec pays.
     /// </summary>
     /// <param name="tensor">The bytes of the tensor, little-endian.</param>
     /// <param name="type">What they are.</param>
@@ -35,31 +35,15 @@ internal static class StaticBound
         int rest = mantissa - joined;
         int signBits = mantissa == 0 ? 0 : 1;
         ushort[] symbols = ArrayPool<ushort>.Shared.Rent(elements);
-        byte[] plane = ArrayPool<byte>.Shared.Rent(elements);
-        double bits = 8.0 * (tensor.Length - ((long)elements * width));
         for (int i = 0; i < elements; i++)
         {
             symbols[i] = (ushort)((Word(tensor, i, width) >> rest) & ((1UL << (exponent + joined)) - 1));
         }
 
-        bits += BlockClasses.Bits(symbols.AsSpan(0, elements), 1 << (exponent + joined));
-
-        // Sign and the other bits of the mantissa, in bytes from below.
-        for (int low = 0; low < rest + signBits; low += 8)
-        {
-            int count = Math.Min(8, rest + signBits - low);
-            for (int i = 0; i < elements; i++)
-            {
-                ulong word = Word(tensor, i, width);
-                ulong sign = word >> ((8 * width) - 1);
-                plane[i] = (byte)((((word & ((1UL << rest) - 1)) | (sign << rest)) >> low) & ((1UL << count) - 1));
-            }
-
-            bits += Math.Min((double)count * elements, OrderZeroBits(plane.AsSpan(0, elements)));
-        }
-
+        double bits = BlockClasses.Bits(symbols.AsSpan(0, elements), 1 << (exponent + joined))
+            + ((double)(rest + signBits) * elements)
+            + (8.0 * (tensor.Length - ((long)elements * width)));
         ArrayPool<ushort>.Shared.Return(symbols);
-        ArrayPool<byte>.Shared.Return(plane);
         return Math.Min(tensor.Length, bits / 8);
     }
 
@@ -72,23 +56,5 @@ internal static class StaticBound
         }
 
         return word;
-    }
-
-    private static double OrderZeroBits(ReadOnlySpan<byte> plane)
-    {
-        Span<uint> counts = stackalloc uint[256];
-        counts.Clear();
-        foreach (byte b in plane)
-        {
-            counts[b]++;
-        }
-
-        double bits = 0;
-        foreach (uint count in counts)
-        {
-            bits += count == 0 ? 0 : 8 + (count * Math.Log2((double)plane.Length / count));
-        }
-
-        return bits;
     }
 }

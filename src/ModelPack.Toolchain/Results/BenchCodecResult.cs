@@ -70,7 +70,7 @@ public sealed record CodecReference
     /// <summary>ZipNN's size, every tensor packed alone.</summary>
     public required long ZipnnBytes { get; init; }
 
-    /// <summary>A static model of exponents with up to 16 classes of blocks of 256, labels and tables included.</summary>
+    /// <summary>A static model of exponents with up to 16 classes of blocks of 256, labels and tables included, sign and mantissa raw.</summary>
     public required long BoundBytes { get; init; }
 
     /// <summary>As <see cref="BoundBytes"/>, the first bit of the mantissa joined to the exponent.</summary>

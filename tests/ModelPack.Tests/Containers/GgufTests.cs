@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using ModelPack.Compiler;
 using ModelPack.Containers.Gguf;
@@ -73,12 +74,54 @@ public sealed class GgufTests : IDisposable
         Assert.Equal(
             "0:f32:1:4 1:f16:1:2 2:q4_0:32:18 3:q4_1:32:20 6:q5_0:32:22 7:q5_1:32:24 8:q8_0:32:34 9:q8_1:32:36 10:q2_k:256:84 11:q3_k:256:110 12:q4_k:256:144 13:q5_k:256:176 14:q6_k:256:210 15:q8_k:256:292 "
             + "16:iq2_xxs:256:66 17:iq2_xs:256:74 18:iq3_xxs:256:98 19:iq1_s:256:50 20:iq4_nl:32:18 21:iq3_s:256:110 22:iq2_s:256:82 23:iq4_xs:256:136 24:i8:1:1 25:i16:1:2 26:i32:1:4 27:i64:1:8 28:f64:1:8 "
-            + "29:iq1_m:256:56 30:bf16:1:2 34:tq1_0:256:54 35:tq2_0:256:66 39:mxfp4:32:17 40:nvfp4:64:36 41:q1_0:128:18 42:q2_0:64:18",
+            + "29:iq1_m:256:56 30:bf16:1:2 34:tq1_0:256:54 35:tq2_0:256:66 36:i2_s:4:1 38:tl1:4:1 39:mxfp4:32:17 40:nvfp4:64:36 41:q1_0:128:18 42:q2_0:64:18",
             all);
         foreach (GgufType type in GgufType.All.Where(t => t.Format is not null))
         {
             Assert.Equal(type.BlockBytes, NumberFormats.Bind(new UnitSpec(type.Format!), new Shape(1, type.BlockValues)).Streams[0].BytesPerRow);
         }
+    }
+
+    /// <summary>bitnet.cpp's files: i2_s with its scale behind it, tl1 with the scale listed as a tensor, tl2 under the number that mxfp4 has too.</summary>
+    [Fact]
+    public void BitNet_matrices_areListedPackedAndRead()
+    {
+        var random = new Random(7);
+        sbyte[] trits = [.. Enumerable.Range(0, 3 * 256).Select(_ => (sbyte)random.Next(-1, 2))];
+        byte[] codes = new byte[trits.Length / 4];
+        for (int i = 0; i < trits.Length; i++)
+        {
+            codes[(i / 128 * 32) + (i % 32)] |= (byte)((trits[i] + 1) << (6 - (i % 128 / 32 * 2)));
+        }
+
+        byte[] scale = [.. BitConverter.GetBytes(0.0123f), .. new byte[28]];
+        byte[] gguf = new GgufBytes()
+            .Pair("general.architecture", "bitnet")
+            .Tensor("i2", [256, 3], 36, [.. codes, .. scale])
+            .Tensor("tl1", [64, 32], 38, PackSamples.Random(1, 512))
+            .Tensor("tl1_scale", [1], 0, BitConverter.GetBytes(0.5f))
+            .Tensor("tl2", [512, 96], 39, [.. PackSamples.Random(2, 11_264), .. scale])
+            .Tensor("mx", [512, 96], 39, PackSamples.Random(3, 512 / 32 * 96 * 17))
+            .Tensor("short rows", [64, 2], 36, [.. PackSamples.Random(4, 32), .. scale])
+            .Tensor("no number", [128, 2], 36, [.. PackSamples.Random(5, 64), .. BitConverter.GetBytes(float.NaN), .. new byte[28]])
+            .Tensor("norm", [5], 0, PackSamples.F32(2, 5))
+            .Build();
+        string path = _folder.Write("m.gguf", gguf);
+        Assert.Equal(
+            ["i2 i2_s 2 bitnet-i2_s(scale=0.0123)", "tl1 tl1 2 gguf-tl1", "tl1_scale f32 32 f32", "tl2 tl2 1.8333 gguf-tl2", "mx mxfp4 4.25 gguf-mxfp4", "short rows i2_s 2 gguf-i2_s", "no number i2_s 2 gguf-i2_s", "norm f32 32 f32"],
+            Inspection.Inspect(path).Tensors.Select(t => FormattableString.Invariant($"{t.Name} {t.DType} {t.BitsPerWeight} {t.Encoding}")));
+
+        (int code, _, string errors) = CliHarness.Run("pack", path, "-o", _folder["m.mpack"]);
+        Assert.True(code == 0, errors);
+        Assert.Equal(0, CliHarness.Run("unpack", _folder["m.mpack"], "-o", _folder["back.gguf"]).ExitCode);
+        Assert.Equal(gguf, File.ReadAllBytes(_folder["back.gguf"]));
+        Assert.Equal(0, CliHarness.Run("unpack", _folder["m.mpack"], "--tensor", "i2", "--dtype", "f32", "-o", _folder["i2.bin"]).ExitCode);
+        Assert.Equal(trits.Select(t => t * 0.0123f), MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(_folder["i2.bin"])).ToArray());
+
+        // A matrix whose scale is cut off ends behind the file.
+        byte[] cut = new GgufBytes().Tensor("i2", [256, 3], 36, [.. codes, .. scale.AsSpan(0, 16)]).Build();
+        ModelPackException e = Assert.Throws<ModelPackException>(() => Inspection.Inspect(_folder.Write("cut.gguf", cut.AsSpan()[..^16])));
+        Assert.Equal(ErrorCodes.GgufDataPastEnd, e.Code);
     }
 
     [Fact]

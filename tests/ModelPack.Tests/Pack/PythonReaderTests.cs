@@ -86,6 +86,8 @@ public sealed class PythonReaderTests : IDisposable
             }
         }
 
+        File.WriteAllBytes(_folder[$"{raws.Count}.chunk"], RansTests.Encode(RansTests.All.First(l => l.Name == "f32 joint").Layout, RansTests.UnevenMantissas(20_000), CodecLevel.Max));
+        raws.Add(RansTests.UnevenMantissas(20_000));
         string program =
             "import sys; sys.path.insert(0, sys.argv[1]); import mpack_reader as m\n" +
             "for i, n in enumerate(sys.argv[3:]):\n" +
