@@ -1,6 +1,6 @@
 namespace ModelPack.Passes;
 
-/// <summary>The natural logarithm out of IEEE operations alone: the same bits on every platform, which <see cref="Math.Log(double)"/> does not promise.</summary>
+/// <summary>The natural logarithm out of IEEE operations alone: the same bits on every platform, which those of platform libraries are not.</summary>
 internal static class DeterministicLog
 {
     private const double Ln2 = 0.69314718055994530942;

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using ModelPack.Compiler;
 using ModelPack.EndToEnd.Tests.OcrLines;
 using ModelPack.Runtime;
 using ModelPack.Testing;

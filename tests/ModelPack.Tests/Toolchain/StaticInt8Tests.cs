@@ -1,7 +1,5 @@
 using System.Runtime.InteropServices;
 using ModelPack.Compiler;
-using ModelPack.Containers.Onnx;
-using ModelPack.Pack;
 using ModelPack.Runtime;
 using ModelPack.Testing;
 using ModelPack.Testing.Onnx;
