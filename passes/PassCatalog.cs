@@ -10,8 +10,10 @@ public static class PassCatalog
         new CanonicalizeFactory(),
         new FoldConstantsFactory(),
         new FuseBatchNormFactory(),
+        new FuseElementwiseFactory(),
         new ShareTensorsFactory(),
         new QuantizeFactory(),
+        new QuantizeActivationsFactory(),
     ];
 
     /// <exception cref="ModelPackException">MP2005: no such pass.</exception>

@@ -17,7 +17,7 @@ public sealed record CalibrateRequest
     /// <summary>The file of statistics to write.</summary>
     public required string Output { get; init; }
 
-    /// <summary>The recipe whose passes before <c>quantize</c> are run first; null: those of <c>int4-calibrated</c>.</summary>
+    /// <summary>The recipe whose passes before the first that reads statistics are run first, and whose statistics are taken; null: <c>int4-calibrated</c>.</summary>
     public string? Recipe { get; init; }
 
     /// <summary>Which part of the data is used.</summary>
@@ -57,9 +57,12 @@ public static class Calibrating
         }
 
         var compile = new CompileRequest { Input = request.Input, Output = request.Output, Threads = request.Threads, MaxMemoryBytes = request.MaxMemoryBytes };
-        IPass[] passes = [.. recipe.CreatePasses().TakeWhile(p => p.Requires < Phase.Canonical || p.Name != "quantize")];
+        IPass[] all = [.. recipe.CreatePasses()];
+        IPass[] passes = [.. all.TakeWhile(p => p is not ICalibratedPass && p.Name != "quantize")];
         Model model = new PassManager(passes).Run(imported.Model, Pipelines.CreateContext(compile, cancellation, progress: progress));
-        IReadOnlyList<CalibrationTap> taps = model.Kind == ModelKind.Onnx ? LinearInputs.Of(model, request.SecondMoments) : [];
+        IReadOnlyList<CalibrationTap> taps = all.Skip(passes.Length).FirstOrDefault() is ICalibratedPass calibrated ? calibrated.Taps(model)
+            : model.Kind == ModelKind.Onnx ? LinearInputs.Of(model, request.SecondMoments)
+            : [];
         calibrator.Compute(model, model.Kind == ModelKind.Onnx ? ModelIdentity.Of(model, cancellation) : "", taps, request.Output);
         using StatisticsFile written = StatisticsFile.Open(request.Output, cancellation);
         return new CalibrateResult

@@ -80,6 +80,11 @@ public static class Exporting
 
         PackTensorStream stream = tensor.Streams.First(s => s.Role == binding.Role);
         DType stored = stream.Stream.ElementType;
+        if (binding.DType == DType.I8 && stored == DType.U8)
+        {
+            return Tensor.Raw(binding.Initializer, DType.I8, binding.Shape, new SignedCodesData(stream.Stream.Data, binding.Transposed ? binding.Shape[1] : 0));
+        }
+
         return new Tensor
         {
             Name = binding.Initializer,

@@ -141,7 +141,15 @@ public static class Verification
         using (ImportedModel imported = Containers.Containers.For(original).Import(original, cancellation))
         {
             Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, Pipelines.CreateContext(request, cancellation, planOnly: true));
-            return Comparison.Compare(TensorFile.BeforeEncoding(original, imported, model), artifact, progress, cancellation);
+            CompareResult compared = Comparison.Compare(TensorFile.BeforeEncoding(original, imported, model), artifact, progress, cancellation);
+            if (model.Kind != ModelKind.Onnx || compared.Missing.Count == 0)
+            {
+                return compared;
+            }
+
+            // A small weight that was expected to be quantised and stayed float is inside the graph.
+            var inside = Artifact.ReadModel(reader, cancellation).Graph.Initializers.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
+            return compared with { Missing = [.. compared.Missing.Where(name => !inside.Contains(name))] };
         }
     }
 

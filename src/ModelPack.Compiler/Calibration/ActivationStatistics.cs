@@ -5,10 +5,13 @@ namespace ModelPack.Compiler.Calibration;
 /// <param name="rows">Number of vectors of K values that were seen.</param>
 /// <param name="minimum">[K] least value of each channel.</param>
 /// <param name="maximum">[K] greatest value of each channel.</param>
+/// <param name="sums">[K] sum of the values of each channel.</param>
+/// <param name="squares">[K] sum of the squares of the values of each channel.</param>
 /// <param name="histogram">All values.</param>
 /// <param name="secondMoments">[K, K] f32, row-major: sum of x^T x over the vectors; null when it was not asked for. Owned by this object when it is disposable.</param>
 /// <param name="drift">[K, K] f32, row-major: sum of (f - x)^T x; null when it was not asked for. Owned likewise.</param>
-public sealed class ActivationStatistics(CalibrationTap tap, long rows, float[] minimum, float[] maximum, Histogram histogram, TensorData? secondMoments, TensorData? drift = null) : IDisposable
+public sealed class ActivationStatistics(
+    CalibrationTap tap, long rows, float[] minimum, float[] maximum, double[] sums, double[] squares, Histogram histogram, TensorData? secondMoments, TensorData? drift = null) : IDisposable
 {
     public CalibrationTap Tap { get; } = tap;
 
@@ -20,6 +23,12 @@ public sealed class ActivationStatistics(CalibrationTap tap, long rows, float[] 
 
     /// <summary>[K] greatest value of each channel.</summary>
     public ReadOnlySpan<float> Maximum => maximum;
+
+    /// <summary>[K] sum of the values of each channel: divided by <see cref="Rows"/>, their mean.</summary>
+    public ReadOnlySpan<double> Sums => sums;
+
+    /// <summary>[K] sum of the squares of the values of each channel.</summary>
+    public ReadOnlySpan<double> Squares => squares;
 
     public Histogram Histogram { get; } = histogram;
 

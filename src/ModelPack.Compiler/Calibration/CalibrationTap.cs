@@ -8,5 +8,5 @@ namespace ModelPack.Compiler.Calibration;
 public sealed record CalibrationTap(string Value, int Columns, bool SecondMoments, bool Drift = false)
 {
     /// <summary>Bytes that collecting takes.</summary>
-    public long Bytes => (((((SecondMoments ? 1L : 0) + (Drift ? 1 : 0)) * Columns) + 2) * Columns * sizeof(float)) + (Histogram.Bins * sizeof(long));
+    public long Bytes => (((((SecondMoments ? 1L : 0) + (Drift ? 1 : 0)) * Columns) + 6) * Columns * sizeof(float)) + (Histogram.Bins * sizeof(long));
 }

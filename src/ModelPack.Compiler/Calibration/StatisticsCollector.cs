@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.Intrinsics;
 using ModelPack.Compiler.Linear;
 
 namespace ModelPack.Compiler.Calibration;
@@ -17,6 +18,8 @@ public sealed class StatisticsCollector : IDisposable
     private readonly CalibrationTap _tap;
     private readonly float[] _minimum;
     private readonly float[] _maximum;
+    private readonly double[] _sums;
+    private readonly double[] _squares;
     private readonly Histogram _histogram = new();
     private NativeArray<float>? _moments;
     private NativeArray<float>? _drift;
@@ -29,6 +32,8 @@ public sealed class StatisticsCollector : IDisposable
         _tap = tap;
         _minimum = new float[tap.Columns];
         _maximum = new float[tap.Columns];
+        _sums = new double[tap.Columns];
+        _squares = new double[tap.Columns];
         _minimum.AsSpan().Fill(float.PositiveInfinity);
         _maximum.AsSpan().Fill(float.NegativeInfinity);
         _moments = tap.SecondMoments ? new NativeArray<float>((long)tap.Columns * tap.Columns) : null;
@@ -48,7 +53,15 @@ public sealed class StatisticsCollector : IDisposable
             throw new ModelPackException(ErrorCodes.CalibrationShape, string.Create(CultureInfo.InvariantCulture, $"value '{_tap.Value}' has {values.Length} elements, no whole number of vectors of {columns}"));
         }
 
-        AddRanges(values.Span);
+        if (columns == 1)
+        {
+            AddRange(values.Span);
+        }
+        else
+        {
+            AddRanges(values.Span);
+        }
+
         _histogram.Add(values.Span);
         _rows += values.Length / columns;
         if (_moments is not null)
@@ -83,7 +96,7 @@ public sealed class StatisticsCollector : IDisposable
             Mirror(moments, _tap.Columns);
         }
 
-        return new ActivationStatistics(_tap, _rows, _minimum, _maximum, _histogram, moments is null ? null : new NativeTensorData(moments), drift is null ? null : new NativeTensorData(drift));
+        return new ActivationStatistics(_tap, _rows, _minimum, _maximum, _sums, _squares, _histogram, moments is null ? null : new NativeTensorData(moments), drift is null ? null : new NativeTensorData(drift));
     }
 
     public void Dispose()
@@ -103,16 +116,88 @@ public sealed class StatisticsCollector : IDisposable
                 float value = row[c];
                 if (!float.IsFinite(value))
                 {
-                    throw new ModelPackException(
-                        ErrorCodes.CalibrationNotFinite,
-                        string.Create(CultureInfo.InvariantCulture, $"value '{_tap.Value}' holds {value} at channel {c} of vector {_rows + (at / columns)}: the model or the calibration data is not usable"));
+                    throw NotFinite(value, c, _rows + (at / columns));
                 }
 
                 _minimum[c] = Math.Min(_minimum[c], value);
                 _maximum[c] = Math.Max(_maximum[c], value);
+                _sums[c] += value;
+                _squares[c] += (double)value * value;
             }
         }
     }
+
+    /// <summary>As <see cref="AddRanges"/> for values that are not told apart by channel.</summary>
+    private void AddRange(ReadOnlySpan<float> values)
+    {
+        float least = _minimum[0];
+        float greatest = _maximum[0];
+        int i = 0;
+        if (values.Length >= Vector256<float>.Count)
+        {
+            // One NaN or infinity makes the sum of the products with zero NaN.
+            Vector256<float> low = Vector256.Create(least);
+            Vector256<float> high = Vector256.Create(greatest);
+            Vector256<float> odd = Vector256<float>.Zero;
+            for (; i <= values.Length - Vector256<float>.Count; i += Vector256<float>.Count)
+            {
+                Vector256<float> v = Vector256.Create(values.Slice(i, Vector256<float>.Count));
+                odd += v * Vector256<float>.Zero;
+                low = Vector256.Min(low, v);
+                high = Vector256.Max(high, v);
+            }
+
+            i = float.IsNaN(Vector256.Sum(odd)) ? 0 : i;
+            for (int lane = 0; lane < Vector256<float>.Count && i > 0; lane++)
+            {
+                (least, greatest) = (Math.Min(least, low[lane]), Math.Max(greatest, high[lane]));
+            }
+        }
+
+        for (; i < values.Length; i++)
+        {
+            if (!float.IsFinite(values[i]))
+            {
+                throw NotFinite(values[i], 0, _rows + i);
+            }
+
+            (least, greatest) = (Math.Min(least, values[i]), Math.Max(greatest, values[i]));
+        }
+
+        (_minimum[0], _maximum[0]) = (least, greatest);
+        AddSums(values);
+    }
+
+    /// <summary>In eight partial sums each, in f64, the same on every instruction set.</summary>
+    private void AddSums(ReadOnlySpan<float> values)
+    {
+        Vector512<double> sums = Vector512<double>.Zero;
+        Vector512<double> squares = Vector512<double>.Zero;
+        int i = 0;
+        for (; i <= values.Length - Vector256<float>.Count; i += Vector256<float>.Count)
+        {
+            (Vector256<double> low, Vector256<double> high) = Vector256.Widen(Vector256.Create(values.Slice(i, Vector256<float>.Count)));
+            Vector512<double> v = Vector512.Create(low, high);
+            sums += v;
+            squares += v * v;
+        }
+
+        for (int lane = 0; i < values.Length; i++, lane++)
+        {
+            double value = values[i];
+            sums = sums.WithElement(lane, sums[lane] + value);
+            squares = squares.WithElement(lane, squares[lane] + (value * value));
+        }
+
+        _sums[0] += Sum(sums);
+        _squares[0] += Sum(squares);
+    }
+
+    private static double Sum(Vector512<double> v) => ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+
+    private ModelPackException NotFinite(float value, int channel, long vector) => new(
+        ErrorCodes.CalibrationNotFinite,
+        string.Create(CultureInfo.InvariantCulture, $"value '{_tap.Value}' holds {value} at channel {channel} of vector {vector}: the model or the calibration data is not usable"));
 
     private static void Subtract(ReadOnlySpan<float> from, ReadOnlySpan<float> what, Span<float> difference)
     {

@@ -10,4 +10,10 @@ internal sealed record PlanContext(Model Model, GraphIndex Index, PlanOptions Op
 {
     /// <summary>Version of the standard operator set.</summary>
     public long Opset => Model.Opsets.GetValueOrDefault("", 1);
+
+    /// <summary>Small constants that chosen operators need, to stay inside the execution graph.</summary>
+    public List<Tensor> Constants { get; } = [];
+
+    /// <summary>Constants of the model in whose place chosen operators read others.</summary>
+    public HashSet<string> Lowered { get; } = new(StringComparer.Ordinal);
 }

@@ -42,12 +42,14 @@ public static class Planner
             nodes.AddRange(replacement);
         }
 
-        bool Keep(Tensor t) => !weights.ContainsKey(t.Name) || dense.Contains(t.Name);
+        // A bias that became integers is read as floats by others at most.
+        HashSet<string> read = context.Lowered.Count == 0 ? [] : [.. nodes.SelectMany(n => n.Inputs.Concat(n.Subgraphs().SelectMany(GraphNames.Free))), .. graph.Outputs.Select(o => o.Name)];
+        bool Keep(Tensor t) => (!weights.ContainsKey(t.Name) || dense.Contains(t.Name)) && (!context.Lowered.Contains(t.Name) || read.Contains(t.Name));
         ImmutableArray<Tensor> kept = [.. graph.Initializers.Where(Keep)];
         var execution = model with
         {
-            Graph = graph with { Nodes = nodes.ToImmutable(), Initializers = [.. kept, .. context.Streams.Tensors] },
-            Opsets = context.Streams.Tensors.Count > 0 && !model.Opsets.ContainsKey(ContribDomain) ? model.Opsets.Add(ContribDomain, 1) : model.Opsets,
+            Graph = graph with { Nodes = nodes.ToImmutable(), Initializers = [.. kept, .. context.Constants, .. context.Streams.Tensors] },
+            Opsets = nodes.Any(n => n.Domain == ContribDomain) && !model.Opsets.ContainsKey(ContribDomain) ? model.Opsets.Add(ContribDomain, 1) : model.Opsets,
             Training = [],
         };
         IEnumerable<InitializerBinding> expanded = kept.Where(options.IsExternal).Select(t => new InitializerBinding(t.Name, t.Name, null, t.DType, t.Shape));
@@ -101,7 +103,7 @@ public static class Planner
         NodeChoice? choice = input switch
         {
             0 => QuantizedGather.Choose(node, tensor, weight, context),
-            1 => MatMulNBits.Choose(node, tensor, weight, context),
+            1 => IntegerKernels.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),
             _ => null,
         };
         return choice ?? NodeChoice.Expanded(weight is null ? [] : [new RejectedKernel("ort:*", $"no operator reads block integers as input {input} of {node.OpType}")]);

@@ -3,7 +3,7 @@ namespace ModelPack.Compiler.Planning;
 /// <summary>Makes initializers out of the streams of block weights, once per weight however many nodes use it.</summary>
 internal sealed class StreamTensors(HashSet<string> names)
 {
-    private readonly Dictionary<(string Tensor, string Role, int Rank), string> _made = [];
+    private readonly Dictionary<(string Tensor, string Role, DType DType, int Rank), string> _made = [];
 
     /// <summary>The initializers made, in order.</summary>
     public List<Tensor> Tensors { get; } = [];
@@ -15,12 +15,13 @@ internal sealed class StreamTensors(HashSet<string> names)
     /// <param name="weight">The weight.</param>
     /// <param name="dense">Its dense node.</param>
     /// <param name="role">Which stream.</param>
-    /// <param name="dtype">Type the kernel wants: U8, or F32 for scales.</param>
+    /// <param name="dtype">Type the kernel wants: U8, I8 for codes as signed integers, or F32 for scales.</param>
     /// <param name="shape">Shape the kernel wants.</param>
+    /// <param name="transposed">True when the kernel wants the transpose of the codes; I8 only.</param>
     /// <returns>Its name.</returns>
-    public string Get(Tensor weight, DenseEncoding dense, string role, DType dtype, Shape shape)
+    public string Get(Tensor weight, DenseEncoding dense, string role, DType dtype, Shape shape, bool transposed = false)
     {
-        var key = (weight.Name, role, shape.Rank);
+        var key = (weight.Name, role, dtype, shape.Rank);
         if (_made.TryGetValue(key, out string? name))
         {
             return name;
@@ -28,10 +29,11 @@ internal sealed class StreamTensors(HashSet<string> names)
 
         name = GraphValueNames.Fresh(names, $"{weight.Name}_{role.Replace('-', '_')}");
         TensorData data = dense.Streams.FirstOrDefault(s => s.Role == role)?.Data is TensorData stored
-            ? stored.LengthBytes == dtype.StorageBytes(shape.ElementCount) ? stored : new WidenedScales(stored, dense.Format.Text("scale", "f32"))
+            ? dtype == DType.I8 ? new SignedCodesData(stored, transposed ? shape[1] : 0)
+            : stored.LengthBytes == dtype.StorageBytes(shape.ElementCount) ? stored : new WidenedScales(stored, dense.Format.Text("scale", "f32"))
             : new PendingStream(weight.Name, dtype.StorageBytes(shape.ElementCount));
         Tensors.Add(Tensor.Raw(name, dtype, shape, data));
-        Bindings.Add(new InitializerBinding(name, weight.Name, role, dtype, shape));
+        Bindings.Add(new InitializerBinding(name, weight.Name, role, dtype, shape, transposed));
         _made.Add(key, name);
         return name;
     }

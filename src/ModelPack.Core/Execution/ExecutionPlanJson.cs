@@ -88,6 +88,11 @@ public static class ExecutionPlanJson
         }
 
         json.WriteEndArray();
+        if (binding.Transposed)
+        {
+            json.WriteBoolean("transposed", true);
+        }
+
         json.WriteEndObject();
     }
 
@@ -120,7 +125,8 @@ public static class ExecutionPlanJson
         }
 
         long[] dims = [.. json.GetProperty("shape").EnumerateArray().Select(d => d.GetInt64())];
-        return new InitializerBinding(Text(json, "initializer"), Text(json, "tensor"), json.TryGetProperty("role", out _) ? Text(json, "role") : null, dtype, new Shape(dims));
+        string? role = json.TryGetProperty("role", out _) ? Text(json, "role") : null;
+        return new InitializerBinding(Text(json, "initializer"), Text(json, "tensor"), role, dtype, new Shape(dims), json.TryGetProperty("transposed", out JsonElement transposed) && transposed.GetBoolean());
     }
 
     private static PlannedNode ReadNode(JsonElement json) => new(

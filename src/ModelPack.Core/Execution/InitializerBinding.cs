@@ -7,8 +7,9 @@ namespace ModelPack;
 /// <param name="Tensor">Name of the stored tensor.</param>
 /// <param name="Role">
 /// Null: the tensor's values, decoded to <paramref name="DType"/> (dense). Otherwise the role of a stream whose bytes are used as they are
-/// (or, for <c>scales</c> stored in f16 or bf16, widened to <paramref name="DType"/>).
+/// (or, for <c>scales</c> stored in f16 or bf16, widened to <paramref name="DType"/>; for 8-bit <c>codes</c> bound as <c>i8</c>, minus 128 each: the values of signed integers).
 /// </param>
 /// <param name="DType">Element type of the initializer.</param>
 /// <param name="Shape">Shape of the initializer.</param>
-public sealed record InitializerBinding(string Initializer, string Tensor, string? Role, DType DType, Shape Shape);
+/// <param name="Transposed">True when the initializer, a matrix of one-byte elements, is the transpose of what the stream holds.</param>
+public sealed record InitializerBinding(string Initializer, string Tensor, string? Role, DType DType, Shape Shape, bool Transposed = false);

@@ -8,13 +8,18 @@ namespace ModelPack.Runtime.Loading;
 /// <param name="DType">Element type of the initializer.</param>
 /// <param name="StoredType">Element type of the stream: narrower than <paramref name="DType"/> for scales to be widened.</param>
 /// <param name="Buffer">Destination.</param>
-internal sealed record LoadJob(IStoredWeight Weight, string? Role, DType DType, DType StoredType, WeightBuffer Buffer)
+/// <param name="TransposedColumns">Columns of the initializer when it is the transpose of the stream, else 0.</param>
+internal sealed record LoadJob(IStoredWeight Weight, string? Role, DType DType, DType StoredType, WeightBuffer Buffer, long TransposedColumns = 0)
 {
     public void Run(int threads)
     {
         if (Role is null)
         {
             Weight.ReadDense(DType, Buffer.Address, Buffer.LengthBytes, threads);
+        }
+        else if (StoredType == DType.U8 && DType == DType.I8)
+        {
+            ReadSignedCodes(threads);
         }
         else if (StoredType == DType)
         {
@@ -28,5 +33,21 @@ internal sealed record LoadJob(IStoredWeight Weight, string? Role, DType DType, 
             Weight.ReadStream(Role, Buffer.Address + (nint)narrowBytes, narrowBytes, threads);
             Widen.ToSingle(StoredType, Buffer.Address + (nint)narrowBytes, Buffer.Address, narrowBytes / 2);
         }
+    }
+
+    /// <summary>8-bit codes, whose zero is 128, as signed integers.</summary>
+    private void ReadSignedCodes(int threads)
+    {
+        if (TransposedColumns == 0)
+        {
+            Weight.ReadStream(Role!, Buffer.Address, Buffer.LengthBytes, threads);
+            SignedCodes.Flip(Buffer.Address, Buffer.LengthBytes);
+            return;
+        }
+
+        using var stored = new WeightBuffer(Buffer.LengthBytes);
+        Weight.ReadStream(Role!, stored.Address, stored.LengthBytes, threads);
+        SignedCodes.Flip(stored.Address, stored.LengthBytes);
+        SignedCodes.Transpose(stored.Address, Buffer.Address, TransposedColumns, Buffer.LengthBytes / Math.Max(1, TransposedColumns));
     }
 }

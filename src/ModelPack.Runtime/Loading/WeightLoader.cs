@@ -54,18 +54,18 @@ internal static class WeightLoader
     }
 
     /// <summary>Decodes the bindings.</summary>
-    /// <returns>One buffer per distinct (tensor, role, dtype), in order of first use; disposed by the caller.</returns>
+    /// <returns>One buffer per distinct (tensor, role, dtype, transposed), in order of first use; disposed by the caller.</returns>
     /// <exception cref="ModelPackException">MP5003 for bindings that do not fit the artifact; errors of the artifact's streams as they are.</exception>
     internal static ImmutableArray<LoadedWeight> Load(IReadOnlyList<InitializerBinding> bindings, IWeightSource source, int threads)
     {
         var weights = ImmutableArray.CreateBuilder<LoadedWeight>();
         try
         {
-            var byContent = new Dictionary<(string Tensor, string? Role, DType DType), LoadedWeight>();
+            var byContent = new Dictionary<(string Tensor, string? Role, DType DType, bool Transposed), LoadedWeight>();
             var jobs = new List<LoadJob>();
             foreach (InitializerBinding binding in bindings)
             {
-                var key = (binding.Tensor, binding.Role, binding.DType);
+                var key = (binding.Tensor, binding.Role, binding.DType, binding.Transposed);
                 if (byContent.TryGetValue(key, out LoadedWeight? shared))
                 {
                     CheckLength(binding, shared.Buffer.LengthBytes, binding.DType);
@@ -131,11 +131,18 @@ internal static class WeightLoader
         {
             (DType streamType, long lengthBytes) = weight.Stream(binding.Role)
                 ?? throw Bad($"'{binding.Tensor}' has no single stream '{binding.Role}'", binding.Initializer);
-            stored = binding.DType == DType.F32 && streamType is DType.F16 or DType.BF16 ? streamType : binding.DType;
+            bool converts = (binding.DType == DType.F32 && streamType is DType.F16 or DType.BF16) || (binding.DType == DType.I8 && streamType == DType.U8);
+            stored = converts ? streamType : binding.DType;
             CheckLength(binding, lengthBytes, stored);
         }
 
-        return new LoadJob(weight, binding.Role, binding.DType, stored, new WeightBuffer(binding.DType.StorageBytes(binding.Shape.ElementCount)));
+        if (binding.Transposed && (binding.Shape.Rank != 2 || stored != DType.U8 || binding.DType != DType.I8))
+        {
+            throw Bad("bound as a transpose, which only codes bound as an i8 matrix can be", binding.Initializer);
+        }
+
+        var buffer = new WeightBuffer(binding.DType.StorageBytes(binding.Shape.ElementCount));
+        return new LoadJob(weight, binding.Role, binding.DType, stored, buffer, binding.Transposed ? binding.Shape[1] : 0);
     }
 
     private static void CheckLength(InitializerBinding binding, long? lengthBytes, DType stored)

@@ -215,12 +215,15 @@ internal sealed class CalibrationRun : ICalibrationRun
 
     private void Collect(int sample, Lane lane, ModelOutputs? result, Lane? plain, ModelOutputs? reference, Dictionary<string, StatisticsCollector> collectors)
     {
-        foreach ((string name, StatisticsCollector collector) in collectors)
+        // Collectors are independent: one per thread when there are many, all threads in one when there are few.
+        int inner = collectors.Count > 1 ? 1 : _limits.Threads;
+        KeyValuePair<string, StatisticsCollector>[] all = [.. collectors];
+        ForEach(all.Length, i =>
         {
-            using PooledFloats values = Values(sample, name, lane, result);
-            using PooledFloats? unchanged = plain is null ? null : Values(sample, name, plain, reference);
-            collector.Add(values.Memory, unchanged?.Memory ?? default, _limits.Threads);
-        }
+            using PooledFloats values = Values(sample, all[i].Key, lane, result);
+            using PooledFloats? unchanged = plain is null ? null : Values(sample, all[i].Key, plain, reference);
+            all[i].Value.Add(values.Memory, unchanged?.Memory ?? default, inner);
+        });
     }
 
     private static PooledFloats Values(int sample, string name, Lane lane, ModelOutputs? result)

@@ -9,6 +9,15 @@ namespace ModelPack.Toolchain;
 /// <summary>Calibration on the user's data, with a cache on disk for statistics of unchanged models.</summary>
 internal sealed class Calibrator : ICalibrator, IDisposable
 {
+    /// <summary>Part of the memory that the tapped values of one sample may take.</summary>
+    private const int ShareOfValues = 8;
+
+    /// <summary>Taps of the first group, when nothing is known of the size of values.</summary>
+    private const int FirstGroup = 8;
+
+    /// <summary>More taps in one piece of the graph save no time.</summary>
+    private const int MostTogether = 64;
+
     private readonly CalibrationSamples _samples;
     private readonly CalibrationLimits _limits;
     private readonly string? _cacheFolder;
@@ -67,13 +76,21 @@ internal sealed class Calibrator : ICalibrator, IDisposable
         using ICalibrationRun run = Begin(model, withReference: false);
         using var scratch = new ScratchFile(_limits.MaxMemoryBytes / 4);
         var all = new List<ActivationStatistics>();
-        foreach (List<CalibrationTap> group in Groups(model, taps))
+        var slices = new GraphSlices(model);
+        CalibrationTap[] ordered = [.. taps.OrderBy(t => slices.PositionOf(t.Value)).ThenBy(t => t.Value, StringComparer.Ordinal)];
+        long perTap = _limits.MaxMemoryBytes / ShareOfValues / FirstGroup;
+        for (int done = 0; done < ordered.Length;)
         {
+            List<CalibrationTap> group = Group(ordered.AsSpan(done), perTap);
+            done += group.Count;
             using var step = (CollectedStatistics)run.Advance(group, new Dictionary<string, Tensor>());
             foreach (ActivationStatistics s in step.All)
             {
-                all.Add(new ActivationStatistics(s.Tap, s.Rows, s.Minimum.ToArray(), s.Maximum.ToArray(), s.Histogram, s.SecondMoments is TensorData m ? Move(m, scratch) : null));
+                all.Add(new ActivationStatistics(s.Tap, s.Rows, s.Minimum.ToArray(), s.Maximum.ToArray(), s.Sums.ToArray(), s.Squares.ToArray(), s.Histogram, s.SecondMoments is TensorData m ? Move(m, scratch) : null));
             }
+
+            // What the values of this group took tells how many the next may have.
+            perTap = Math.Max(1, step.All.Max(s => s.Rows * s.Tap.Columns * sizeof(float) / Math.Max(1, Info.Samples)));
         }
 
         StatisticsFile.Write(path, identity, Info, all, _limits.Cancellation);
@@ -81,29 +98,27 @@ internal sealed class Calibrator : ICalibrator, IDisposable
 
     public void Dispose() => _samples.Dispose();
 
-    /// <summary>Taps in the order in which their values appear, as many together as fit into half of the memory.</summary>
-    private IEnumerable<List<CalibrationTap>> Groups(Model model, IReadOnlyList<CalibrationTap> taps)
+    /// <summary>
+    /// The first taps, as many together as fit: their sums into half of the memory, the values of one sample into an eighth. Never depends on the number of threads, for where a graph is cut shows in the last
+    /// bits of what it computes.
+    /// </summary>
+    private List<CalibrationTap> Group(ReadOnlySpan<CalibrationTap> taps, long bytesPerValue)
     {
-        var slices = new GraphSlices(model);
+        long values = Math.Clamp(_limits.MaxMemoryBytes / ShareOfValues / bytesPerValue, 1, MostTogether);
         var group = new List<CalibrationTap>();
         long bytes = 0;
-        foreach (CalibrationTap tap in taps.OrderBy(t => slices.PositionOf(t.Value)).ThenBy(t => t.Value, StringComparer.Ordinal))
+        foreach (CalibrationTap tap in taps)
         {
-            if (group.Count > 0 && bytes + tap.Bytes > _limits.MaxMemoryBytes / 2)
+            bytes += tap.Bytes;
+            if (group.Count > 0 && (bytes > _limits.MaxMemoryBytes / 2 || group.Count >= values))
             {
-                yield return group;
-                group = [];
-                bytes = 0;
+                break;
             }
 
             group.Add(tap);
-            bytes += tap.Bytes;
         }
 
-        if (group.Count > 0)
-        {
-            yield return group;
-        }
+        return group;
     }
 
     private static TensorData Move(TensorData moments, ScratchFile scratch)

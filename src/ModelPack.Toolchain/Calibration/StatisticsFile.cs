@@ -10,13 +10,13 @@ using ModelPack.Compiler.Calibration;
 namespace ModelPack.Toolchain;
 
 /// <summary>
-/// Statistics as a safetensors file, which any tool can read: per tap the tensors <c>NAME#minimum</c> and <c>NAME#maximum</c> f32 [K], <c>NAME#histogram</c> i64 [2048] and, where collected, <c>NAME#moments</c> f32 [K, K].
+/// Statistics as a safetensors file, which any tool can read: per tap the tensors <c>NAME#minimum</c> and <c>NAME#maximum</c> f32 [K], <c>NAME#sums</c> and <c>NAME#squares</c> f64 [K], <c>NAME#histogram</c> i64 [2048] and, where collected, <c>NAME#moments</c> f32 [K, K].
 /// The metadata say of which model and data they are, and hold a hash of all numbers.
 /// </summary>
 internal sealed class StatisticsFile : ICalibrationStatistics
 {
     private const string Marker = "modelpack_calibration";
-    private const string Version = "1";
+    private const string Version = "2";
 
     private readonly ImportedModel _file;
     private readonly Dictionary<string, ActivationStatistics> _byValue;
@@ -70,6 +70,8 @@ internal sealed class StatisticsFile : ICalibrationStatistics
             void Add(string what, DType dtype, Shape shape, TensorData data) => tensors.Add(Tensor.Raw($"{s.Tap.Value}#{what}", dtype, shape, data));
             Add("minimum", DType.F32, new Shape(k), TensorData.FromBytes(MemoryMarshal.AsBytes(s.Minimum).ToArray()));
             Add("maximum", DType.F32, new Shape(k), TensorData.FromBytes(MemoryMarshal.AsBytes(s.Maximum).ToArray()));
+            Add("sums", DType.F64, new Shape(k), TensorData.FromBytes(MemoryMarshal.AsBytes(s.Sums).ToArray()));
+            Add("squares", DType.F64, new Shape(k), TensorData.FromBytes(MemoryMarshal.AsBytes(s.Squares).ToArray()));
             Add("histogram", DType.I64, new Shape(Histogram.Bins), TensorData.FromBytes(MemoryMarshal.AsBytes<long>(s.Histogram.Counts).ToArray()));
             if (s.SecondMoments is TensorData moments)
             {
@@ -168,6 +170,7 @@ internal sealed class StatisticsFile : ICalibrationStatistics
                     : throw new InvalidOperationException(string.Create(CultureInfo.InvariantCulture, $"'{tensor.Name}' is {tensor.DType.Name()}{tensor.Shape}"));
             }
 
+            double[] Doubles(string what) => MemoryMarshal.Cast<byte, double>(Data(what, DType.F64, k).ToArray()).ToArray();
             float[] Floats(string what) => MemoryMarshal.Cast<byte, float>(Data(what, DType.F32, k).ToArray()).ToArray();
             long[] counts = MemoryMarshal.Cast<byte, long>(Data("histogram", DType.I64, Histogram.Bins).ToArray()).ToArray();
             byValue.Add(value, new ActivationStatistics(
@@ -175,6 +178,8 @@ internal sealed class StatisticsFile : ICalibrationStatistics
                 tap["rows"]!.GetValue<long>(),
                 Floats("minimum"),
                 Floats("maximum"),
+                Doubles("sums"),
+                Doubles("squares"),
                 new Histogram(counts, tap["exponent"]!.GetValue<int>()),
                 moments ? Data("moments", DType.F32, k, k) : null));
         }

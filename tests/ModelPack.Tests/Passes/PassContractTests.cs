@@ -45,8 +45,11 @@ public sealed class PassContractTests
         }
     }
 
+    /// <summary>Passes that can work on graphs nobody can run.</summary>
+    public static TheoryData<string> Uncalibrated => [.. PassCatalog.All.Select(f => f.Name).Where(n => n != "quantize-activations")];
+
     [Theory]
-    [MemberData(nameof(Names))]
+    [MemberData(nameof(Uncalibrated))]
     public void Run_random_models_leaves_them_legal_and_their_interface_unchanged_and_is_idempotent(string name)
     {
         for (ulong seed = 0; seed < 60; seed++)
@@ -67,7 +70,7 @@ public sealed class PassContractTests
     public void Run_all_recipes_over_random_models_leaves_them_legal()
     {
         // What needs calibration data has tests of its own: random graphs cannot be run.
-        foreach (string recipe in RecipeCatalog.Names.Where(r => r is not ("int4-calibrated" or "auto")))
+        foreach (string recipe in RecipeCatalog.Names.Where(r => r is not ("int4-calibrated" or "auto" or "w8a8")))
         {
             for (ulong seed = 0; seed < 40; seed++)
             {
