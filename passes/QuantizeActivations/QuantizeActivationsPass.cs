@@ -15,8 +15,8 @@ namespace ModelPack.Passes;
 /// rendered lines and compared with the float model on 200 others, of which that reads 164 right:
 /// <code>
 /// min_sqnr_db      original   fuse-elementwise only   30     28     24     22     12
-/// read alike       200        200                     197    192    191    187    179
-/// read right       164        164                     165    167    168    163    164
+/// read alike       200        (not measured)          197    192    191    187    179
+/// read right       164        (not measured)          165    167    168    163    164
 /// milliseconds     38.7..54   27.8..33                27..31 27     23.5   22.5   18.6
 /// </code>
 /// </remarks>
