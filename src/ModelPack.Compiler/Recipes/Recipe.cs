@@ -67,4 +67,22 @@ public sealed record RecipeStep(string Pass, JsonObject Options)
 /// <param name="Match">Pattern over tensor names; see <see cref="Glob"/>.</param>
 /// <param name="Skip">All passes that obey rules leave these tensors alone.</param>
 /// <param name="Passes">Per pass: options for these tensors, or null for "this pass leaves them alone".</param>
-public sealed record RecipeRule(string Match, bool Skip, ImmutableSortedDictionary<string, JsonObject?> Passes);
+public sealed record RecipeRule(string Match, bool Skip, ImmutableSortedDictionary<string, JsonObject?> Passes)
+{
+    /// <summary>The rule as a recipe file has it.</summary>
+    public JsonObject ToJson()
+    {
+        var json = new JsonObject { ["match"] = Match };
+        if (Skip)
+        {
+            json["skip"] = true;
+        }
+
+        foreach ((string pass, JsonObject? options) in Passes)
+        {
+            json[pass] = options is null ? JsonValue.Create(false) : options.DeepClone();
+        }
+
+        return json;
+    }
+}

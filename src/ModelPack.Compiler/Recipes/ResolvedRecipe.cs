@@ -56,7 +56,7 @@ public sealed class ResolvedRecipe
         }
 
         top["passes"] = passes;
-        top["rules"] = new JsonArray([.. _rules.Select(RuleToJson)]);
+        top["rules"] = new JsonArray([.. _rules.Select(r => (JsonNode)r.ToJson())]);
         using var buffer = new MemoryStream();
         using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
@@ -144,22 +144,6 @@ public sealed class ResolvedRecipe
             .Where(r => r.Skip || r.Passes.ContainsKey(factory.Name))
             .Select(r => r.Skip || r.Passes[factory.Name] is not JsonObject options ? new TensorRule(r.Match, true, []) : new TensorRule(r.Match, false, options)),
     ]);
-
-    private static JsonNode RuleToJson(RecipeRule rule)
-    {
-        var json = new JsonObject { ["match"] = rule.Match };
-        if (rule.Skip)
-        {
-            json["skip"] = true;
-        }
-
-        foreach ((string pass, JsonObject? options) in rule.Passes)
-        {
-            json[pass] = options is null ? JsonValue.Create(false) : options.DeepClone();
-        }
-
-        return json;
-    }
 
     private static void WriteSorted(Utf8JsonWriter writer, JsonNode? node)
     {

@@ -46,18 +46,7 @@ internal static class TuneFiles
             passes.Add(entry);
         }
 
-        var rules = new JsonArray();
-        foreach (RecipeRule rule in recipe.Rules)
-        {
-            var json = new JsonObject { ["match"] = rule.Match };
-            foreach ((string pass, JsonObject? options) in rule.Passes)
-            {
-                json[pass] = options is null ? JsonValue.Create(false) : options.DeepClone();
-            }
-
-            rules.Add((JsonNode)json);
-        }
-
+        var rules = new JsonArray([.. recipe.Rules.Select(r => (JsonNode)r.ToJson())]);
         return new JsonObject { ["name"] = recipe.Name, ["summary"] = recipe.Summary, ["passes"] = passes, ["rules"] = rules }.ToJsonString(Indented) + "\n";
     }
 

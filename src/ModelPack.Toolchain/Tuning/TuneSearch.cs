@@ -72,7 +72,7 @@ internal sealed class TuneSearch(TuneSpace space, LossTable table, TuneTarget ta
         }
 
         TunePoint best = Point("mixed", chosen, loss, chosen: true);
-        return new TuneOutcome(best, Front(allocation, best), [.. uniform.Select(u => u.Point)], [.. chosen.Select(Describe)]);
+        return new TuneOutcome(best, Front(allocation, best, uniform.Max(u => u.Choices.Sum(c => c.Bytes))), [.. uniform.Select(u => u.Point)], [.. chosen.Select(Describe)]);
     }
 
     private double Limit => nats ? Math.Log(1 + target.Value) : target.Value;
@@ -129,11 +129,12 @@ internal sealed class TuneSearch(TuneSpace space, LossTable table, TuneTarget ta
         }),
     ];
 
-    private TunePoint[] Front(Allocation allocation, TunePoint best)
+    /// <summary>The best choices from the smallest to as many bytes as the largest candidate takes for all tensors.</summary>
+    private TunePoint[] Front(Allocation allocation, TunePoint best, long mostBytes)
     {
         var points = new List<TunePoint> { best };
         long least = allocation.LeastBytes;
-        long most = Math.Max(least, Enumerable.Range(0, space.Candidates.Count).Max(c => Uniform(c).Sum(x => x.Bytes)));
+        long most = Math.Max(least, mostBytes);
         for (int i = 0; i < FrontPoints; i++)
         {
             TuneChoice[] choices = allocation.Within(least + ((most - least) * i / (FrontPoints - 1)));

@@ -12,6 +12,7 @@ internal sealed class TuneSpace
         Model = model;
         Candidates = candidates;
         Tensors = tensors;
+        Kinds = TensorKinds.Classify(model);
     }
 
     /// <summary>The model before anything is encoded.</summary>
@@ -24,7 +25,7 @@ internal sealed class TuneSpace
     public IReadOnlyList<TunableTensor> Tensors { get; }
 
     /// <summary>What tensors are for, by name.</summary>
-    public IReadOnlyDictionary<string, string> Kinds => TensorKinds.Classify(Model);
+    public IReadOnlyDictionary<string, string> Kinds { get; }
 
     /// <summary>Elements of all tensors.</summary>
     public long Elements => Tensors.Sum(t => t.Original.Shape.ElementCount);

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using ModelPack.Compiler;
@@ -107,7 +108,7 @@ public static class Tuner
         ],
     };
 
-    private static System.Collections.Immutable.ImmutableSortedDictionary<string, JsonObject?> Options(TunedTensor tensor) =>
-        System.Collections.Immutable.ImmutableSortedDictionary.Create<string, JsonObject?>(StringComparer.Ordinal)
+    private static ImmutableSortedDictionary<string, JsonObject?> Options(TunedTensor tensor) =>
+        ImmutableSortedDictionary.Create<string, JsonObject?>(StringComparer.Ordinal)
             .Add("quantize", tensor.Format == TuneSearch.Keep ? null : new JsonObject { ["format"] = tensor.Format });
 }
