@@ -7,7 +7,7 @@ namespace ModelPack.Passes;
 /// <summary>The built-in recipes: the files of samples/recipes, embedded, and one for every number format.</summary>
 public static class RecipeCatalog
 {
-    /// <summary>The recipe used when none is named: small, and close enough to the original for any use.</summary>
+    /// <summary>The recipe that does for any model: small, and close enough to the original for any use.</summary>
     public const string DefaultName = "int8";
 
     /// <summary>Names of the built-in recipes, mildest first.</summary>

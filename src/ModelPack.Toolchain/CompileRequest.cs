@@ -11,13 +11,13 @@ public sealed record CompileRequest
     /// <summary>The artifact to write.</summary>
     public required string Output { get; init; }
 
-    /// <summary>A built-in recipe name or the path of a recipe file; null for the default recipe.</summary>
+    /// <summary>A built-in recipe name or the path of a recipe file; null for the one that fits the kind of model (<see cref="RecipeChoice"/>).</summary>
     public string? Recipe { get; init; }
 
     /// <summary>Overrides of the form <c>pass.option=value</c>.</summary>
     public IReadOnlyList<string> Sets { get; init; } = [];
 
-    /// <summary>What recipe <c>auto</c> has to reach; for no other recipe.</summary>
+    /// <summary>What recipe <c>auto</c> has to reach; for no other recipe. Without a recipe it means <c>auto</c>.</summary>
     public TuneTarget? TuneTarget { get; init; }
 
     /// <summary>Where the artifact will be used, one of <see cref="TargetProfiles.Names"/>.</summary>

@@ -16,7 +16,8 @@ public static class ModelCompiler
     {
         long start = Stopwatch.GetTimestamp();
         CheckTarget(request);
-        ResolvedRecipe recipe = Pipelines.ResolveRecipe(request.Recipe, request.Sets);
+        // A named recipe is checked before the work begins; one that is chosen depends on the model.
+        ResolvedRecipe? named = request.Recipe is null ? null : Pipelines.ResolveRecipe(request.Recipe, request.Sets);
         CheckTokens(request);
         progress?.Report(new ToolProgress("import", 0, 0, request.Input));
         IContainer container = Containers.Containers.For(request.Input);
@@ -28,7 +29,10 @@ public static class ModelCompiler
         using ImportedModel imported = container.Import(request.Input, cancellation);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
 
-        recipe = request.Recipe == Tuner.RecipeName ? Tuned(imported, request, progress, cancellation) : recipe;
+        RecipeChoice? choice = named is null ? Choose(imported.Model, request) : null;
+        ResolvedRecipe recipe = (choice?.Recipe ?? request.Recipe) == Tuner.RecipeName
+            ? Tuned(imported, request, progress, cancellation)
+            : named ?? Pipelines.ResolveRecipe(choice!.Recipe, request.Sets);
         using Disposing<ICalibrator>? calibrator = request.Calibration is null ? null
             : new(Calibrator.Open(request.Calibration, request.CalibrationOptions, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation)));
         using var scratch = new ScratchFile(request.MaxMemoryBytes / 4);
@@ -44,7 +48,7 @@ public static class ModelCompiler
 
         if (request.DryRun)
         {
-            return DryRun(request, recipe, imported, model, warnings, Stopwatch.GetElapsedTime(start).TotalSeconds);
+            return DryRun(request, recipe, imported, model, warnings, Stopwatch.GetElapsedTime(start).TotalSeconds) with { RecipeReason = choice?.Reason };
         }
 
         PackContent content = ArtifactContent.Of(model, recipe, request, imported, used ? calibrator!.Value.Info : null, cancellation);
@@ -66,6 +70,7 @@ public static class ModelCompiler
             Input = request.Input,
             Output = request.Output,
             Recipe = recipe.Name,
+            RecipeReason = choice?.Reason,
             InputBytes = InputBytes(imported),
             OutputBytes = packed.OutputBytes,
             Seconds = seconds,
@@ -150,14 +155,17 @@ public static class ModelCompiler
         };
     }
 
+    private static RecipeChoice Choose(Model model, CompileRequest request) =>
+        request.TuneTarget is null ? RecipeChoice.For(model, request.Calibration is not null) : new(Tuner.RecipeName, "a target was given");
+
     private static void CheckTarget(CompileRequest request)
     {
         bool auto = request.Recipe == Tuner.RecipeName;
-        if (auto == request.TuneTarget is null)
+        if (request.Recipe is not null && auto == request.TuneTarget is null)
         {
             throw new ModelPackException(
                 ErrorCodes.BadTuneTarget,
-                auto ? "recipe 'auto' needs to know what to reach: --target-bits 4.25, --target-size 0.3x or --max-loss 1%" : $"recipe '{request.Recipe ?? RecipeCatalog.DefaultName}' has no target to reach: only 'auto' has");
+                auto ? "recipe 'auto' needs to know what to reach: --target-bits 4.25, --target-size 0.3x or --max-loss 1%" : $"recipe '{request.Recipe}' has no target to reach: only 'auto' has");
         }
     }
 

@@ -12,7 +12,7 @@ internal static class CompileCommand
     {
         var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file or a checkpoint folder" };
         var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };
-        var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}), a recipe file, or a number format of 'modelpack formats' such as mxfp4 or nf4(block=128)", HelpName = "name|file.json" };
+        var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}), a recipe file, or a number format of 'modelpack formats' such as mxfp4 or nf4(block=128). Without it: what fits the kind of model", HelpName = "name|file.json" };
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.block=64. Repeatable", HelpName = "pass.option=value" };
         Option<string> target = TargetOption.Create();
         var accuracy = new Option<string>("--accuracy")
@@ -76,6 +76,11 @@ internal static class CompileCommand
     {
         string about = result.DryRun ? " (dry run: estimates, nothing written)" : "";
         console.WriteLine($"{Words.Printable(result.Output)}  {result.Recipe}  {ByteSize.Format(result.InputBytes)} -> {ByteSize.Format(result.OutputBytes)}  ({Words.Ratio(result.Ratio)} smaller){about}");
+        if (result.RecipeReason is string reason)
+        {
+            console.WriteLine($"recipe {result.Recipe}: {Words.Printable(reason)}; --recipe names another");
+        }
+
         console.WriteLine();
         if (everyTensor)
         {

@@ -10,6 +10,9 @@ public sealed record CompileResult
     /// <summary>The recipe's name.</summary>
     public required string Recipe { get; init; }
 
+    /// <summary>Why this recipe; null when the user named it.</summary>
+    public string? RecipeReason { get; init; }
+
     /// <summary>Bytes of all input files, external data counted by the ranges that are used.</summary>
     public required long InputBytes { get; init; }
 
