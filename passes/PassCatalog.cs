@@ -8,6 +8,7 @@ public static class PassCatalog
     public static IReadOnlyList<IPassFactory> All { get; } =
     [
         new CanonicalizeFactory(),
+        new StaticShapesFactory(),
         new FoldConstantsFactory(),
         new FuseBatchNormFactory(),
         new FuseElementwiseFactory(),

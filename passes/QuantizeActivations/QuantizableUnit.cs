@@ -23,6 +23,9 @@ internal enum UnitKind
 
     /// <summary>Moves or picks elements: codes stay what they are.</summary>
     Passing,
+
+    /// <summary>Anything else that makes floats of floats, between codes because nothing may stay float.</summary>
+    Any,
 }
 
 /// <summary>
@@ -61,6 +64,14 @@ internal sealed record QuantizableUnit
 
     /// <summary>The value that the unit makes, after its tail.</summary>
     public required string Output { get; init; }
+
+    /// <summary>Constant inputs that are written as codes as well.</summary>
+    public ImmutableArray<int> ConstantInputs { get; init; } = [];
+
+    /// <summary>
+    /// False for MatMul where float is allowed: ONNX Runtime gives its product as floats for the price of codes, and what follows (residual sums, normalisation) suffers from rounding.
+    /// </summary>
+    public required bool WritesCodes { get; init; }
 
     /// <summary>Weighted: the weight.</summary>
     public Tensor? Weight { get; init; }

@@ -19,6 +19,8 @@ internal sealed class QuantizeActivationsFactory : IPassFactory
         new("min_macs", "integer", "50000", "Nodes with fewer multiplications for an average sample stay float: changing to codes and back would cost more than they do"),
         new("depthwise", "string", "\"quantize\"", "Convolutions of one channel per filter: as all others, or float", ["quantize", "keep"]),
         new("matmul", "string", "\"quantize\"", "MatMul and Gemm: as convolutions, or float", ["quantize", "keep"]),
+        new("coverage", "string", "\"fast\"", "Which operators work on codes: those that are faster for it in ONNX Runtime, or all, for processors without float arithmetic", ["fast", "all"]),
+        new("io", "string", "\"float\"", "Type of the graph's float inputs and outputs: as they are, or codes of 8 bits (their scales and zeros go into the model's metadata)", ["float", "integer"]),
         new("include", "array", "[]", "Only nodes whose weight matches one of these patterns; empty means all"),
         new("exclude", "array", "[]", "Nodes whose weight matches one of these patterns stay float"),
     ];

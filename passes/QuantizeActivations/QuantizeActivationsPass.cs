@@ -26,6 +26,7 @@ internal sealed partial class QuantizeActivationsPass(PassOptions options, Tenso
     private readonly ImmutableArray<string> _exclude = options.Texts("exclude");
     private readonly string _search = options.Text("weight_search");
     private readonly long _leastDecibels = options.Integer("min_sqnr_db");
+    private readonly bool _all = options.Text("coverage") == "all";
     private readonly bool _correct = options.Flag("bias_correction");
 
     public string Name => "quantize-activations";
@@ -46,7 +47,7 @@ internal sealed partial class QuantizeActivationsPass(PassOptions options, Tenso
 
         var index = new GraphIndex(model.Graph);
         QuantizableNetwork network = Network(model, index);
-        if (!network.Units.Any(u => u.Kind == UnitKind.Weighted) || IsQuantized(model))
+        if (!network.Units.Any(u => _all || u.Kind == UnitKind.Weighted) || IsQuantized(model))
         {
             return model;
         }
@@ -96,10 +97,11 @@ internal sealed partial class QuantizeActivationsPass(PassOptions options, Tenso
             return model;
         }
 
-        return upgraded with { Graph = QuantizedGraph.Build(index, plan) };
+        Model quantized = upgraded with { Graph = QuantizedGraph.Build(index, plan, context.OpenValues) };
+        return options.Text("io") == "integer" ? IntegerInterface.Apply(quantized) : quantized;
     }
 
-    private static QuantizableNetwork Network(Model model, GraphIndex index) => new(index, model.Opsets.GetValueOrDefault("", 1));
+    private QuantizableNetwork Network(Model model, GraphIndex index) => new(index, model.Opsets.GetValueOrDefault("", 1), _all);
 
     /// <summary>True for a model that has been through this or a tool like it.</summary>
     private static bool IsQuantized(Model model) => model.Graph.Nodes.Any(n => n.Is("QuantizeLinear"));

@@ -22,8 +22,11 @@ internal sealed class QuantizedGraph
     private readonly Dictionary<string, string> _codes = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _brought = new(StringComparer.Ordinal);
 
-    private QuantizedGraph(GraphIndex index, QuantizationPlan plan)
+    private readonly Func<WeightEncoding, IValueReader> _open;
+
+    private QuantizedGraph(GraphIndex index, QuantizationPlan plan, Func<WeightEncoding, IValueReader> open)
     {
+        _open = open;
         _index = index;
         _editor = new GraphEditor(index.Graph);
         _qdq = new QdqNodes(_editor);
@@ -34,9 +37,10 @@ internal sealed class QuantizedGraph
     /// <summary>The graph with quantised units.</summary>
     /// <param name="index">The graph.</param>
     /// <param name="plan">What was decided.</param>
-    public static Graph Build(GraphIndex index, QuantizationPlan plan)
+    /// <param name="open">Reads constants that become codes.</param>
+    public static Graph Build(GraphIndex index, QuantizationPlan plan, Func<WeightEncoding, IValueReader> open)
     {
-        var builder = new QuantizedGraph(index, plan);
+        var builder = new QuantizedGraph(index, plan, open);
         foreach (QuantizableUnit unit in plan.Selection.Selected)
         {
             builder.Add(unit);
@@ -58,12 +62,17 @@ internal sealed class QuantizedGraph
             node = node with { Inputs = node.Inputs.SetItem(input, Read(node.Inputs[input])) };
         }
 
+        foreach (int input in unit.ConstantInputs)
+        {
+            node = node with { Inputs = node.Inputs.SetItem(input, Constant(node.Inputs[input])) };
+        }
+
         if (_plan.Corrections.TryGetValue(unit.Output, out float[]? correction))
         {
             node = Corrected(node, correction);
         }
 
-        if (!UnitSelection.WritesCodes(unit))
+        if (!unit.WritesCodes)
         {
             _editor.ReplaceNode(unit.Position, node);
             return;
@@ -168,6 +177,27 @@ internal sealed class QuantizedGraph
         }
 
         return name;
+    }
+
+    /// <summary>The name under which a unit reads a constant that is stored as codes.</summary>
+    private string Constant(string name)
+    {
+        if (!_brought.TryGetValue(name, out string? read))
+        {
+            Tensor tensor = _index.Constant(name)!;
+            float[] values = new float[tensor.Shape.ElementCount];
+            IValueReader reader = _open(tensor.Encoding);
+            reader.ReadRows(0, checked((int)reader.Shape.Rows), values);
+            QuantizedValue parameters = QuantizedValue.Of(values.Min(), values.Max());
+            byte[] codes = [.. values.Select(v => (byte)Math.Clamp(Math.Round(v / parameters.Scale) + parameters.Zero, 0, QuantizedValue.Codes))];
+            string stored = _editor.UniqueName($"{name}_quantized");
+            read = _editor.UniqueName($"{name}_dequantized");
+            _editor.AddInitializer(Tensor.Raw(stored, DType.U8, tensor.Shape, TensorData.FromBytes(codes)));
+            _editor.InsertFirst(_qdq.Dequantize(stored, parameters.Scale, parameters.Zero, read));
+            _brought.Add(name, read);
+        }
+
+        return read;
     }
 
     /// <summary>Floats into codes, and codes back into the floats that all readers get.</summary>

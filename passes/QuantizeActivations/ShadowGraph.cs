@@ -81,7 +81,7 @@ internal sealed class ShadowGraph
             made = Add(new Node { OpType = "Max", Inputs = [made, bound], Outputs = [$"{made}_above"] });
         }
 
-        made = UnitSelection.WritesCodes(unit) ? Round(made, unit.Output) : made;
+        made = unit.WritesCodes ? Round(made, unit.Output) : made;
         string difference = Add(new Node { OpType = "Sub", Inputs = [signal, made], Outputs = [$"{unit.Output}_difference"] });
         if (unit.Node.Is("Conv"))
         {

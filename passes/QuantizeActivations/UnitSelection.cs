@@ -30,7 +30,7 @@ internal sealed class UnitSelection
                 }
             }
 
-            changed = Prune(refused);
+            changed = !network.All && Prune(refused);
         }
     }
 
@@ -38,16 +38,14 @@ internal sealed class UnitSelection
     public IEnumerable<QuantizableUnit> Selected => _network.Units.Where(_selected.Contains);
 
     /// <summary>True for a value that exists as codes because a chosen unit makes it.</summary>
-    public bool MakesCodes(string value) => _network.Maker(value) is QuantizableUnit unit && _selected.Contains(unit) && WritesCodes(unit);
-
-    /// <summary>False for MatMul: ONNX Runtime gives its product as floats for the price of codes, and what follows (residual sums, normalisation) suffers from rounding.</summary>
-    public static bool WritesCodes(QuantizableUnit unit) => !unit.Node.Is("MatMul");
+    public bool MakesCodes(string value) => _network.Maker(value) is QuantizableUnit unit && _selected.Contains(unit) && unit.WritesCodes;
 
     /// <summary>The value that has the parameters of <paramref name="value"/>: what its codes were moved from, else itself.</summary>
     public string Source(string value) => MakesCodes(value) ? _network.Root(value) : value;
 
     private bool CanRead(QuantizableUnit unit, Func<string, double> elements) => unit.Kind switch
     {
+        _ when _network.All => unit.Kind != UnitKind.Passing || MakesCodes(unit.Node.Inputs[0]),
         UnitKind.Weighted => true,
         UnitKind.Arithmetic => unit.Data.Any(MakesCodes) && unit.Data.All(v => MakesCodes(v) || elements(v) * SmallInput <= unit.Data.Max(elements)),
         _ => unit.Data.All(MakesCodes),

@@ -23,6 +23,9 @@ public sealed record CompileRequest
     /// <summary>Where the artifact will be used, one of <see cref="TargetProfiles.Names"/>.</summary>
     public string Target { get; init; } = TargetProfiles.Generic;
 
+    /// <summary>Target <c>int8-only</c>: what cannot run on integers is a warning, not an error.</summary>
+    public bool AllowFloat { get; init; }
+
     /// <summary>
     /// <c>exact</c>: f32 arithmetic on the decoded weights; <c>fast</c>: also kernels that round activations to int8 per block, several times faster on
     /// matrix-vector products at about 0.5 % relative error of each product.

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
+using ModelPack.Compiler.Planning;
 using ModelPack.Pack;
 using ModelPack.Passes;
 
@@ -9,6 +10,9 @@ namespace ModelPack.Toolchain;
 /// <summary>A model in, a packed artifact out: the composition root of the compile side.</summary>
 public static class ModelCompiler
 {
+    /// <summary>Most reasons that an error gives.</summary>
+    private const int MaxGroups = 6;
+
     /// <summary>Compiles a model. The output appears whole or not at all.</summary>
     /// <exception cref="ModelPackException">The input, the recipe or the output is bad.</exception>
     /// <exception cref="OperationCanceledException">Cancelled; nothing was written.</exception>
@@ -44,6 +48,11 @@ public static class ModelCompiler
         if (calibrator is not null && !used && !request.DryRun)
         {
             warnings = [.. warnings, $"calibration data were given, and recipe '{recipe.Name}' does not use them"];
+        }
+
+        if (request.Target == TargetProfiles.Int8Only && !request.DryRun)
+        {
+            warnings = [.. warnings, .. IntegerCheck(model, request)];
         }
 
         if (request.DryRun)
@@ -155,8 +164,26 @@ public static class ModelCompiler
         };
     }
 
+    /// <summary>What keeps the model from running on integers: an error, or warnings where the user wants the artifact all the same.</summary>
+    /// <exception cref="ModelPackException">MP2240.</exception>
+    private static IEnumerable<string> IntegerCheck(Model model, CompileRequest request)
+    {
+        IReadOnlyList<IntegerObstacle> obstacles = IntegerLegality.Find(model);
+        if (obstacles.Count > 0 && !request.AllowFloat)
+        {
+            string[] groups = [.. obstacles.GroupBy(o => (o.Op, o.Reason)).Select(g => $"{g.Key.Op switch { "input" or "output" => g.First().Node, string op => g.Count() == 1 ? $"{op} '{g.First().Node}'" : $"{g.Count()} {op}" }} {g.Key.Reason}")];
+            string more = groups.Length > MaxGroups ? $"; and {groups.Length - MaxGroups} more reasons" : "";
+            throw new ModelPackException(
+                ErrorCodes.NotInteger,
+                $"{obstacles.Count} nodes, inputs or outputs cannot run on 8-bit integers alone: {string.Join("; ", groups.Take(MaxGroups))}{more} (--allow-float compiles it and lists all)",
+                request.Input);
+        }
+
+        return obstacles.Select(o => o.Op is "input" or "output" ? $"int8-only: {o.Node} {o.Reason}" : $"int8-only: {o.Op} '{o.Node}' {o.Reason}");
+    }
+
     private static RecipeChoice Choose(Model model, CompileRequest request) =>
-        request.TuneTarget is null ? RecipeChoice.For(model, request.Calibration is not null) : new(Tuner.RecipeName, "a target was given");
+        request.TuneTarget is null ? RecipeChoice.For(model, request.Calibration is not null, request.Target) : new(Tuner.RecipeName, "a target was given");
 
     private static void CheckTarget(CompileRequest request)
     {

@@ -21,8 +21,14 @@ public sealed record RecipeChoice(string Recipe, string Reason)
     /// </summary>
     /// <param name="model">The model as imported.</param>
     /// <param name="calibrated">Calibration data or statistics are at hand.</param>
-    public static RecipeChoice For(Model model, bool calibrated)
+    /// <param name="target">One of <see cref="TargetProfiles.Names"/>.</param>
+    public static RecipeChoice For(Model model, bool calibrated, string target = TargetProfiles.Generic)
     {
+        if (target == TargetProfiles.Int8Only)
+        {
+            return new("int8-only", $"target {target}");
+        }
+
         WeightSurvey survey = WeightSurvey.Of(model);
         if (survey.Total == 0)
         {

@@ -6,10 +6,13 @@ public static class TargetProfiles
     /// <summary>No particular machine.</summary>
     public const string Generic = "generic";
 
+    /// <summary>Processors with 8-bit integer arithmetic only: every node must be quantised, every size fixed.</summary>
+    public const string Int8Only = "int8-only";
+
     /// <summary>
     /// All names. <c>x64-v3</c> is the level 3 of the x86-64 psABI (AVX2, no AVX-512), <c>arm64</c> 64-bit Arm. There is no name for AVX-512: the decoders that need it need VBMI2 as well, which no level of the psABI has.
     /// </summary>
-    public static IReadOnlyList<string> Names { get; } = [Generic, "x64-v3", "arm64"];
+    public static IReadOnlyList<string> Names { get; } = [Generic, "x64-v3", "arm64", Int8Only];
 
     /// <summary>True when artifacts for this target must leave out the codecs that are fast with AVX-512 alone. <see cref="Generic"/> does not say: <c>--portable</c> does.</summary>
     public static bool IsPortable(string name) => name != Generic;

@@ -86,6 +86,33 @@ public sealed class StaticInt8Tests
         Assert.True(both >= 0.95 * either, $"{both} of {either} pixels are text to both");
     }
 
+    /// <summary>The classifier runs on integers alone; the recogniser has layer normalisation, which has no integer form.</summary>
+    [SkippableFact]
+    public void Compile_integersOnly_isDoneOrRefusedByName()
+    {
+        using var folder = new TempFolder();
+        for (int i = 0; i < 8; i++)
+        {
+            (float[] values, long[] shape) = OcrLines.OcrLines.Input(i);
+            float[] cut = [.. Enumerable.Range(0, 3 * 48 * 192).Select(k => values[((k / 192) * (int)shape[3]) + (k % 192)])];
+            WriteSample(folder, $"data/line{i:D2}", cut, [1, 3, 48, 192]);
+        }
+
+        CompileRequest Request(string model) => new()
+        {
+            Input = Find(model),
+            Output = folder["i.mpack"],
+            Target = TargetProfiles.Int8Only,
+            Calibration = folder["data"],
+            CalibrationOptions = new CalibrationOptions { CacheFolder = folder["cache"] },
+            Sets = ["static-shapes.shapes=1x3x48x192"],
+        };
+        Assert.Empty(ModelCompiler.Compile(Request("assets/ch_ppocr_mobile_v2.0_cls_infer.onnx")).Warnings);
+        ModelPackException refused = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(Request("assets/ch_PP-OCRv4_rec_infer.onnx")));
+        Assert.Equal(ErrorCodes.NotInteger, refused.Code);
+        Assert.Contains("Sqrt no integer form", refused.Message, StringComparison.Ordinal);
+    }
+
     private static CompileResult Compile(TempFolder folder, string model) => ModelCompiler.Compile(new CompileRequest
     {
         Input = model,

@@ -14,7 +14,8 @@ internal static class CompileCommand
         var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };
         var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}), a recipe file, or a number format of 'modelpack formats' such as mxfp4 or nf4(block=128). Without it: what fits the kind of model", HelpName = "name|file.json" };
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.block=64. Repeatable", HelpName = "pass.option=value" };
-        Option<string> target = TargetOption.Create();
+        Option<string> target = TargetOption.Create(arithmetic: true);
+        var allowFloat = new Option<bool>("--allow-float") { Description = "Target int8-only: compile even if some nodes cannot run on integers, and list them" };
         var accuracy = new Option<string>("--accuracy")
         {
             Description = "exact: f32 arithmetic on the stored weights; fast: kernels may round activations to 8 bits, quicker with about 0.5 % error per product",
@@ -35,7 +36,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, accuracy, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
+            input, output, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -54,6 +55,7 @@ internal static class CompileCommand
                     Calibration = session.Get(calibration.Data),
                     CalibrationOptions = calibration.Options(session),
                     Target = session.Get(target) ?? TargetProfiles.Generic,
+                    AllowFloat = session.Get(allowFloat),
                     Accuracy = session.Get(accuracy) ?? "exact",
                     Level = LevelOption.Parse(session.Get(level)),
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,

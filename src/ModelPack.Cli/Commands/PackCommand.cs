@@ -14,7 +14,7 @@ internal static class PackCommand
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(1));
         var against = new Option<string?>("--base") { Description = "Another version of the model (.safetensors, .onnx, a checkpoint folder, any file, or an .mpack that holds it): store what differs. Unpacking needs it again", HelpName = "file" };
         Option<string> level = LevelOption.Create();
-        Option<string> target = TargetOption.Create();
+        Option<string> target = TargetOption.Create(arithmetic: false);
         Option<bool> portable = PortableOption.Create();
         var command = new Command("pack", "Pack a model file without loss; unpack gives it back byte for byte") { input, output, against, level, maxMemory, target, portable };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
