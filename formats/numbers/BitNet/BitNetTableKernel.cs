@@ -49,51 +49,53 @@ internal static class BitNetTableKernel
     public static void EncodePairs(ReadOnlySpan<byte> trits, in BitNetTableLayout layout, Span<byte> pairs)
     {
         int padded = layout.TripleColumns + layout.PairColumns;
-        for (int at = 0, c = 0; c < layout.PairColumns; c += layout.PairBlock)
+        var places = new PairPlaces(layout);
+        for (int c = 0; c < layout.PairColumns; c += layout.PairBlock)
         {
-            for (int tile = 0; tile < layout.Tiles.RowBlock; tile += layout.Tiles.RowTile)
+            for (int row = 0; row < layout.Tiles.RowBlock; row++)
             {
-                for (int part = 0; part < layout.PairBlock * layout.Tiles.RowTile; part += 64)
+                ReadOnlySpan<byte> from = trits.Slice((row * padded) + layout.TripleColumns + c, layout.PairBlock);
+                ref byte to = ref places.First(pairs, c, row);
+                for (int x = 0; x < from.Length; x += places.Strip)
                 {
-                    (int row, int column) = PairPlace(layout, part);
-                    for (int r = row; r < row + 16; r++)
+                    for (int j = 0; j < places.Strip; j += 4)
                     {
-                        int placed = layout.Triples ? Shuffled(r) : r;
-                        ReadOnlySpan<byte> four = trits.Slice(((tile + placed) * padded) + layout.TripleColumns + c + column, 4);
-                        pairs[at++] = (byte)((((3 * four[0]) + four[1]) << 4) | ((3 * four[2]) + four[3]));
+                        ReadOnlySpan<byte> four = from.Slice(x + j, 4);
+                        Unsafe.Add(ref to, 4 * j) = (byte)((((3 * four[0]) + four[1]) << 4) | ((3 * four[2]) + four[3]));
                     }
+
+                    to = ref Unsafe.Add(ref to, places.StripBytes);
                 }
             }
         }
     }
 
-    /// <summary>Decodes pairs of some rows of a block.</summary>
+    /// <summary>Decodes pairs of some rows of a block, row by row: lines of values are written whole, and the bytes of a tile stay in the nearest cache.</summary>
     /// <param name="pairs">Bytes of the block.</param>
     /// <param name="layout">Sizes.</param>
-    /// <param name="quads">What bytes stand for.</param>
+    /// <param name="quads">256: what bytes stand for.</param>
     /// <param name="firstRow">First row within the block.</param>
     /// <param name="values">[rows, columns]; only columns of pairs are written.</param>
     public static void DecodePairs(ReadOnlySpan<byte> pairs, in BitNetTableLayout layout, ReadOnlySpan<Vector128<float>> quads, int firstRow, Span<float> values)
     {
         int columns = layout.Columns;
-        int rows = values.Length / columns;
-        int at = 0;
+        int end = firstRow + (values.Length / columns);
+        var places = new PairPlaces(layout);
         for (int c = 0; c < layout.PairColumns; c += layout.PairBlock)
         {
-            for (int tile = 0; tile < layout.Tiles.RowBlock; tile += layout.Tiles.RowTile)
+            int first = layout.TripleColumns + c;
+            for (int row = firstRow; row < end; row++)
             {
-                for (int part = 0; part < layout.PairBlock * layout.Tiles.RowTile; part += 64, at += 16)
+                Span<float> to = values.Slice((row - firstRow) * columns, columns);
+                ref byte from = ref places.First(pairs, c, row);
+                for (int x = 0; x < layout.PairBlock; x += places.Strip)
                 {
-                    (int row, int column) = PairPlace(layout, part);
-                    column += layout.TripleColumns + c;
-                    for (int r = 0; r < 16; r++)
+                    for (int j = 0; j < places.Strip; j += 4)
                     {
-                        int placed = tile - firstRow + (layout.Triples ? Shuffled(row + r) : row + r);
-                        if ((uint)placed < (uint)rows)
-                        {
-                            Store(quads[pairs[at + r]], 4, values.Slice(placed * columns, columns), column);
-                        }
+                        Store(quads[Unsafe.Add(ref from, 4 * j)], 4, to, first + x + j);
                     }
+
+                    from = ref Unsafe.Add(ref from, places.StripBytes);
                 }
             }
         }
@@ -103,24 +105,28 @@ internal static class BitNetTableKernel
     public static void EncodeTriples(ReadOnlySpan<byte> trits, in BitNetTableLayout layout, Span<byte> magnitudes, Span<byte> signs)
     {
         int padded = layout.TripleColumns + layout.PairColumns;
-        int columnBlock = layout.Tiles.ColumnBlock;
-        for (int c = 0; c < layout.TripleColumns; c += 24)
+        for (int start = 0; start < layout.TripleColumns; start += layout.Tiles.ColumnBlock)
         {
-            int start = c / columnBlock * columnBlock;
             for (int row = 0; row < layout.Tiles.RowBlock; row++)
             {
-                (int magnitude, int sign) = TriplePlace(layout, start, c - start, row);
-                int word = row % 32 < 16 ? 0 : BinaryPrimitives.ReadUInt16LittleEndian(signs[sign..]);
-                ReadOnlySpan<byte> columns = trits.Slice((row * padded) + c, 24);
-                for (int t = 0; t < 8; t++)
+                (int magnitude, int sign) = TriplePlace(layout, start, row);
+                int half = row % 32 / 16;
+                for (int c = 0; c < layout.Tiles.ColumnBlock; c += 24, magnitude += 128, sign += 32)
                 {
-                    int v = (9 * columns[3 * t]) + (3 * columns[(3 * t) + 1]) + columns[(3 * t) + 2] - 13;
-                    ref byte both = ref magnitudes[magnitude + (32 * (t / 2))];
-                    both = t % 2 == 0 ? (byte)(Math.Abs(v) << 4) : (byte)(both | Math.Abs(v));
-                    word |= (v < 0 ? 0x8000 : 0) >> ((2 * t) + (row % 32 / 16));
-                }
+                    // The other half of the word belongs to the row 16 before.
+                    int word = half == 0 ? 0 : BinaryPrimitives.ReadUInt16LittleEndian(signs[sign..]);
+                    ReadOnlySpan<byte> columns = trits.Slice((row * padded) + start + c, 24);
+                    for (int t = 0; t < 4; t++)
+                    {
+                        ReadOnlySpan<byte> six = columns.Slice(6 * t, 6);
+                        int high = (9 * six[0]) + (3 * six[1]) + six[2] - 13;
+                        int low = (9 * six[3]) + (3 * six[4]) + six[5] - 13;
+                        magnitudes[magnitude + (32 * t)] = (byte)((Math.Abs(high) << 4) | Math.Abs(low));
+                        word |= (((high >> 31) & 0x8000) | ((low >> 31) & 0x2000)) >> ((4 * t) + half);
+                    }
 
-                BinaryPrimitives.WriteUInt16LittleEndian(signs[sign..], (ushort)word);
+                    BinaryPrimitives.WriteUInt16LittleEndian(signs[sign..], (ushort)word);
+                }
             }
         }
     }
@@ -129,7 +135,7 @@ internal static class BitNetTableKernel
     /// <param name="magnitudes">Magnitudes of the block.</param>
     /// <param name="signs">Signs of the block.</param>
     /// <param name="layout">Sizes.</param>
-    /// <param name="triples">What magnitudes and signs stand for.</param>
+    /// <param name="triples">32: what magnitudes and signs stand for.</param>
     /// <param name="firstRow">First row within the block.</param>
     /// <param name="values">[rows, columns]; columns of threes are written, and one behind them that is written again later.</param>
     public static void DecodeTriples(
@@ -138,20 +144,23 @@ internal static class BitNetTableKernel
         int columns = layout.Columns;
         int columnBlock = layout.Tiles.ColumnBlock;
         int end = firstRow + (values.Length / columns);
+        ref Vector128<float> table = ref MemoryMarshal.GetReference(triples);
         for (int start = 0; start < layout.TripleColumns; start += columnBlock)
         {
             for (int row = firstRow; row < end; row++)
             {
                 Span<float> to = values.Slice((row - firstRow) * columns, columns);
-                for (int c = 0; c < columnBlock; c += 24)
+                (int magnitude, int sign) = TriplePlace(layout, start, row);
+                int half = row % 32 / 16;
+                for (int c = start; c < start + columnBlock; c += 24, magnitude += 128, sign += 32)
                 {
-                    (int magnitude, int sign) = TriplePlace(layout, start, c, row);
-                    int word = BinaryPrimitives.ReadUInt16LittleEndian(signs[sign..]) << (row % 32 / 16);
+                    int word = BinaryPrimitives.ReadUInt16LittleEndian(signs[sign..]) << half;
+                    ReadOnlySpan<byte> four = magnitudes.Slice(magnitude, 97);
                     for (int t = 0; t < 4; t++)
                     {
-                        int both = magnitudes[magnitude + (32 * t)];
-                        Store(triples[(both >> 4) | ((word >> 11) & 16)], 3, to, start + c + (6 * t));
-                        Store(triples[(both & 15) | ((word >> 9) & 16)], 3, to, start + c + (6 * t) + 3);
+                        int both = four[32 * t];
+                        Store(Unsafe.Add(ref table, (both >> 4) | ((word >> 11) & 16)), 3, to, c + (6 * t));
+                        Store(Unsafe.Add(ref table, (both & 15) | ((word >> 9) & 16)), 3, to, c + (6 * t) + 3);
                         word <<= 4;
                     }
                 }
@@ -159,20 +168,10 @@ internal static class BitNetTableKernel
         }
     }
 
-    /// <summary>Row within a tile and column within a block of 16 bytes that begin <paramref name="part"/> values into the tile's part of the block: 16 rows, 4 columns of each; TL2 shuffles the rows.</summary>
-    private static (int Row, int Column) PairPlace(in BitNetTableLayout layout, int part)
+    /// <summary>Where, for the columns of a block from <paramref name="start"/> on, the first magnitude of a row lies and its first word of signs. Four magnitudes, 32 bytes apart, and one word make 24 columns.</summary>
+    private static (int Magnitude, int Sign) TriplePlace(in BitNetTableLayout layout, int start, int row)
     {
-        int by = layout.Triples ? 4 : 256 / layout.Tiles.RowTile;
-        int strip = layout.Tiles.RowTile * by;
-        int within = part % strip;
-        return (within / (16 * by) * 16, (part / strip * by) + (within % (16 * by) / 16));
-    }
-
-    /// <summary>Where the first magnitude of 24 columns of a row lies, the next three being 32 bytes apart each, and their word of signs.</summary>
-    private static (int Magnitude, int Sign) TriplePlace(in BitNetTableLayout layout, int start, int column, int row)
-    {
-        int tile = row & ~31;
-        int values = (start * layout.Tiles.RowBlock) + (tile * layout.Tiles.ColumnBlock) + (column * 32);
+        int values = (start * layout.Tiles.RowBlock) + ((row & ~31) * layout.Tiles.ColumnBlock);
         return ((values / 6) + Shuffled(row & 31), (values / 24) + (2 * (row & 15)));
     }
 
@@ -192,6 +191,29 @@ internal static class BitNetTableKernel
         for (int i = 0; i < count && column + i < row.Length; i++)
         {
             row[column + i] = values[i];
+        }
+    }
+
+    /// <summary>Where pairs lie. A row's bytes for a strip of columns are 16 apart, the strips of a row <see cref="StripBytes"/>; TL2 has strips of one byte, and shuffles rows.</summary>
+    private readonly struct PairPlaces(in BitNetTableLayout layout)
+    {
+        private readonly int _rowBlock = layout.Tiles.RowBlock;
+        private readonly int _rowTile = layout.Tiles.RowTile;
+        private readonly int _columnBlock = layout.PairBlock;
+        private readonly bool _shuffled = layout.Triples;
+
+        /// <summary>Columns of a strip.</summary>
+        public int Strip { get; } = layout.Triples ? 4 : 256 / layout.Tiles.RowTile;
+
+        public int StripBytes => _rowTile * Strip / 4;
+
+        /// <summary>The first byte of a row in the columns of a block from <paramref name="column"/> on. The last one lies at most a tile behind it, in the buffer.</summary>
+        public ref byte First(ReadOnlySpan<byte> pairs, int column, int row)
+        {
+            int within = row % _rowTile;
+            int values = (column * _rowBlock) + ((row - within) * _columnBlock) + (_shuffled ? 0 : (within & ~15) * Strip);
+            ReadOnlySpan<byte> tile = pairs.Slice(values / 4, ((_columnBlock * _rowTile) - (_shuffled ? 0 : (within & ~15) * Strip)) / 4);
+            return ref Unsafe.Add(ref MemoryMarshal.GetReference(tile), _shuffled ? Shuffled(within) : within & 15);
         }
     }
 
