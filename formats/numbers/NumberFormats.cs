@@ -48,6 +48,8 @@ public static class NumberFormats
         // Blocks of other tools.
         new("bnb-int8", static _ => new BnbInt8Format()),
         new("bitnet-i2_s", static _ => new BitNetI2Format()),
+        new("bitnet-tl1", static _ => new BitNetTableFormat(triples: false)),
+        new("bitnet-tl2", static _ => new BitNetTableFormat(triples: true)),
         new("gguf-q8_0", static id => new GgufFormat(id, "ggml Q8_0: 8-bit integers, f16 scale per 32", new GgufCodec<Q8Block>())),
         new("gguf-q6_k", static id => new GgufFormat(id, "ggml Q6_K: 6-bit integers, 8-bit scale per 16, f16 scale per 256", new GgufCodec<Q6KBlock>())),
         new("gguf-q4_k", static id => new GgufFormat(id, "ggml Q4_K: 4-bit integers, 6-bit scale and minimum per 32, f16 scales per 256", new GgufCodec<Q4KBlock>())),

@@ -52,7 +52,9 @@ public sealed partial class PackReader
             throw new ModelPackException(ErrorCodes.ArtifactBaseMissing, $"holds only the differences{of}: that base is needed (--base)", File.Path);
         }
 
-        return RawEncodings.TryGet(tensor.Encoding, out _, out TensorData data) ? data : tensor.Streams[0].Stream.Data;
+        return RawEncodings.TryGet(tensor.Encoding, out _, out TensorData data) ? data
+            : tensor.Streams is [PackTensorStream only] ? only.Stream.Data
+            : new JoinedData([.. tensor.Streams.Select(s => s.Stream.Data)]);
     }
 
     /// <summary>Puts the restored tensors in the place of the differences.</summary>

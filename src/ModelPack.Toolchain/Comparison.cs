@@ -26,7 +26,14 @@ public static class Comparison
             progress?.Report(new ToolProgress("compare", done, total, entry.Name));
             if (other.TryGetValue(entry.Name, out TensorFile.Entry? match))
             {
-                compared.Add(CompareTensor(entry, match, cancellation));
+                try
+                {
+                    compared.Add(CompareTensor(entry, match, cancellation));
+                }
+                catch (ModelPackException e) when (e.Tensor is null)
+                {
+                    throw new ModelPackException(e.Code, e.Message, e.Path ?? left.Path, entry.Name, innerException: e);
+                }
             }
 
             done += entry.Shape.ElementCount;

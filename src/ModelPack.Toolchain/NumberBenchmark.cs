@@ -32,9 +32,9 @@ public static class NumberBenchmark
         "float(exponent=3,mantissa=4)", "float(exponent=2,mantissa=2,scale=f16)", "float(exponent=4,mantissa=3,scale=none)",
         "fp8", "fp8(scope=tensor,scale=0.0003)", "fp8(scope=tile)", "fp8(rule=pow2,scope=tile)", "fp8(scope=block)", "fp8(element=e5m2)", "fp8(element=e4m3,rule=gaudi)", "fp8(rule=mse,scope=tile)",
         "scalar", "scalar(element=bf16,round=truncate)", "scalar(element=e3m2)", "scalar(element=e2m1)",
-        "palette(bits=4)", "palette(bits=8)",
+        "palette(bits=4)", "palette(bits=8)", "palette(bits=4,group=row)",
         "posit16", "posit16(es=1)", "posit8", "posit8(es=0)", "bfloat8",
-        "ternary", "ternary(packing=base3)", "ternary(scope=row)", "bitnet-i2_s", "bnb-int8",
+        "ternary", "ternary(packing=base3)", "ternary(scope=row)", "bitnet-i2_s", "bitnet-tl1(tiles=256x128x32)", "bitnet-tl2(tiles=256x96x32)", "bnb-int8",
         "gguf-q8_0", "gguf-q6_k", "gguf-q4_k", "gguf-q4_0", "gguf-mxfp4", "gguf-nvfp4", "gguf-tq2_0", "gguf-tq1_0",
     ];
 

@@ -1,4 +1,4 @@
-using System.Buffers.Binary;
+using System.Collections.Immutable;
 using System.Globalization;
 using ModelPack.Compiler;
 
@@ -47,10 +47,11 @@ internal sealed class GgufContainer : IContainer
         try
         {
             GgufHeader header = GgufHeader.Read(file, cancellation);
+            var formats = new GgufFormats(file, header);
             var model = new Model
             {
                 Kind = ModelKind.Safetensors,
-                Graph = new Graph { Initializers = [.. header.Tensors.Select(t => Tensor(file, t))] },
+                Graph = new Graph { Initializers = [.. header.Tensors.Select(t => Tensor(file, t, formats))] },
                 Metadata =
                 [
                     KeyValuePair.Create("gguf.version", header.Version.ToString(CultureInfo.InvariantCulture)),
@@ -72,7 +73,8 @@ internal sealed class GgufContainer : IContainer
         try
         {
             GgufHeader header = GgufHeader.Read(file, cancellation);
-            return [new FileMap(file, [.. header.Tensors.Where(t => t.LengthBytes > 0).Select(t => Range(file, t))])];
+            var formats = new GgufFormats(file, header);
+            return [new FileMap(file, [.. header.Tensors.Where(t => t.LengthBytes > 0).Select(t => Range(t, formats))])];
         }
         catch
         {
@@ -84,45 +86,46 @@ internal sealed class GgufContainer : IContainer
     public IReadOnlyList<string> Export(Model model, string path, Func<Tensor, TensorData> dense, CancellationToken cancellation = default) =>
         throw new ModelPackException(ErrorCodes.ExportNotPossible, "GGUF files are read, not written", path);
 
-    private static Tensor Tensor(MappedFile file, GgufTensor t)
+    private static Tensor Tensor(MappedFile file, GgufTensor t, GgufFormats formats)
     {
         TensorData data = file.Region(t.OffsetBytes, t.LengthBytes);
         return t.Type.DType != DType.Undefined
             ? Compiler.Tensor.Raw(t.Name, t.Type.DType, t.Shape, data)
             : new Tensor
             {
-                // Types without a number format of their own keep their name: they can be listed and packed, not decoded.
                 Name = t.Name,
                 DType = DType.F32,
                 Shape = t.Shape,
-                Encoding = new DenseEncoding(Format(file, t) ?? new UnitSpec("gguf-" + t.Type.Name), t.Shape, [new EncodedStream(t.Type.IsMatrix ? "codes" : "blocks", data)]),
+                Encoding = formats.Find(t) is var (format, streams)
+                    ? new DenseEncoding(format, t.Shape, Cut(data, streams))
+                    : new DenseEncoding(formats.Listed(t), t.Shape, [new EncodedStream(t.Type.IsMatrix ? "codes" : "blocks", data)]),
             };
     }
 
-    private static TensorRange Range(MappedFile file, GgufTensor t) => t.Type.DType != DType.Undefined
-        ? new TensorRange(t.Name, t.Type.DType, t.Shape, t.OffsetBytes, t.LengthBytes)
-        : Format(file, t) is UnitSpec format
-            ? new TensorRange(t.Name, DType.F32, t.Shape, t.OffsetBytes, t.LengthBytes) { Format = format.ToString(), Records = t.Type.Records }
-            : new TensorRange(t.Name, DType.U8, t.Type.IsMatrix ? new Shape(t.LengthBytes) : Bytes(t), t.OffsetBytes, t.LengthBytes) { Records = t.Type.Records };
-
-    /// <summary>The number format that reads a tensor of blocks or a matrix; null when there is none.</summary>
-    private static UnitSpec? Format(MappedFile file, GgufTensor t)
+    private static ImmutableArray<EncodedStream> Cut(TensorData data, ImmutableArray<(string Role, long Bytes)> streams)
     {
-        if (t.Type.Format is string format)
+        var cut = ImmutableArray.CreateBuilder<EncodedStream>(streams.Length);
+        long at = 0;
+        foreach ((string role, long bytes) in streams)
         {
-            return new UnitSpec(format);
+            cut.Add(new EncodedStream(role, bytes == 0 ? TensorData.Empty : data.Slice(at, bytes)));
+            at += bytes;
         }
 
-        // Rows of whole blocks of 128 alone are laid out as the number format has them.
-        if (t.Type.Name != "i2_s" || t.Shape.Columns % 128 != 0)
+        return cut.MoveToImmutable();
+    }
+
+    private static TensorRange Range(GgufTensor t, GgufFormats formats)
+    {
+        if (t.Type.DType != DType.Undefined)
         {
-            return null;
+            return new TensorRange(t.Name, t.Type.DType, t.Shape, t.OffsetBytes, t.LengthBytes);
         }
 
-        Span<byte> bytes = stackalloc byte[sizeof(float)];
-        file.Read(t.OffsetBytes + t.LengthBytes, bytes);
-        float scale = BinaryPrimitives.ReadSingleLittleEndian(bytes);
-        return float.IsFinite(scale) && scale >= 0 ? new UnitSpec("bitnet-i2_s", ("scale", scale.ToString("R", CultureInfo.InvariantCulture))) : null;
+        // Zeros behind the last stream of TL2 belong to the framing.
+        return formats.Find(t) is var (format, streams)
+            ? new TensorRange(t.Name, DType.F32, t.Shape, t.OffsetBytes, streams.Sum(s => s.Bytes)) { Format = format.ToString(), Records = t.Type.Records }
+            : new TensorRange(t.Name, DType.U8, t.Type.IsMatrix ? new Shape(t.LengthBytes) : Bytes(t), t.OffsetBytes, t.LengthBytes) { Records = t.Type.Records };
     }
 
     /// <summary>Shape with the last axis in bytes.</summary>

@@ -18,7 +18,13 @@ internal static class FloatZeroKernel<TLanes>
         TLanes magnitudeMask = TLanes.CreateInt(0x7FFFFFFF);
         TLanes magic = TLanes.Create(IntBlockKernel<TLanes>.RoundingMagic);
         TLanes highest = TLanes.Create(layout.MaxCode);
-        for (int b = 0; b < layout.BlockCount; b++)
+        int bad = IntBlockFastKernel<TLanes>.EncodeRow<PackedCodes>(row, layout, codes, scales, zeroPoints, out int done);
+        if (bad > 0)
+        {
+            return (bad - 1) * layout.Block;
+        }
+
+        for (int b = done; b < layout.BlockCount; b++)
         {
             int start = b * layout.Block;
             ReadOnlySpan<float> block = row.Slice(start, Math.Min(layout.Block, row.Length - start));

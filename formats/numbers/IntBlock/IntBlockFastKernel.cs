@@ -5,11 +5,11 @@ using System.Runtime.Intrinsics.X86;
 namespace ModelPack.Numbers;
 
 /// <summary>
-/// The common cases of <see cref="IntBlockKernel{TLanes}"/> on their own, three times as fast: no search, integer zero points, blocks of whole groups of 16 values. Per group:
-/// 16 quotients, clamped, rounded by the magic addition, the zero point added as an integer, the low bytes packed and stored. A row's
-/// last, shorter block is left to the general kernel.
+/// The common cases of <see cref="IntBlockKernel{TLanes}"/> and <see cref="FloatZeroKernel{TLanes}"/> on their own, up to three times as fast: no search, blocks of whole groups of 16 values.
+/// Per group: 16 quotients, clamped, rounded by the magic addition, the zero point added (an integer after rounding, a float before clamping), the low bytes packed and stored. A row's
+/// last, shorter block is left to the general kernels.
 /// </summary>
-internal static class IntBlockFastKernel<TLanes>
+internal static partial class IntBlockFastKernel<TLanes>
     where TLanes : struct, ILanes16<TLanes>
 {
     /// <summary>
@@ -19,7 +19,7 @@ internal static class IntBlockFastKernel<TLanes>
         where TCodes : struct, ICodeLayout
     {
         bool quick = layout.Bits is 4 or 8 || typeof(TCodes) == typeof(PlaneCodes) || Bmi2.X64.IsSupported;
-        blocks = layout is { Search: false, FloatZero: false } && layout.Block % 16 == 0 && quick ? row.Length / layout.Block : 0;
+        blocks = !layout.Search && layout.Block % 16 == 0 && quick ? row.Length / layout.Block : 0;
         return layout.Bits switch
         {
             _ when blocks == 0 => 0,
@@ -35,9 +35,12 @@ internal static class IntBlockFastKernel<TLanes>
 
     private static int EncodeRow<TCodes, TBits>(ReadOnlySpan<float> row, in IntBlockLayout layout, int blocks, Span<byte> codes, Span<byte> scales, Span<byte> zeroPoints)
         where TCodes : struct, ICodeLayout
-        where TBits : struct, IBits => layout.Symmetric
-            ? EncodeSymmetric<TCodes, TBits>(row, layout, blocks, codes, scales)
-            : EncodeAsymmetric<TCodes, TBits>(row, layout, blocks, codes, scales, zeroPoints);
+        where TBits : struct, IBits => layout switch
+        {
+            { FloatZero: true } => EncodeFloatZero<TCodes, TBits>(row, layout, blocks, codes, scales, zeroPoints),
+            { Symmetric: true } => EncodeSymmetric<TCodes, TBits>(row, layout, blocks, codes, scales),
+            _ => EncodeAsymmetric<TCodes, TBits>(row, layout, blocks, codes, scales, zeroPoints),
+        };
 
     /// <summary>
     /// Whole symmetric blocks. The blocks are independent, so the processor overlaps

@@ -117,7 +117,7 @@ public static class FilePacker
         return new PackTensorContent(name, dtype, shape, DenseEncoding.Raw(dtype, shape, data)) { Records = range.Records };
     }
 
-    /// <summary>The bytes in their number format, if it has one stream of exactly that length.</summary>
+    /// <summary>The bytes in their number format, if its streams have exactly that length together.</summary>
     private static DenseEncoding? Encoded(PackedFileRange range, TensorData data)
     {
         if (range.Format is not string format || !range.Shape.TryElementCount(out long count) || count == 0)
@@ -126,8 +126,20 @@ public static class FilePacker
         }
 
         IBoundNumberFormat bound = NumberFormats.Bind(UnitSpec.Parse(format), range.Shape);
-        return bound.Streams is [StreamLayout only] && bound.Shape.Rows * (Int128)only.BytesPerRow == range.LengthBytes && only.BytesPerRow <= PackLayout.ChunkBytes
-            ? new DenseEncoding(bound.Spec, range.Shape, [new EncodedStream(only.Role, data)])
-            : null;
+        var streams = new List<EncodedStream>(bound.Streams.Count);
+        Int128 at = 0;
+        foreach (StreamLayout layout in bound.Streams)
+        {
+            Int128 bytes = bound.Shape.Rows * (Int128)layout.BytesPerRow;
+            if (!layout.HasFixedLength || layout.BytesPerRow > PackLayout.ChunkBytes || at + bytes > range.LengthBytes)
+            {
+                return null;
+            }
+
+            streams.Add(new EncodedStream(layout.Role, bytes == 0 ? TensorData.Empty : data.Slice((long)at, (long)bytes)));
+            at += bytes;
+        }
+
+        return at == range.LengthBytes ? new DenseEncoding(bound.Spec, range.Shape, [.. streams]) : null;
     }
 }

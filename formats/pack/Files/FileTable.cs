@@ -81,14 +81,21 @@ internal sealed record FileTable(bool Folder, ImmutableArray<FileTable.Entry> Fi
         {
             int index = pair[0].GetInt32();
             long offset = pair[1].GetInt64();
-            if ((uint)index >= (uint)reader.Tensors.Count || reader.Tensors[index].Streams is not [PackTensorStream only] || offset < end)
+            if ((uint)index >= (uint)reader.Tensors.Count || reader.Tensors[index].Streams.IsEmpty || offset < end)
             {
                 throw new FormatException($"file '{path}' has no tensor {index} at {offset}");
             }
 
-            end = checked(offset + only.Stream.LengthBytes);
-            covered = checked(covered + only.Stream.LengthBytes);
-            tensors.Add(new TensorEntry(reader.Tensors[index], reader.FileBytes(reader.Tensors[index]), only.Stream.ChunkBytes, offset));
+            PackTensor tensor = reader.Tensors[index];
+            long length = 0;
+            foreach (PackTensorStream stream in tensor.Streams)
+            {
+                length = checked(length + stream.Stream.LengthBytes);
+            }
+
+            end = checked(offset + length);
+            covered = checked(covered + length);
+            tensors.Add(new TensorEntry(tensor, reader.FileBytes(tensor), tensor.Streams.Max(s => s.Stream.ChunkBytes), offset));
         }
 
         return covered == bytes && end <= bytes

@@ -15,7 +15,7 @@ public sealed record FileMap(MappedFile File, ImmutableArray<TensorRange> Ranges
 /// <param name="LengthBytes">Length; at least one byte (empty tensors have no range).</param>
 public readonly record struct TensorRange(string Name, DType DType, Shape Shape, long OffsetBytes, long LengthBytes)
 {
-    /// <summary>The number format with one stream that the bytes are in; dtype and shape are then those of its values. Null for plain numbers.</summary>
+    /// <summary>The number format that the bytes are in, its streams one after the other; dtype and shape are then those of its values. Null for plain numbers.</summary>
     public string? Format { get; init; }
 
     /// <summary>The records that the bytes consist of, where there are such: helps to code them.</summary>

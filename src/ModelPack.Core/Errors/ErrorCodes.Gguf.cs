@@ -21,4 +21,5 @@ public static partial class ErrorCodes
     public static readonly ErrorCode GgufOffset = new(1415, "a GGUF tensor that is not aligned");
     public static readonly ErrorCode GgufDataPastEnd = new(1416, "a GGUF tensor past the end of the file");
     public static readonly ErrorCode GgufOverlap = new(1417, "GGUF tensors that overlap");
+    public static readonly ErrorCode BitNetKernelConfig = new(1418, "a kernel_config.ini of bitnet.cpp that is damaged or does not fit the model beside it");
 }

@@ -108,7 +108,7 @@ public sealed class GgufTests : IDisposable
             .Build();
         string path = _folder.Write("m.gguf", gguf);
         Assert.Equal(
-            ["i2 i2_s 2 bitnet-i2_s(scale=0.0123)", "tl1 tl1 2 gguf-tl1", "tl1_scale f32 32 f32", "tl2 tl2 1.8333 gguf-tl2", "mx mxfp4 4.25 gguf-mxfp4", "short rows i2_s 2 gguf-i2_s", "no number i2_s 2 gguf-i2_s", "norm f32 32 f32"],
+            ["i2 i2_s 2 bitnet-i2_s(scale=0.0123)", "tl1 tl1 2 bitnet-tl1(scale=0.5,tiles=unknown)", "tl1_scale f32 32 f32", "tl2 tl2 1.8333 bitnet-tl2(scale=0.0123,tiles=unknown)", "mx mxfp4 4.25 gguf-mxfp4", "short rows i2_s 2 gguf-i2_s", "no number i2_s 2 gguf-i2_s", "norm f32 32 f32"],
             Inspection.Inspect(path).Tensors.Select(t => FormattableString.Invariant($"{t.Name} {t.DType} {t.BitsPerWeight} {t.Encoding}")));
 
         (int code, _, string errors) = CliHarness.Run("pack", path, "-o", _folder["m.mpack"]);

@@ -24,6 +24,14 @@ public sealed class CodebookGoldenTests
         return data;
     }
 
+    [Fact]
+    public void Tables_equal_golden()
+    {
+        Assert.Equal(Golden.Bytes("bnb/nf4_table.bin"), MemoryMarshal.AsBytes(CodebookTables.Nf4).ToArray());
+        Assert.Equal(Golden.Floats("bnb/fp4_table.bin"), MemoryMarshal.Cast<uint, float>(CodebookTables.Fp4).ToArray());
+        Assert.Equal(Golden.Bytes("bnb/dynamic_signed_table.bin"), MemoryMarshal.AsBytes(CodebookTables.Dynamic8).ToArray());
+    }
+
     [Theory]
     [MemberData(nameof(Cases))]
     public void Encode_and_decode_equal_golden_on_every_tier(string input, string id, int block)

@@ -242,6 +242,11 @@ public sealed class NumberFormatContractTests
             Memory<byte>[] longer = [.. right];
             longer[s] = new byte[right[s].Length + 1];
             Assert.ThrowsAny<ArgumentException>(() => bound.EncodeRows(values, rows, longer));
+            if (right[s].IsEmpty)
+            {
+                continue;
+            }
+
             Memory<byte>[] shorter = [.. right];
             shorter[s] = right[s][1..];
             Assert.ThrowsAny<ArgumentException>(() => bound.EncodeRows(values, rows, shorter));

@@ -49,6 +49,31 @@ public sealed class SmallFloatGoldenTests
         }
     }
 
+    /// <summary>Codes of ties to values, in whole vectors and on every tier.</summary>
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void Decode_ties_equalsGolden(string name)
+    {
+        float[] table = SmallFloatReference.DecodeTable(Format(name));
+        var bytes = new ByteTable([.. Enumerable.Range(0, 256).Select(code => table[code % table.Length])]);
+        foreach (string saturate in Format(name).Bits == 8 ? new[] { "sat1", "sat0" } : ["sat1"])
+        {
+            byte[] codes = Golden.Bytes($"scalar/{name}_ties_{saturate}_codes.bin");
+            float[] expected = Golden.Floats($"scalar/{name}_ties_{saturate}_dec.bin");
+            float[] input = Golden.Floats($"scalar/{name}_ties_in.bin");
+            float[] values = new float[codes.Length];
+            foreach (SimdTier tier in SimdTiers.Supported)
+            {
+                bytes.Decode(codes, 1f, values, tier);
+                for (int i = 0; i < codes.Length; i++)
+                {
+                    bool noNan = Format(name).NanCode < 0 && float.IsNaN(input[i]);
+                    Assert.True(noNan || Golden.SameValue(expected[i], values[i]), $"{name} {saturate} on {tier}: code {codes[i]:X2} is {values[i]:R} instead of {expected[i]:R}");
+                }
+            }
+        }
+    }
+
     [Fact]
     public void NarrowBf16_and_NarrowHalf_equalGolden_onEveryTier()
     {

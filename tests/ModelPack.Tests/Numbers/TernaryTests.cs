@@ -32,6 +32,8 @@ public sealed class TernaryTests
             Assert.Equal(trits, back.Select(v => (sbyte)MathF.Sign(v)));
         }
 
+        Assert.Equal(Golden.Floats($"bitnet/{set}_s.bin")[0], TernaryScale.Of(mean: true, gamma).Factor);
+
         // The mean differs from the oracle's by its order of summation only.
         string own = NumberFormats.Complete(new UnitSpec("ternary"), Reader(input, rows, columns)).Text("gamma", "");
         Assert.Equal(gamma, float.Parse(own, System.Globalization.CultureInfo.InvariantCulture), 1e-6f);
@@ -157,6 +159,25 @@ public sealed class TernaryTests
             bound.EncodeRows(input, 24, [codes, scales]);
             Assert.Equal(absmax, scales);
             Assert.Equal(expected, codes);
+        }
+    }
+
+    /// <summary>LLM.int8() with a threshold is the same format without the outliers: they do not count for a row's scale, and their columns are stored elsewhere.</summary>
+    [Fact]
+    public void Bnb_int8_without_outliers_equals_golden()
+    {
+        const float Threshold = 6;
+        float[] input = Golden.Floats("llmint8/in.bin");
+        long[] outliers = MemoryMarshal.Cast<byte, long>(Golden.Bytes("llmint8/outlier_cols.bin")).ToArray();
+        Assert.Equal(outliers, Enumerable.Range(0, 96).Where(c => Enumerable.Range(0, 24).Any(r => MathF.Abs(input[(r * 96) + c]) >= Threshold)).Select(c => (long)c));
+        foreach (SimdTier tier in SimdTiers.Supported)
+        {
+            IBoundNumberFormat bound = ((ITieredFormat)NumberFormats.Get("bnb-int8")).Bind(new UnitSpec("bnb-int8"), new Shape(24, 96), tier);
+            byte[] codes = new byte[24 * 96];
+            byte[] scales = new byte[24 * 4];
+            bound.EncodeRows([.. input.Select(x => MathF.Abs(x) >= Threshold ? 0 : x)], 24, [codes, scales]);
+            Assert.Equal(Golden.Bytes("llmint8/absmax.bin"), scales);
+            Assert.Equal(Golden.Bytes("llmint8/codes.bin"), codes.Select((c, i) => outliers.Contains(i % 96) ? (byte)0 : c));
         }
     }
 

@@ -73,6 +73,8 @@ public sealed class QuantizeTests
     [InlineData("gguf-tq2_0")]
     [InlineData("gguf-tq1_0")]
     [InlineData("bitnet-i2_s")]
+    [InlineData("bitnet-tl1")]
+    [InlineData("bitnet-tl2")]
     public void Run_ternary_of_a_dense_model_is_MP2200_unless_allowed(string format)
     {
         Model model = Ir.Model(Ir.Graph("x", "y", [Ir.Op("MatMul", "x,w", "y")], Ir.Random("w", 256, 96)));
@@ -90,6 +92,8 @@ public sealed class QuantizeTests
     [InlineData("gguf-tq2_0")]
     [InlineData("gguf-tq1_0")]
     [InlineData("bitnet-i2_s")]
+    [InlineData("bitnet-tl1")]
+    [InlineData("bitnet-tl2")]
     public void Run_ternary_of_a_ternary_model_loses_nothing(string format)
     {
         var random = new ModelPack.Testing.SplitMix(7);
