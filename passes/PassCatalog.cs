@@ -12,6 +12,7 @@ public static class PassCatalog
         new FuseBatchNormFactory(),
         new FuseElementwiseFactory(),
         new ShareTensorsFactory(),
+        new SmoothFactory(),
         new SplitOutliersFactory(),
         new QuantizeFactory(),
         new QuantizeActivationsFactory(),
