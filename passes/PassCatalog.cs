@@ -13,6 +13,7 @@ public static class PassCatalog
         new FuseBatchNormFactory(),
         new FuseElementwiseFactory(),
         new ShareTensorsFactory(),
+        new SmoothFactory(),
         new SplitOutliersFactory(),
         new QuantizeFactory(),
         new QuantizeActivationsFactory(),

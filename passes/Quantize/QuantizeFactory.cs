@@ -18,7 +18,7 @@ internal sealed class QuantizeFactory : IPassFactory
         new("scale", "string", "\"auto\"", "Integer formats: type of the scales; auto takes f16 where every scale of the tensor fits, else f32", ["auto", "f32", "f16", "bf16"], PerTensor: true),
         new("search", "string", "\"none\"", "Integer formats: mse tries clipped ranges for every block and keeps the one with the least squared error", ["none", "mse"], PerTensor: true),
         new("algorithm", "string", "\"rtn\"", "How codes are chosen: rtn rounds every weight to the nearest; gptq makes up for the errors of some weights in others, so that outputs on calibration data change least", [.. WeightAlgorithms.All.Select(a => a.Name)], PerTensor: true),
-        new("scales", "string", "\"encoder\"", "How scales are chosen: by the format's encoder, from the weights alone, or by what the errors do to outputs on calibration data", ["encoder", "output"], PerTensor: true),
+        new("scales", "string", "\"encoder\"", "How scales are chosen: by the format's encoder; fitted to the weights with their zero points (mse; hqq lets a few weights miss); or by the outputs on calibration data", ["encoder", "output", "mse", "hqq"], PerTensor: true),
         new("refine", "integer", "0", "Rounds in which every code and every scale takes the best value with all others held, by what errors do to outputs on calibration data", PerTensor: true, Minimum: 0, Maximum: 100),
         new("activation_order", "boolean", "true", "gptq: weights of the largest activations first", PerTensor: true),
         new("damping_permille", "integer", "50", "gptq: thousandths of the mean square of the activations that are added to each, against trusting the calibration data too much", PerTensor: true, Minimum: 1, Maximum: 1000),

@@ -14,12 +14,20 @@ internal sealed partial class QuantizePass
     private static CalibratedChoice? Calibration(WeightUsage usage, PassOptions chosen)
     {
         IWeightAlgorithm algorithm = WeightAlgorithms.Get(chosen.Text("algorithm"));
-        bool scales = chosen.Text("scales") == "output";
+        ScaleChoice scales = Scales(chosen);
         int rounds = (int)chosen.Integer("refine");
-        return usage.Op == "Gather" || !(scales || rounds > 0 || algorithm.NeedsSecondMoments)
+        return usage.Op == "Gather" || !(scales == ScaleChoice.Output || rounds > 0 || algorithm.NeedsSecondMoments)
             ? null
             : new CalibratedChoice(algorithm, scales, rounds, new AlgorithmOptions(chosen.Flag("activation_order"), chosen.Integer("damping_permille") / 1000.0), chosen.Integer("min_vectors"));
     }
+
+    private static ScaleChoice Scales(PassOptions chosen) => chosen.Text("scales") switch
+    {
+        "output" => ScaleChoice.Output,
+        "mse" => ScaleChoice.Squares,
+        "hqq" => ScaleChoice.Robust,
+        _ => ScaleChoice.Encoder,
+    };
 
     /// <summary>
     /// Encodes the calibrated weights, those of one input after the other in the order of the graph, so that only one factorisation is in memory at a time and, with <c>sequential</c>, every layer sees what the
@@ -105,8 +113,8 @@ internal sealed partial class QuantizePass
                 {
                     Tensor tensor = results[i];
                     WeightEncoding source = Component(tensor, plans[i].Usage.Layout);
-                    UnitSpec spec = Complete(plans[i], choice.SearchScales ? WithoutSearch(plans[i].Format!) : plans[i].Format!, source, context);
-                    EncodedWeight encoded = WeightEncoder.Encode(source, spec, algorithm, choice.SearchScales, refinement, context);
+                    UnitSpec spec = Complete(plans[i], choice.Scales == ScaleChoice.Encoder ? plans[i].Format! : WithoutSearch(plans[i].Format!), source, context);
+                    EncodedWeight encoded = WeightEncoder.Encode(source, spec, algorithm, choice.Scales, refinement, context);
                     results[i] = tensor with { Encoding = Wrap(tensor, plans[i].Usage.Layout, encoded.Encoding) };
                     context.Measure("relative_error", encoded.RelativeError, tensor.Name);
                     context.Measure("output_loss", encoded.Loss, tensor.Name);
@@ -131,9 +139,9 @@ internal sealed partial class QuantizePass
 
     /// <summary>How a weight is encoded with calibration data.</summary>
     /// <param name="Algorithm">How codes are chosen.</param>
-    /// <param name="SearchScales">True to choose scales by the error of the output.</param>
+    /// <param name="Scales">How scales are chosen.</param>
     /// <param name="Rounds">Rounds of refinement; 0 for none.</param>
     /// <param name="Options">Of the algorithm.</param>
     /// <param name="MinVectors">Fewer vectors are too few.</param>
-    private sealed record CalibratedChoice(IWeightAlgorithm Algorithm, bool SearchScales, int Rounds, AlgorithmOptions Options, long MinVectors);
+    private sealed record CalibratedChoice(IWeightAlgorithm Algorithm, ScaleChoice Scales, int Rounds, AlgorithmOptions Options, long MinVectors);
 }

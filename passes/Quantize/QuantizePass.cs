@@ -162,7 +162,7 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         UnitSpec spec = QuantizeFormat.Of(format, chosen);
         double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape);
         return bits < stored
-            ? new Plan(usage, spec, AllowTernary: chosen.Flag("allow_ternary"), Calibrated: Calibration(usage, chosen))
+            ? new Plan(usage, spec, AllowTernary: chosen.Flag("allow_ternary"), Fit: Scales(chosen), Calibrated: Calibration(usage, chosen))
             : new Plan(Refusal: string.Create(CultureInfo.InvariantCulture, $"rows of {Component(tensor, usage.Layout).Shape.Columns} in {spec} would take {bits:0.#} bits per value instead of {stored:0.#}"));
     }
 
@@ -221,6 +221,15 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
     private static Tensor Apply(Tensor tensor, Plan plan, UnitSpec format, PassContext context)
     {
         WeightEncoding source = Component(tensor, plan.Usage.Layout);
+        if (plan.Fit is ScaleChoice.Squares or ScaleChoice.Robust && !context.PlanOnly)
+        {
+            UnitSpec spec = Complete(plan, WithoutSearch(format), source, context);
+            using IPreparedAlgorithm nearest = WeightAlgorithms.Nearest.Prepare(null, AlgorithmOptions.None, context.Threads, context.Cancellation);
+            EncodedWeight encoded = WeightEncoder.Encode(source, spec, nearest, plan.Fit, null, context);
+            context.Measure("relative_error", encoded.RelativeError, tensor.Name);
+            return tensor with { Encoding = Wrap(tensor, plan.Usage.Layout, encoded.Encoding) };
+        }
+
         return tensor with { Encoding = Wrap(tensor, plan.Usage.Layout, DenseEncoding.Pending(Complete(plan, format, source, context), source)) };
     }
 
@@ -255,5 +264,5 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
     private static UnitSpec WithScale(UnitSpec spec, string scale) =>
         new(spec.Id, [.. spec.Arguments.SetItem("scale", scale).Select(a => (a.Key, a.Value))]);
 
-    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null, ModelPackException? Failure = null, bool AllowTernary = false, CalibratedChoice? Calibrated = null);
+    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null, ModelPackException? Failure = null, bool AllowTernary = false, ScaleChoice Fit = ScaleChoice.Encoder, CalibratedChoice? Calibrated = null);
 }

@@ -41,4 +41,8 @@ internal interface IPreparedAlgorithm : IDisposable
 /// <summary>Options of the algorithms, from the options of <c>quantize</c>.</summary>
 /// <param name="ActivationOrder">GPTQ: columns with the largest activations first.</param>
 /// <param name="Damping">GPTQ: part of the mean of the diagonal that is added to it.</param>
-internal sealed record AlgorithmOptions(bool ActivationOrder, double Damping);
+internal sealed record AlgorithmOptions(bool ActivationOrder, double Damping)
+{
+    /// <summary>For algorithms that take none.</summary>
+    public static AlgorithmOptions None { get; } = new(false, 0);
+}

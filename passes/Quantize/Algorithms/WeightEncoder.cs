@@ -14,11 +14,11 @@ internal static class WeightEncoder
     /// <param name="source">The weights, rows along K.</param>
     /// <param name="spec">A number format with fixed scales, complete.</param>
     /// <param name="algorithm">How codes are chosen.</param>
-    /// <param name="searchScales">True to search the scales with the algorithm's importance; false to keep the encoder's.</param>
+    /// <param name="scales">How scales are chosen.</param>
     /// <param name="refinement">What improves codes and scales afterwards; null for nothing.</param>
     /// <param name="context">Threads, memory, cancellation, and where streams go.</param>
     /// <exception cref="ModelPackException">MP2217: the format does not have one scale per block of a row; MP1040: a weight is NaN or infinite.</exception>
-    public static EncodedWeight Encode(WeightEncoding source, UnitSpec spec, IPreparedAlgorithm algorithm, bool searchScales, CoordinateDescent? refinement, PassContext context)
+    public static EncodedWeight Encode(WeightEncoding source, UnitSpec spec, IPreparedAlgorithm algorithm, ScaleChoice scales, CoordinateDescent? refinement, PassContext context)
     {
         IValueReader weights = context.OpenValues(source);
         if (NumberFormats.Bind(spec, weights.Shape) is not IFixedScaleFormat { BlockColumns: > 0 } format)
@@ -35,7 +35,7 @@ internal static class WeightEncoder
         Parallel.For(0, (rows + tileRows - 1) / tileRows, new ParallelOptions { MaxDegreeOfParallelism = threads, CancellationToken = context.Cancellation }, index =>
         {
             int first = index * tileRows;
-            EncodeTile(weights, format, algorithm, searchScales, refinement, first, Math.Min(tileRows, rows - first), streams, sums);
+            EncodeTile(weights, format, algorithm, scales, refinement, first, Math.Min(tileRows, rows - first), streams, sums);
         });
 
         ImmutableArray<EncodedStream> stored = [.. format.Streams.Select((layout, s) => new EncodedStream(layout.Role, context.Keep(streams[s])))];
@@ -51,7 +51,7 @@ internal static class WeightEncoder
         return (int)Math.Clamp(Math.Min(fitting, even), LeastTileRows, MostTileRows);
     }
 
-    private static void EncodeTile(IValueReader weights, IFixedScaleFormat format, IPreparedAlgorithm algorithm, bool searchScales, CoordinateDescent? refinement, int first, int rows, byte[][] streams, RowSums sums)
+    private static void EncodeTile(IValueReader weights, IFixedScaleFormat format, IPreparedAlgorithm algorithm, ScaleChoice scales, CoordinateDescent? refinement, int first, int rows, byte[][] streams, RowSums sums)
     {
         int columns = (int)weights.Shape.Columns;
         float[] values = new float[rows * columns];
@@ -87,9 +87,14 @@ internal static class WeightEncoder
 
             format.EncodeRows(adjusted, rows, memory);
             tile.LoadScales(readOnly);
-            if (searchScales)
+            switch (scales)
             {
-                ScaleSearch.Run(tile, algorithm.Importance, memory);
+                case ScaleChoice.Output:
+                    ScaleSearch.Run(tile, algorithm.Importance, memory);
+                    break;
+                case ScaleChoice.Squares or ScaleChoice.Robust:
+                    new HalfQuadratic(tile, scales == ScaleChoice.Robust).Run(memory);
+                    break;
             }
 
             algorithm.ChooseCodes(tile, codes, losses);

@@ -23,6 +23,17 @@ public interface ICalibrator
     /// <param name="withReference">True to run the model as it is alongside, for taps that want <see cref="CalibrationTap.Drift"/>.</param>
     /// <exception cref="ModelPackException">MP221x: the data do not fit the model.</exception>
     ICalibrationRun Begin(Model model, bool withReference);
+
+    /// <summary>
+    /// Says that a model computes what another one does, up to rounding, but that each channel of some values is divided by a factor. Where there are statistics only, those of the first model then serve for the second,
+    /// divided likewise. Data can be run through the second one, and nothing needs to be done: that is what happens unless a calibrator says otherwise.
+    /// </summary>
+    /// <param name="from">The model that statistics were taken of.</param>
+    /// <param name="to">The model with the divided values.</param>
+    /// <param name="divisors">By name of the value, a factor for each channel of its last axis.</param>
+    void Rescale(Model from, Model to, IReadOnlyDictionary<string, double[]> divisors)
+    {
+    }
 }
 
 /// <summary>Statistics of several taps.</summary>

@@ -189,19 +189,27 @@ internal sealed class Calibrator : ICalibrator, IDisposable
     /// <summary>Statistics from a file that the user gives.</summary>
     private sealed class GivenStatistics(string path, CancellationToken cancellation) : ICalibrator
     {
+        private readonly List<(string From, string To, IReadOnlyDictionary<string, double[]> Divisors)> _rescaled = [];
+
         public CalibrationInfo Info { get; } = ReadInfo(path, cancellation);
 
         public bool CanRun => false;
 
+        public void Rescale(Model from, Model to, IReadOnlyDictionary<string, double[]> divisors) =>
+            _rescaled.Add((ModelIdentity.Of(from, cancellation), ModelIdentity.Of(to, cancellation), divisors));
+
         public ICalibrationStatistics Collect(Model model, IReadOnlyList<CalibrationTap> taps)
         {
             StatisticsFile file = StatisticsFile.Open(path, cancellation);
-            string? wrong = file.ModelHash != ModelIdentity.Of(model, cancellation) ? "they were taken from another model, or after other passes than the recipe runs before quantize"
+            string identity = ModelIdentity.Of(model, cancellation);
+            IReadOnlyDictionary<string, double[]>? divisors = _rescaled.Where(r => r.From == file.ModelHash && r.To == identity).Select(r => r.Divisors).FirstOrDefault();
+            string? wrong = file.ModelHash != identity && divisors is null ? "they were taken from another model, or after other passes than the recipe runs before quantize"
                 : taps.FirstOrDefault(t => !file.All.Any(s => s.Tap == t)) is CalibrationTap missing ? $"they have nothing about '{missing.Value}' that fits"
                 : null;
+            wrong ??= taps.FirstOrDefault(t => divisors is not null && divisors.TryGetValue(t.Value, out double[]? d) && d.Length != t.Columns) is CalibrationTap whole ? $"channels of '{whole.Value}' were scaled one by one after they were taken" : null;
             if (wrong is null)
             {
-                return file;
+                return divisors is null ? file : new RescaledStatistics(file, divisors);
             }
 
             file.Dispose();

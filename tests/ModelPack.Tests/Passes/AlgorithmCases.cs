@@ -16,13 +16,13 @@ internal static class AlgorithmCases
 
     /// <summary>Encodes <see cref="Weights"/> by an algorithm, GPTQ unless another is given.</summary>
     public static EncodedWeight Encode(
-        int n, int k, UnitSpec spec, ActivationStatistics statistics, AlgorithmOptions options, bool search, int threads, long memory = 1 << 30, int refine = 0, IWeightAlgorithm? by = null)
+        int n, int k, UnitSpec spec, ActivationStatistics statistics, AlgorithmOptions options, bool search, int threads, long memory = 1 << 30, int refine = 0, IWeightAlgorithm? by = null, ScaleChoice scales = ScaleChoice.Encoder)
     {
         Tensor tensor = Tensor.Raw("w", DType.F32, new Shape(n, k), TensorData.FromBytes(MemoryMarshal.AsBytes(Weights(n, k).AsSpan()).ToArray()));
         var context = new PassContext { OpenValues = EncodingValues.Open, Threads = threads, MaxMemoryBytes = memory };
         using IPreparedAlgorithm algorithm = (by ?? new Gptq()).Prepare(statistics, options, threads, default);
         using DampedMoments? moments = refine > 0 ? new DampedMoments(statistics, options.Damping) : null;
-        return WeightEncoder.Encode(tensor.Encoding, spec, algorithm, search, moments is null ? null : new CoordinateDescent(moments, refine), context);
+        return WeightEncoder.Encode(tensor.Encoding, spec, algorithm, search ? ScaleChoice.Output : scales, moments is null ? null : new CoordinateDescent(moments, refine), context);
     }
 
     public static UnitSpec Bound(string format, int n, int k)
