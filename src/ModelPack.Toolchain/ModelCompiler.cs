@@ -34,9 +34,16 @@ public static class ModelCompiler
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
 
         RecipeChoice? choice = named is null ? Choose(imported.Model, request) : null;
-        ResolvedRecipe recipe = (choice?.Recipe ?? request.Recipe) == Tuner.RecipeName
-            ? Tuned(imported, request, progress, cancellation)
-            : named ?? Pipelines.ResolveRecipe(choice!.Recipe, request.Sets);
+        bool searched = (choice?.Recipe ?? request.Recipe) == Tuner.RecipeName;
+        ResolvedRecipe recipe = named ?? Pipelines.ResolveRecipe(choice!.Recipe, request.Sets);
+        string? data = request.Calibration ?? recipe.Calibration;
+        using GeneratedData? generated = GeneratedData.Recognizes(data) && !request.DryRun
+            ? GeneratedData.Make(data!, request.Input, imported.Model, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation))
+            : null;
+        request = generated is null
+            ? request with { Calibration = GeneratedData.Recognizes(data) ? null : data }
+            : request with { Calibration = generated.Path, CalibrationOptions = generated.Read(request.CalibrationOptions) };
+        recipe = searched ? Tuned(imported, request, progress, cancellation) : recipe;
         using Disposing<ICalibrator>? calibrator = request.Calibration is null ? null
             : new(Calibrator.Open(request.Calibration, request.CalibrationOptions, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation)));
         using var scratch = new ScratchFile(request.MaxMemoryBytes / 4);
@@ -45,6 +52,11 @@ public static class ModelCompiler
         Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, context);
         bool used = context.Measurements.Any(m => m.Quantity == "calibration_vectors");
         string[] warnings = [.. context.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Warning).Select(Describe)];
+        if (generated is not null && used)
+        {
+            warnings = [.. warnings, GeneratedData.Warning(data!)];
+        }
+
         if (calibrator is not null && !used && !request.DryRun)
         {
             warnings = [.. warnings, $"calibration data were given, and recipe '{recipe.Name}' does not use them"];

@@ -175,8 +175,9 @@ public static class Verification
                 Recipe = recipeFile,
                 Seed = provenance.Seed,
                 Target = provenance.Target,
+                AllowFloat = true, // The artifact exists: whoever wanted it knew.
                 Accuracy = provenance.Accuracy,
-                Calibration = calibration,
+                Calibration = calibration ?? GeneratedData.SpecificationOf(provenance.Calibration?.Name),
                 CalibrationOptions = new CalibrationOptions { Samples = provenance.Calibration?.Samples ?? 0, Window = provenance.Calibration is { Window: > 0 and int window } ? window : 256 },
                 Portable = provenance.Portable,
                 Level = Enum.TryParse(provenance.Level, ignoreCase: true, out Codecs.CodecLevel level)

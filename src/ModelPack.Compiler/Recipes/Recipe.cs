@@ -18,6 +18,9 @@ public sealed record Recipe
     /// <summary>Number formats that the recipe defines: name to format with arguments.</summary>
     public ImmutableSortedDictionary<string, string> Formats { get; init; } = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
 
+    /// <summary>Calibration data to use when the user gives none: a path, or data to make such as <c>generate:images(size=48x320)</c>; null for none.</summary>
+    public string? Calibration { get; init; }
+
     /// <summary>Passes in the order they run.</summary>
     public required ImmutableArray<RecipeStep> Passes { get; init; }
 

@@ -9,7 +9,7 @@ internal static class RecipeReader
 {
     private const int MaxBytes = 4 << 20;
 
-    private static readonly string[] TopKeys = ["$schema", "name", "summary", "formats", "passes", "rules"];
+    private static readonly string[] TopKeys = ["$schema", "name", "summary", "calibration", "formats", "passes", "rules"];
 
     public static Recipe Load(string path)
     {
@@ -68,6 +68,7 @@ internal static class RecipeReader
         {
             Name = name,
             Summary = top["summary"] is JsonNode s ? AsText(s, "summary") : "",
+            Calibration = top["calibration"] is JsonNode c ? AsText(c, "calibration") : null,
             Formats = top.ContainsKey("formats")
                 ? AsObject(top["formats"], "formats").ToImmutableSortedDictionary(f => f.Key, f => AsText(f.Value, $"formats.{f.Key}"), StringComparer.Ordinal)
                 : ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal),

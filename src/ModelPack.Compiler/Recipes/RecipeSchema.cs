@@ -9,6 +9,8 @@ public static class RecipeSchema
 {
     private const string GlobHelp = "Pattern over tensor names: '*' is any run of characters (dots and slashes too), '?' is one character. The whole name must match.";
 
+    private const string CalibrationHelp = "Calibration data to use when none are given: a token file, a folder of .npy inputs, or data to make: generate:images(samples=16,size=224x224,range=signed,seed=0) or generate:text(samples=16,window=256,seed=0).";
+
     private const string FormatsHelp = "Number formats under names of your own, such as \"small\": \"int4(block=128)\". A name may be used wherever a pass takes a format; arguments given there replace those of the definition.";
 
     /// <summary>The schema text, two-space indented, ending in a line feed.</summary>
@@ -42,6 +44,7 @@ public static class RecipeSchema
                 ["$schema"] = new JsonObject { ["type"] = "string" },
                 ["name"] = new JsonObject { ["type"] = "string", ["description"] = "Recorded in the artifact; default: the file name without extension." },
                 ["summary"] = new JsonObject { ["type"] = "string", ["description"] = "One line about the recipe." },
+                ["calibration"] = new JsonObject { ["type"] = "string", ["minLength"] = 1, ["description"] = CalibrationHelp },
                 ["formats"] = new JsonObject
                 {
                     ["type"] = "object",

@@ -17,6 +17,7 @@ public sealed class ResolvedRecipe
     {
         Name = recipe.Name;
         Summary = recipe.Summary;
+        Calibration = recipe.Calibration;
         Formats = formats.All;
         _steps = steps;
         _rules = rules;
@@ -25,6 +26,9 @@ public sealed class ResolvedRecipe
     public string Name { get; }
 
     public string Summary { get; }
+
+    /// <summary>Calibration data to use when the user gives none.</summary>
+    public string? Calibration { get; }
 
     /// <summary>Number formats that the recipe defined by name. Passes and rules hold what the names stand for, so these are not recorded.</summary>
     public ImmutableSortedDictionary<string, UnitSpec> Formats { get; }
@@ -45,6 +49,11 @@ public sealed class ResolvedRecipe
         if (Summary.Length > 0)
         {
             top["summary"] = Summary;
+        }
+
+        if (Calibration is not null)
+        {
+            top["calibration"] = Calibration;
         }
 
         var passes = new JsonArray();

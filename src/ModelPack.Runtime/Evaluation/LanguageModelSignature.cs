@@ -22,6 +22,9 @@ internal sealed class LanguageModelSignature
     /// <summary>True when several windows may go through at once.</summary>
     public bool FreeBatch => _ids.Dims[0].Size is null;
 
+    /// <summary>True when the model takes windows of one length only.</summary>
+    public bool FixedWindow => _ids.Dims[1].Size is not null;
+
     /// <exception cref="ModelPackException">MP5020.</exception>
     public static LanguageModelSignature Of(ModelSession session, int window) => Of(session.Inputs, session.Outputs, session.Path, window);
 

@@ -10,7 +10,7 @@ using ModelPack.Runtime.Evaluation;
 
 namespace ModelPack.Toolchain;
 
-/// <summary>The samples on which a model is calibrated. Nothing is ever made up: without data there is no calibration.</summary>
+/// <summary>The samples on which a model is calibrated. Nothing is ever made up in silence: without data there is no calibration, and <see cref="GeneratedData"/> says what it is.</summary>
 internal abstract class CalibrationSamples : IDisposable
 {
     private protected CalibrationSamples(CalibrationInfo info, string path)
