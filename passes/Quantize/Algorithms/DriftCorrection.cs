@@ -24,10 +24,10 @@ internal static class DriftCorrection
         using (var products = new NativeArray<float>((long)size * rows))
         {
             ReadOnlySpan<float> all = tile.Weights;
-            for (int at = 0; at < size; at += Gptq.Lazy)
+            for (int at = 0; at < size; at += ErrorFeedback.Lazy)
             {
                 // In pieces of the sum, so that f32 sums stay short.
-                int depth = Math.Min(Gptq.Lazy, size - at);
+                int depth = Math.Min(ErrorFeedback.Lazy, size - at);
                 SumOfProducts.Run(drift.Slice((long)at * size, depth * size), size, 1, all.Slice(at * rows, depth * rows), rows, products.Slice(0, size * rows), rows, depth, size, rows, subtract: false);
             }
 
@@ -37,9 +37,9 @@ internal static class DriftCorrection
             }
         }
 
-        for (int start = 0; start < size; start += Gptq.Lazy)
+        for (int start = 0; start < size; start += ErrorFeedback.Lazy)
         {
-            int end = Math.Min(size, start + Gptq.Lazy);
+            int end = Math.Min(size, start + ErrorFeedback.Lazy);
             for (int p = start + 1; p < end; p++)
             {
                 SumOfProducts.Run(factor.Rows(start, p - start)[p..], size, 1, change.Slice((long)start * rows, (p - start) * rows), rows, change.Slice((long)p * rows, rows), rows, p - start, 1, rows, subtract: true);
@@ -60,9 +60,9 @@ internal static class DriftCorrection
             }
         }
 
-        for (int end = size; end > 0; end -= Math.Min(Gptq.Lazy, end))
+        for (int end = size; end > 0; end -= Math.Min(ErrorFeedback.Lazy, end))
         {
-            int start = Math.Max(0, end - Gptq.Lazy);
+            int start = Math.Max(0, end - ErrorFeedback.Lazy);
             for (int p = end - 2; p >= start; p--)
             {
                 SumOfProducts.Run(factor.Rows(p, 1)[(p + 1)..], 1, 1, change.Slice((long)(p + 1) * rows, (end - 1 - p) * rows), rows, change.Slice((long)p * rows, rows), rows, end - 1 - p, 1, rows, subtract: true);

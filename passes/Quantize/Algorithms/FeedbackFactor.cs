@@ -18,13 +18,17 @@ internal sealed class FeedbackFactor : IDisposable
 
     private readonly NativeArray<float> _coefficients;
 
-    private FeedbackFactor(NativeArray<float> coefficients, int[] order, double[] pivots, double damping)
+    private FeedbackFactor(NativeArray<float> coefficients, int[] order, double[] pivots, double damping, bool isTriangular)
     {
+        IsTriangular = isTriangular;
         _coefficients = coefficients;
         Order = order;
         Pivots = pivots;
         Damping = damping;
     }
+
+    /// <summary>True for the coefficients of the factorisation; false for those of the moments themselves (<see cref="Diffusion"/>).</summary>
+    public bool IsTriangular { get; }
 
     /// <summary>K.</summary>
     public int Size => Order.Length;
@@ -53,8 +57,7 @@ internal sealed class FeedbackFactor : IDisposable
         int size = statistics.Tap.Columns;
         float[] diagonal = MomentMatrix.Diagonal(statistics);
         double mean = MomentMatrix.Mean(diagonal);
-        int[] order = [.. Enumerable.Range(0, size)];
-        order = activationOrder ? [.. order.OrderBy(i => diagonal[i]).ThenByDescending(i => i)] : [.. order.Reverse()];
+        int[] order = Ordered(diagonal, activationOrder);
         using var memory = new NativeArray<double>((long)size * size);
         for (double used = damping; mean > 0 && double.IsFinite(mean) && used <= MostDamping; used *= 10)
         {
@@ -62,14 +65,56 @@ internal sealed class FeedbackFactor : IDisposable
             if (UpperCholesky.Factor(memory, size, threads, cancellation) < 0)
             {
                 double[] pivots = new double[size];
-                return new FeedbackFactor(Narrow(memory, pivots), order, pivots, used);
+                return new FeedbackFactor(Narrow(memory, pivots), order, pivots, used, isTriangular: true);
             }
         }
 
         throw MomentMatrix.Unusable(statistics, mean);
     }
 
+    /// <summary>
+    /// The coefficients of error diffusion: the residual of the output so far, sum of e[j] x[j], is projected on the column that is rounded next, which takes sum of e[j] H[j,k] / H[k,k]. Needs no factorisation.
+    /// </summary>
+    /// <param name="statistics">With second moments.</param>
+    /// <param name="activationOrder">As for <see cref="Create"/>.</param>
+    /// <param name="damping">As for <see cref="Create"/>.</param>
+    /// <exception cref="ModelPackException">MP2216: all zero, or not finite.</exception>
+    public static FeedbackFactor Diffusion(ActivationStatistics statistics, bool activationOrder, double damping)
+    {
+        int size = statistics.Tap.Columns;
+        float[] diagonal = MomentMatrix.Diagonal(statistics);
+        double mean = MomentMatrix.Mean(diagonal);
+        if (!(mean > 0 && double.IsFinite(mean)))
+        {
+            throw MomentMatrix.Unusable(statistics, mean);
+        }
+
+        int[] order = Ordered(diagonal, activationOrder);
+        var coefficients = new NativeArray<float>((long)size * size);
+        double[] pivots = new double[size];
+        float[] row = new float[size];
+        for (int p = 0; p < size; p++)
+        {
+            MomentMatrix.ReadRow(statistics, order[p], row);
+            pivots[p] = row[order[p]] + (damping * mean);
+            Span<float> to = coefficients.Slice((long)p * size, size);
+            for (int q = p + 1; q < size; q++)
+            {
+                to[q] = (float)(row[order[q]] / pivots[p]);
+            }
+        }
+
+        return new FeedbackFactor(coefficients, order, pivots, damping, isTriangular: false);
+    }
+
     public void Dispose() => _coefficients.Dispose();
+
+    /// <summary>Columns by position: the last is rounded first.</summary>
+    private static int[] Ordered(float[] diagonal, bool activationOrder)
+    {
+        IEnumerable<int> columns = Enumerable.Range(0, diagonal.Length);
+        return activationOrder ? [.. columns.OrderBy(i => diagonal[i]).ThenByDescending(i => i)] : [.. columns.Reverse()];
+    }
 
     private static void Fill(NativeArray<double> memory, ActivationStatistics statistics, int[] order, double damp)
     {

@@ -9,6 +9,7 @@ internal static class WeightAlgorithms
     public static IReadOnlyList<IWeightAlgorithm> All { get; } =
     [
         Nearest,
+        new ErrorDiffusion(),
         new Gptq(),
     ];
 

@@ -78,6 +78,68 @@ public sealed class GptqTests
         Assert.InRange(gptq / encoded.Loss, 0.8, 1.001);
     }
 
+    /// <summary>Error diffusion against its definition: the residual of the output, projected on the next column.</summary>
+    [Fact]
+    public void Encode_diffusion_equalsTheDefinition_onActivationsThemselves()
+    {
+        const int n = 8, k = 96, rows = 300;
+        float[] x = Activations(k, rows);
+        using ActivationStatistics statistics = Collect(new CalibrationTap("x", k, true), x, []);
+        UnitSpec spec = Bound("int6(block=32)", n, k);
+        float[] actual = Pipeline.Values(Encode(n, k, spec, statistics, new AlgorithmOptions(false, 1e-12), search: false, threads: 1, by: new ErrorDiffusion()).Encoding);
+        var format = (IFixedScaleFormat)NumberFormats.Bind(spec, new Shape(n, k));
+        float[] weights = Weights(n, k);
+        IBoundNumberFormat bound = NumberFormats.Bind(spec, new Shape(n, k));
+        Memory<byte>[] streams = [.. bound.Streams.Select(s => (Memory<byte>)new byte[s.BytesPerRow * n])];
+        bound.EncodeRows(weights, n, streams);
+        float[] scales = new float[n * 3];
+        format.ReadScales([.. streams.Select(s => (ReadOnlyMemory<byte>)s)], n, scales, new float[n * 3]);
+        int different = 0;
+        for (int r = 0; r < n; r++)
+        {
+            double[] residual = new double[rows];
+            for (int t = 0; t < k; t++)
+            {
+                double along = 0;
+                double norm = 0;
+                for (int i = 0; i < rows; i++)
+                {
+                    double value = x[(i * k) + t];
+                    along += value * residual[i];
+                    norm += value * value;
+                }
+
+                double scale = scales[(r * 3) + (t / 32)];
+                double target = weights[(r * k) + t] + (along / norm);
+                double expected = Math.Clamp(Math.Round(target / scale), -31, 31) * scale;
+                different += Math.Abs(expected - actual[(r * k) + t]) > 1e-6 ? 1 : 0;
+                for (int i = 0; i < rows; i++)
+                {
+                    residual[i] += (weights[(r * k) + t] - actual[(r * k) + t]) * x[(i * k) + t];
+                }
+            }
+        }
+
+        Assert.InRange(different, 0, n * k / 50);
+    }
+
+    [Theory]
+    [InlineData("mxfp4")]
+    [InlineData("mxfp6")]
+    [InlineData("int3(block=32,symmetric=false)")]
+    public void Encode_diffusion_changesOutputsLessThanRounding_andSaysWhatItLoses(string format)
+    {
+        const int n = 48, k = 160;
+        using ActivationStatistics statistics = Statistics(k, 1000);
+        UnitSpec spec = Bound(format, n, k);
+        EncodedWeight diffused = Encode(n, k, spec, statistics, Options with { Damping = 1e-9 }, search: false, threads: 2, by: new ErrorDiffusion());
+        EncodedWeight nearest = Encode(n, k, spec, statistics, Options, search: false, threads: 1, by: WeightAlgorithms.Nearest);
+        double loss = OutputError(Weights(n, k), Pipeline.Values(diffused.Encoding), statistics);
+
+        Assert.InRange(loss, 0, OutputError(Weights(n, k), Pipeline.Values(nearest.Encoding), statistics) * 0.9);
+        Assert.InRange(loss / diffused.Loss, 0.98, 1.02);
+    }
+
     [Fact]
     public void Encode_withScalesForOutputs_isBetterThanWithThoseOfTheEncoder()
     {
