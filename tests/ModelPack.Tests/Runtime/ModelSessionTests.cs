@@ -38,13 +38,20 @@ public sealed class ModelSessionTests
             Cycle();
         }
 
-        long before = Environment.WorkingSet;
-        for (int i = 0; i < 100; i++)
+        // Other tests run in this process and take memory too; what leaks grows in every round.
+        long least = long.MaxValue;
+        for (int round = 0; round < 3 && least > 30L << 20; round++)
         {
-            Cycle();
+            long before = Environment.WorkingSet;
+            for (int i = 0; i < 100; i++)
+            {
+                Cycle();
+            }
+
+            least = Math.Min(least, Environment.WorkingSet - before);
         }
 
-        Assert.InRange(Environment.WorkingSet - before, long.MinValue, 30L << 20);
+        Assert.InRange(least, long.MinValue, 30L << 20);
     }
 
     [Fact]
