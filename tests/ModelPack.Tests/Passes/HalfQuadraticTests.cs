@@ -1,9 +1,7 @@
 using System.Runtime.InteropServices;
 using ModelPack.Compiler;
-using ModelPack.Numbers;
 using ModelPack.Pack;
 using ModelPack.Passes;
-using ModelPack.Testing;
 using ModelPack.Tests.Compiler;
 using Xunit;
 

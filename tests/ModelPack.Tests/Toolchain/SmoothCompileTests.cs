@@ -2,7 +2,6 @@ using ModelPack.Compiler;
 using ModelPack.Runtime;
 using ModelPack.Testing;
 using ModelPack.Testing.Onnx;
-using ModelPack.Tests.House;
 using ModelPack.Tests.Passes;
 using ModelPack.Tests.Runtime;
 using ModelPack.Toolchain;
