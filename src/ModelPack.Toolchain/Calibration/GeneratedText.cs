@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using Microsoft.ML.OnnxRuntime;
 using ModelPack.Runtime;
 using ModelPack.Runtime.Evaluation;
 
