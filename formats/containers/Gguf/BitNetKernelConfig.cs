@@ -17,17 +17,31 @@ internal sealed class BitNetKernelConfig
     /// <summary>What bitnet.cpp's <c>setup_env.py</c> passes to its code generator for TL1: bitnet_b1_58-large, bitnet_b1_58-3B, Llama3-8B-1.58-100B-tokens.</summary>
     private static readonly FrozenDictionary<(long Rows, long Columns), BitNetTiles> PublishedTl1 = new Dictionary<(long, long), BitNetTiles>
     {
-        [(1536, 4096)] = new(256, 128, 32), [(1536, 1536)] = new(128, 64, 64), [(4096, 1536)] = new(256, 128, 32),
-        [(3200, 8640)] = new(160, 64, 32), [(3200, 3200)] = new(320, 128, 64), [(8640, 3200)] = new(320, 64, 32),
-        [(14336, 4096)] = new(256, 128, 32), [(4096, 14336)] = new(128, 64, 64), [(1024, 4096)] = new(256, 128, 32), [(4096, 4096)] = new(128, 64, 64),
+        [(1536, 4096)] = new(256, 128, 32),
+        [(1536, 1536)] = new(128, 64, 64),
+        [(4096, 1536)] = new(256, 128, 32),
+        [(3200, 8640)] = new(160, 64, 32),
+        [(3200, 3200)] = new(320, 128, 64),
+        [(8640, 3200)] = new(320, 64, 32),
+        [(14336, 4096)] = new(256, 128, 32),
+        [(4096, 14336)] = new(128, 64, 64),
+        [(1024, 4096)] = new(256, 128, 32),
+        [(4096, 4096)] = new(128, 64, 64),
     }.ToFrozenDictionary();
 
     /// <summary>The same for TL2.</summary>
     private static readonly FrozenDictionary<(long Rows, long Columns), BitNetTiles> PublishedTl2 = new Dictionary<(long, long), BitNetTiles>
     {
-        [(1536, 4096)] = new(256, 96, 32), [(1536, 1536)] = new(128, 192, 32), [(4096, 1536)] = new(256, 96, 32),
-        [(3200, 8640)] = new(160, 96, 32), [(3200, 3200)] = new(320, 96, 32), [(8640, 3200)] = new(320, 96, 32),
-        [(14336, 4096)] = new(256, 96, 32), [(4096, 14336)] = new(128, 96, 32), [(1024, 4096)] = new(256, 96, 32), [(4096, 4096)] = new(128, 96, 32),
+        [(1536, 4096)] = new(256, 96, 32),
+        [(1536, 1536)] = new(128, 192, 32),
+        [(4096, 1536)] = new(256, 96, 32),
+        [(3200, 8640)] = new(160, 96, 32),
+        [(3200, 3200)] = new(320, 96, 32),
+        [(8640, 3200)] = new(320, 96, 32),
+        [(14336, 4096)] = new(256, 96, 32),
+        [(4096, 14336)] = new(128, 96, 32),
+        [(1024, 4096)] = new(256, 96, 32),
+        [(4096, 4096)] = new(128, 96, 32),
     }.ToFrozenDictionary();
 
     private readonly Lazy<Dictionary<(long Rows, long Columns), BitNetTiles>> _own;

@@ -3,8 +3,7 @@ using System.Buffers.Binary;
 namespace ModelPack.Numbers;
 
 /// <summary>
-/// BitNet's lookup-table layouts TL1 and TL2: ternary matrices whose bytes are ordered for one kernel's tiles. They interleave rows, so they are converted
-/// as whole matrices and are no number formats of their own. See SPEC.md.
+/// BitNet's lookup-table layouts TL1 and TL2, whole matrices one byte after the other in the order of a file: the oracle for the number formats <c>bitnet-tl1</c> and <c>bitnet-tl2</c>. See SPEC.md.
 /// </summary>
 /// <param name="Rows">M, a multiple of <paramref name="RowBlock"/>.</param>
 /// <param name="Columns">K.</param>
