@@ -45,7 +45,7 @@ public sealed class SmoothCompileTests
         using (var calibrator = (IDisposable)Calibrator.Open(request.Calibration, request.CalibrationOptions, Pipelines.Limits(2, 1L << 30, null, default)))
         {
             PassContext context = Pipelines.CreateContext(request, default, (ModelPack.Compiler.Calibration.ICalibrator)calibrator);
-            new PassManager([Pipeline.Make("canonicalize"), Pipeline.Make("fold-constants"), Pipeline.Make("smooth")]).Run(imported.Model, context);
+            new PassManager([Pipeline.Make("canonicalize"), Pipeline.Make("fold-constants"), Pipeline.Make("smooth", """{ "method": "smoothquant" }""")]).Run(imported.Model, context);
             Assert.Equal(32, context.Measurements.Single(m => m.Quantity == "values_scaled").Value);
         }
 
