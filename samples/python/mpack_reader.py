@@ -14,6 +14,7 @@ module `xxhash` is there; without it, what can be checked without is.
 """
 import hashlib
 import json
+import math
 import os
 import re
 import struct
@@ -481,6 +482,39 @@ def bits_decode(data, raw_length):
     return np.packbits(out, bitorder="little").tobytes()
 
 
+def ranks_decode(data, raw_length):
+    require(len(data) >= 2 and data[0] in (16, 32, 64) and 0 < data[1] < data[0], "ranks: wrong header")
+    size, kept = data[0], data[1]
+    (count, tail), ways = divmod(raw_length, size // 8), math.comb(size, kept)
+    per_word, bits, product = 1, (ways - 1).bit_length(), ways
+    for groups in range(2, 129):
+        product *= ways
+        if product >= 1 << 128:
+            break
+        digits = (product - 1).bit_length()
+        if digits * per_word < bits * groups:
+            per_word, bits = groups, digits
+    words = -(-count // per_word)
+    length = -(-words * bits // 8)
+    require(count > 0 and len(data) == 2 + length + tail, "ranks: wrong length")
+    require(words * bits % 8 == 0 or data[1 + length] >> words * bits % 8 == 0, "ranks: bits left over")
+    out = bytearray()
+    for w in range(words):
+        at, shift = divmod(w * bits, 8)
+        word = int.from_bytes(data[2 + at:min(2 + at + 17, 2 + length)], "little") >> shift & (1 << bits) - 1
+        for _ in range(min(per_word, count - w * per_word)):
+            word, rank = divmod(word, ways)
+            group, place = 0, size - 1
+            for i in range(kept, 0, -1):
+                while math.comb(place, i) > rank:
+                    place -= 1
+                rank -= math.comb(place, i)
+                group |= 1 << place
+            out += group.to_bytes(size // 8, "little")
+        require(word == 0, "ranks: a number that no group has")
+    return bytes(out) + bytes(data[len(data) - tail:])
+
+
 def records_decode(data, raw_length):
     require(len(data) >= 1 and 1 <= data[0] <= 16 and len(data) >= 1 + 4 * data[0], "records: wrong header")
     fields = [struct.unpack_from("<HBB", data, 1 + 4 * i) for i in range(data[0])]
@@ -523,7 +557,7 @@ def stored_decode(data, raw_length):
 
 CODECS = {0: ("stored", stored_decode), 1: ("constant", constant_decode), 2: ("planes-zstd", planes_decode), 3: ("zstd", zstd_decode), 4: ("lz4", lz4_decode),
           5: ("planes-rans", planes_rans_decode), 6: ("planes-huffman", planes_huffman_decode), 7: ("codes-rans", codes_rans_decode), 8: ("palette", palette_decode),
-          10: ("sparse", sparse_decode), 11: ("huffman", huffman_decode), 12: ("records", records_decode), 13: ("bits", bits_decode)}
+          10: ("sparse", sparse_decode), 11: ("huffman", huffman_decode), 12: ("records", records_decode), 13: ("bits", bits_decode), 14: ("ranks", ranks_decode)}
 
 # ---- number formats (formats/numbers/*/SPEC.md) -------------------------------------------------------------------
 

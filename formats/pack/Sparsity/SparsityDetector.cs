@@ -44,7 +44,7 @@ public static class SparsityDetector
     }
 
     /// <summary>Values that will be encoded: only those that are stored are.</summary>
-    private static WeightEncoding? FindPending(DenseEncoding pending, WeightEncoding source, CancellationToken cancellation)
+    private static StructuredEncoding? FindPending(DenseEncoding pending, WeightEncoding source, CancellationToken cancellation)
     {
         if (Matrix(pending.Shape) is not Shape matrix || Leaf(source) is not DType dtype || !FitsStoredValues(pending.Format))
         {
@@ -72,7 +72,7 @@ public static class SparsityDetector
         ? new Shape(shape[0], count / shape[0])
         : null;
 
-    private static WeightEncoding Reshape(StructuredEncoding matrix, Shape shape) =>
+    private static StructuredEncoding Reshape(StructuredEncoding matrix, Shape shape) =>
         matrix.Shape == shape ? matrix : new StructuredEncoding(new UnitSpec("reshaped"), shape, [matrix]);
 
     /// <summary>The element type of plain values under permutations and reshapes.</summary>
@@ -130,11 +130,11 @@ public static class SparsityDetector
     }
 
     /// <summary>The sparse form, if samples say that its streams take less than the dense one.</summary>
-    private static WeightEncoding? Smaller(DType dtype, TensorData dense, WeightEncoding found, CodecPolicy policy, double density)
+    private static StructuredEncoding? Smaller(DType dtype, TensorData dense, StructuredEncoding found, CodecPolicy policy, double density)
     {
-        WeightEncoding sparse = found is StructuredEncoding { Components: [WeightEncoding only] } ? only : found;
+        StructuredEncoding sparse = found.Components is [StructuredEncoding only] ? only : found;
         double stored = 0;
-        foreach (WeightEncoding component in ((StructuredEncoding)sparse).Components)
+        foreach (WeightEncoding component in sparse.Components)
         {
             if (RawEncodings.TryGet(component, out DType type, out TensorData data))
             {

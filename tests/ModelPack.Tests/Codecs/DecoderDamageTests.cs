@@ -229,6 +229,13 @@ public sealed class DecoderDamageTests
             yield break;
         }
 
+        if (id == "ranks")
+        {
+            yield return ("banks", RanksTests.Make(64, 8, length / 8, 1));
+            yield return ("short", [.. RanksTests.Make(16, 3, length / 2, 2), 77]);
+            yield break;
+        }
+
         if (id is "palette" or "sparse")
         {
             yield return ("few values", [.. Enumerable.Range(0, length).Select(i => (byte)(i / 8 % 64 == 3 ? (i * i % 5) + 1 : 0))]);

@@ -137,10 +137,11 @@ public sealed class PythonReaderTests : IDisposable
                 TensorData.FromBytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes(ModelPack.Tests.Structures.SparseMatrixTests.Masked(spec, 330, 700, density: 0.05).AsSpan()).ToArray())))),
         ];
         var blocks = (StructuredEncoding)tensors[0].Encoding;
-        WeightEncoding quantised = blocks with { Components = [blocks.Components[0], DenseEncoding.Pending(UnitSpec.Parse("int4(block=32)"), blocks.Components[1])] };
+        StructuredEncoding quantised = blocks with { Components = [blocks.Components[0], DenseEncoding.Pending(UnitSpec.Parse("int4(block=32)"), blocks.Components[1])] };
         tensors = [.. tensors, new("int4", DType.F32, quantised.Shape, quantised), new("reshaped", DType.F32, new Shape(330, 7, 100), new StructuredEncoding(new UnitSpec("reshaped"), new Shape(330, 7, 100), [blocks]))];
         PackWriter.Write(_folder["a.mpack"], PackContent.Empty with { Tensors = [.. tensors] }, new PackOptions { Portable = true });
         using PackReader reader = PackReader.Open(_folder["a.mpack"]);
+        Assert.Equal("ranks", reader.Find("bankbalanced(bank=64,kept=8)")!.Streams[0].Stream.Codec);
         Assert.Equal("bits", reader.Find("bitmap")!.Streams[0].Stream.Codec);
         foreach (PackTensor tensor in reader.Tensors)
         {

@@ -202,8 +202,8 @@ public sealed class SparseMatrixTests
     [Fact]
     public void Validate_wrongComponents_areRefused()
     {
-        WeightEncoding mask = Raw(DType.U8, new Shape(8, 1));
-        WeightEncoding values = Raw(DType.F32, new Shape(1, 256));
+        DenseEncoding mask = Raw(DType.U8, new Shape(8, 1));
+        DenseEncoding values = Raw(DType.F32, new Shape(1, 256));
         IStructure bitmap = ModelPack.Structures.Structures.Get("bitmap");
         WeightEncoding[][] wrong = [[], [mask], [values, mask], [mask, values, values], [Raw(DType.I8, new Shape(8, 1)), values], [Permuted.Transpose(Raw(DType.U8, new Shape(1, 8))), values]];
         Assert.All(wrong, components => Assert.Equal(
