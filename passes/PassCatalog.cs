@@ -17,6 +17,7 @@ public static class PassCatalog
         new SplitOutliersFactory(),
         new QuantizeFactory(),
         new QuantizeActivationsFactory(),
+        new DetectSparsityFactory(),
     ];
 
     /// <exception cref="ModelPackException">MP2005: no such pass.</exception>

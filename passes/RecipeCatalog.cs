@@ -61,7 +61,7 @@ public static class RecipeCatalog
         {
             Name = format.ToString(),
             Summary = others == "same" ? $"{format} for every large weight" : $"{format} for linear layers; embeddings, first and last layers and convolutions in 8 bits",
-            Passes = [new("canonicalize"), new("fold-constants"), new("fuse-batchnorm"), new("fuse-elementwise"), new("share-tensors"), new("quantize", quantize)],
+            Passes = [new("canonicalize"), new("fold-constants"), new("fuse-batchnorm"), new("fuse-elementwise"), new("share-tensors"), new("quantize", quantize), new("detect-sparsity")],
         };
     }
 

@@ -6,7 +6,7 @@ namespace ModelPack.Codecs;
 /// All lossless codecs by wire id. A wire id names one byte format forever; a changed format takes a new id.
 /// </summary>
 /// <remarks>
-/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 5 planes-rans, 6 planes-huffman, 7 codes-rans, 8 palette, 10 sparse, 11 huffman, 12 records. Reserved: 9
+/// Ids taken: 0 stored, 1 constant, 2 planes-zstd, 3 zstd, 4 lz4, 5 planes-rans, 6 planes-huffman, 7 codes-rans, 8 palette, 10 sparse, 11 huffman, 12 records, 13 bits, 14 ranks. Reserved: 9
 /// clean-floats. 255 is never used.
 /// </remarks>
 public static class Codecs
@@ -17,6 +17,8 @@ public static class Codecs
     private static readonly PlanesRansCodec[] PlanesRans = [new(CodecLevel.Fast), new(CodecLevel.Default), new(CodecLevel.Max)];
     private static readonly CodesRansCodec[] CodesRans = [new(CodecLevel.Fast), new(CodecLevel.Default), new(CodecLevel.Max)];
     private static readonly SparseCodec Sparse = new();
+    private static readonly BitsCodec Bits = new();
+    private static readonly RanksCodec Ranks = new();
 
     /// <summary>Every codec, by ascending wire id.</summary>
     public static IReadOnlyList<ICodec> All { get; } =
@@ -33,6 +35,8 @@ public static class Codecs
         Sparse,
         Huffman,
         new RecordsCodec(RecordsCodec.ScaleAnd32Codes),
+        Bits,
+        Ranks,
     ];
 
     private static readonly ICodec?[] ByWireId = Index(All);
@@ -84,8 +88,8 @@ public static class Codecs
             _ => [All[1], All[4], .. entropy, All[3]],
         };
 
-        // Gives up at once where there are few zeros.
-        return [.. list, Sparse];
+        // These give up at once where there are few zeros, of elements or of bits, or a group has another number of bits set than the first.
+        return elementType == DType.U8 ? [.. list, Sparse, Bits, Ranks] : [.. list, Sparse];
     }
 
     /// <summary>
@@ -94,7 +98,7 @@ public static class Codecs
     public static ICodec? Fallback(ICodec codec, DType elementType) => codec switch
     {
         ConstantCodec => Sparse,
-        PaletteCodec or PlanesRansCodec or CodesRansCodec or SparseCodec or RecordsCodec => elementType.BitsPerElement() >= 16 ? PlanesHuffman : Huffman,
+        PaletteCodec or PlanesRansCodec or CodesRansCodec or SparseCodec or BitsCodec or RanksCodec or RecordsCodec => elementType.BitsPerElement() >= 16 ? PlanesHuffman : Huffman,
         _ => null,
     };
 

@@ -53,6 +53,7 @@ public sealed partial class PackReader
         }
 
         return RawEncodings.TryGet(tensor.Encoding, out _, out TensorData data) ? data
+            : tensor.Encoding is StructuredEncoding ? DenseTensorData.Of(tensor.DType, tensor.Encoding)
             : tensor.Streams is [PackTensorStream only] ? only.Stream.Data
             : new JoinedData([.. tensor.Streams.Select(s => s.Stream.Data)]);
     }

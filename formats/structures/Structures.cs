@@ -8,6 +8,10 @@ public static class Structures
         new PermutedStructure(),
         new ReshapedStructure(),
         new DeltaStructure(),
+        new BlockSparseStructure(),
+        new NMStructure(),
+        new BankBalancedStructure(),
+        new BitmapStructure(),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such structure.</exception>

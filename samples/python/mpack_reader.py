@@ -14,6 +14,7 @@ module `xxhash` is there; without it, what can be checked without is.
 """
 import hashlib
 import json
+import math
 import os
 import re
 import struct
@@ -459,6 +460,61 @@ def sparse_decode(data, raw_length):
     return out.astype(out.dtype.newbyteorder("<")).tobytes() + bytes(data[at:])
 
 
+def bits_decode(data, raw_length):
+    require(len(data) >= 10 and data[0] in (0, 1) and data[1] in (1, 2), "bits: wrong header")
+    flipped, gap_bytes = data[0], data[1]
+    words, count = struct.unpack_from("<II", data, 2)
+    bits, full, at = 8 * raw_length, 256 ** gap_bytes - 1, 10 + 5 * gap_bytes
+    require(bits > 0 and count <= bits and count < words <= count + 1 + (bits - count) // full and len(data) >= at, "bits: wrong counts")
+    gaps = np.zeros(words, np.int64)
+    for i in range(gap_bytes):
+        mode, stored_length = struct.unpack_from("<Bi", data, 10 + 5 * i)
+        require(0 < stored_length <= len(data) - at, "bits: a plane leaves the chunk")
+        stored = data[at:at + stored_length]
+        at += stored_length
+        require(mode != 0 or stored_length == words, "bits: wrong plane length")
+        plane = np.frombuffer(stored if mode == 0 else huffman_plane(mode, stored, words), np.uint8)
+        gaps |= plane.astype(np.int64) << (8 * (gap_bytes - 1 - i))
+    ends = gaps != full
+    require(at == len(data) and ends[-1] and ends.sum() == count + 1 and gaps.sum() == bits - count, "bits: gaps do not add up")
+    out = np.full(bits, flipped, np.uint8)
+    out[np.cumsum(gaps)[ends][:-1] + np.arange(count)] = 1 - flipped
+    return np.packbits(out, bitorder="little").tobytes()
+
+
+def ranks_decode(data, raw_length):
+    require(len(data) >= 2 and data[0] in (16, 32, 64) and 0 < data[1] < data[0], "ranks: wrong header")
+    size, kept = data[0], data[1]
+    (count, tail), ways = divmod(raw_length, size // 8), math.comb(size, kept)
+    per_word, bits, product = 1, (ways - 1).bit_length(), ways
+    for groups in range(2, 129):
+        product *= ways
+        if product >= 1 << 128:
+            break
+        digits = (product - 1).bit_length()
+        if digits * per_word < bits * groups:
+            per_word, bits = groups, digits
+    words = -(-count // per_word)
+    length = -(-words * bits // 8)
+    require(count > 0 and len(data) == 2 + length + tail, "ranks: wrong length")
+    require(words * bits % 8 == 0 or data[1 + length] >> words * bits % 8 == 0, "ranks: bits left over")
+    out = bytearray()
+    for w in range(words):
+        at, shift = divmod(w * bits, 8)
+        word = int.from_bytes(data[2 + at:min(2 + at + 17, 2 + length)], "little") >> shift & (1 << bits) - 1
+        for _ in range(min(per_word, count - w * per_word)):
+            word, rank = divmod(word, ways)
+            group, place = 0, size - 1
+            for i in range(kept, 0, -1):
+                while math.comb(place, i) > rank:
+                    place -= 1
+                rank -= math.comb(place, i)
+                group |= 1 << place
+            out += group.to_bytes(size // 8, "little")
+        require(word == 0, "ranks: a number that no group has")
+    return bytes(out) + bytes(data[len(data) - tail:])
+
+
 def records_decode(data, raw_length):
     require(len(data) >= 1 and 1 <= data[0] <= 16 and len(data) >= 1 + 4 * data[0], "records: wrong header")
     fields = [struct.unpack_from("<HBB", data, 1 + 4 * i) for i in range(data[0])]
@@ -501,7 +557,7 @@ def stored_decode(data, raw_length):
 
 CODECS = {0: ("stored", stored_decode), 1: ("constant", constant_decode), 2: ("planes-zstd", planes_decode), 3: ("zstd", zstd_decode), 4: ("lz4", lz4_decode),
           5: ("planes-rans", planes_rans_decode), 6: ("planes-huffman", planes_huffman_decode), 7: ("codes-rans", codes_rans_decode), 8: ("palette", palette_decode),
-          10: ("sparse", sparse_decode), 11: ("huffman", huffman_decode), 12: ("records", records_decode)}
+          10: ("sparse", sparse_decode), 11: ("huffman", huffman_decode), 12: ("records", records_decode), 13: ("bits", bits_decode), 14: ("ranks", ranks_decode)}
 
 # ---- number formats (formats/numbers/*/SPEC.md) -------------------------------------------------------------------
 
@@ -669,10 +725,33 @@ class Artifact:
         restored = base + ((s >> unsigned(1)) ^ (unsigned(0) - (s & unsigned(1))))
         return decode_raw(self.tensors[name]["dtype"], tuple(node["shape"]), restored.tobytes())
 
+    def _sparse(self, kind, arguments, shape, components):
+        require(len(shape) == 2 and len(components) == 2 and components[0].get("format") == "u8", f"{kind}: no matrix, or no mask")
+        (rows, columns), (height, width) = shape, (1, 1)
+        group = int(arguments["m" if kind == "nm" else "bank"]) if kind in ("nm", "bankbalanced") else 1
+        if kind == "blocksparse":
+            height, width = (int(edge) for edge in arguments["block"].split("x"))
+        grid_rows, grid_columns = -(-rows // height), -(-columns // (group * width)) * group
+        mask = np.unpackbits(self._node(components[0]), axis=1, bitorder="little")
+        require(mask.shape == (grid_rows, -(-grid_columns // 8) * 8) and not mask[:, grid_columns:].any(), f"{kind}: wrong mask")
+        mask, values = mask[:, :grid_columns].astype(bool), self._node(components[1])
+        if group > 1:
+            kept = int(arguments["n" if kind == "nm" else "kept"])
+            require((mask.reshape(grid_rows, -1, group).sum(axis=2) == kept).all(), f"{kind}: a group with another number of values")
+        stored = int(mask.sum()) * height * width
+        require(values.size == (-(-stored // 256) * 256 if kind == "bitmap" else stored), f"{kind}: mask and values do not fit")
+        grid = np.zeros((grid_rows, grid_columns, height, width), values.dtype)
+        grid[mask] = values.reshape(-1)[:stored].reshape(-1, height, width)
+        return grid.transpose(0, 2, 1, 3).reshape(grid_rows * height, grid_columns * width)[:rows, :columns]
+
     def _node(self, node):
         shape = tuple(node["shape"])
         if "structure" in node:
             kind, arguments = parse_unit(node["structure"])
+            if kind in ("blocksparse", "nm", "bankbalanced", "bitmap"):
+                return self._sparse(kind, arguments, shape, node["components"])
+            if kind == "reshaped":
+                return self._node(node["components"][0]).reshape(shape)
             require(kind == "permuted", f"this reader does not know the structure '{kind}'")
             component = self._node(node["components"][0])
             perm = [int(a) for a in arguments["perm"].split("x")] if arguments else []

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using ModelPack.Compiler;
 using ModelPack.Pack;
+using ModelPack.Structures;
 
 namespace ModelPack.Toolchain;
 
@@ -51,7 +52,10 @@ public static class Inspection
 
         return new ExplainResult(
             plan.Target,
-            [.. plan.Nodes.Select(n => new ExplainedNode(n.Node, n.Op, n.Kernel, n.Tensor, [.. n.Alternatives.Select(a => new ExplainedAlternative(a.Kernel, a.Reason))]))],
+            [.. plan.Nodes.Select(n => new ExplainedNode(n.Node, n.Op, n.Kernel, n.Tensor, [.. n.Alternatives.Select(a => new ExplainedAlternative(a.Kernel, a.Reason))])
+            {
+                Sparsity = reader.Find(n.Tensor) is PackTensor weight ? Sparsity(weight.Encoding) : null,
+            })],
             totals);
     }
 
@@ -68,10 +72,14 @@ public static class Inspection
         Encoding = UnitSpec.Shorten(entry.Encoding.Describe()),
         Bytes = entry.DType.HasFixedWidth() ? entry.DType.StorageBytes(entry.Shape.ElementCount) : EncodingSizes.SourceBytes(entry.Encoding),
         StoredBytes = entry.StoredBytes,
+        Sparsity = Sparsity(entry.Encoding),
         Streams = entry.Packed is null
             ? []
             : [.. entry.Packed.Streams.Select(s => new InspectedStream(s.Role, s.Stream.LengthBytes, s.Stream.StoredBytes, s.Stream.Codec, s.Stream.ChunkCount))],
     };
+
+    private static InspectedSparsity? Sparsity(WeightEncoding encoding) =>
+        SparseMatrix.Facts(encoding) is SparsityFacts facts ? new(facts.Structure, Math.Round(facts.Density, 6), facts.StoredValues, facts.Blocks, facts.BlocksTotal) : null;
 
     /// <summary>ggml's name of a block type: what users of GGUF files know their tensors by.</summary>
     private static string? BlockType(WeightEncoding encoding) =>

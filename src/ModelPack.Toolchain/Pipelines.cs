@@ -28,6 +28,7 @@ internal static class Pipelines
             BindFormat = NumberFormats.Bind,
             ValidateStructure = s => Structures.Structures.Get(s.Structure.Id).Validate(s),
             ChooseFormat = ChooseFormat,
+            FindSparsity = e => SparsityDetector.Find(e, cancellation: cancellation),
             Calibrator = calibrator,
             PlanOnly = planOnly,
             Storage = scratch is null ? null : scratch.Keep,

@@ -4,7 +4,7 @@ using System.Runtime.CompilerServices;
 namespace ModelPack.Codecs;
 
 /// <summary>Logarithms in fixed point, by integers alone: they decide bytes.</summary>
-internal static class FixedLog2
+public static class FixedLog2
 {
     /// <summary>Fraction bits of every result.</summary>
     public const int FractionBits = 16;

@@ -124,7 +124,7 @@ public sealed class DeltaBase : IDisposable
         ErrorCodes.ArtifactBaseWrong, $"is not the base: '{entry.Path}' had {entry.LengthBytes} bytes and SHA-256 {entry.Sha256}, this {what}", path);
 
     /// <summary>What is in a number format counts as bytes, as it does on the other side.</summary>
-    private static PackedFileRange Range(FileTable.TensorEntry entry) => RawEncodings.TryGet(entry.Tensor.Encoding, out _, out _)
+    private static PackedFileRange Range(FileTable.TensorEntry entry) => entry.Tensor.Encoding is StructuredEncoding || RawEncodings.TryGet(entry.Tensor.Encoding, out _, out _)
         ? new(entry.Tensor.Name, entry.Tensor.DType, entry.Tensor.Shape, entry.OffsetBytes, entry.Data.LengthBytes)
         : new(entry.Tensor.Name, DType.U8, new Shape(entry.Data.LengthBytes), entry.OffsetBytes, entry.Data.LengthBytes);
 

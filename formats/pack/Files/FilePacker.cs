@@ -53,7 +53,7 @@ public static class FilePacker
                 json.WriteNumberValue(range.OffsetBytes);
                 json.WriteEndArray();
                 PackTensorContent tensor = Tensor(file, range, names);
-                tensors.Add(planner?.Plan(tensors.Count, range.Name, tensor) ?? tensor);
+                tensors.Add(planner?.Plan(tensors.Count, range.Name, tensor) ?? Sparse(tensor, options) ?? tensor);
             }
 
             json.WriteEndArray();
@@ -116,6 +116,10 @@ public static class FilePacker
         Shape shape = fits ? range.Shape : new Shape(range.LengthBytes);
         return new PackTensorContent(name, dtype, shape, DenseEncoding.Raw(dtype, shape, data)) { Records = range.Records };
     }
+
+    /// <summary>The tensor as a sparse matrix, if it is one and smaller that way.</summary>
+    private static PackTensorContent? Sparse(PackTensorContent tensor, PackOptions options) =>
+        SparsityDetector.Find(tensor.Encoding, options.Level, options.Portable, options.Cancellation) is WeightEncoding sparse ? tensor with { Encoding = sparse } : null;
 
     /// <summary>The bytes in their number format, if its streams have exactly that length together.</summary>
     private static DenseEncoding? Encoded(PackedFileRange range, TensorData data)

@@ -86,16 +86,13 @@ internal sealed record FileTable(bool Folder, ImmutableArray<FileTable.Entry> Fi
                 throw new FormatException($"file '{path}' has no tensor {index} at {offset}");
             }
 
+            // The streams as they are in the file, or values that a structure puts together.
             PackTensor tensor = reader.Tensors[index];
-            long length = 0;
-            foreach (PackTensorStream stream in tensor.Streams)
-            {
-                length = checked(length + stream.Stream.LengthBytes);
-            }
-
-            end = checked(offset + length);
-            covered = checked(covered + length);
-            tensors.Add(new TensorEntry(tensor, reader.FileBytes(tensor), tensor.Streams.Max(s => s.Stream.ChunkBytes), offset));
+            TensorData inFile = reader.FileBytes(tensor);
+            end = checked(offset + inFile.LengthBytes);
+            covered = checked(covered + inFile.LengthBytes);
+            int step = tensor.Encoding is StructuredEncoding && tensor.Streams.Length > 1 ? PackLayout.ChunkBytes : tensor.Streams.Max(s => s.Stream.ChunkBytes);
+            tensors.Add(new TensorEntry(tensor, inFile, step, offset));
         }
 
         return covered == bytes && end <= bytes

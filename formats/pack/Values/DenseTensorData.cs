@@ -25,6 +25,11 @@ public static class DenseTensorData
             throw new ModelPackException(ErrorCodes.BadEncoding, $"{dtype.Name()}{encoding.Shape} has no dense form");
         }
 
+        if (TrySparse(dtype, encoding) is TensorData sparse)
+        {
+            return sparse;
+        }
+
         if (TryExact(dtype, encoding, out TensorData? exact))
         {
             return exact;
@@ -34,6 +39,17 @@ public static class DenseTensorData
         return bytes == 0 ? TensorData.Empty
             : dtype is DType.BF16 or DType.F16 && values is INarrowValueReader narrow ? new NarrowTensorData(narrow, dtype, bytes)
             : new ValueTensorData(NumberFormats.Bind(new UnitSpec(dtype.Name()), encoding.Shape), values, bytes);
+    }
+
+    /// <summary>The bytes of a sparse matrix, or of a reshaped one, whose values are stored plainly in that type.</summary>
+    private static TensorData? TrySparse(DType dtype, WeightEncoding encoding)
+    {
+        while (encoding is StructuredEncoding { Structure.Id: "reshaped", Components: [WeightEncoding only] })
+        {
+            encoding = only;
+        }
+
+        return SparseMatrix.TryDense(dtype, encoding);
     }
 
     private static bool TryExact(DType dtype, WeightEncoding encoding, [NotNullWhen(true)] out TensorData? data)

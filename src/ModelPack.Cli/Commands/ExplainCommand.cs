@@ -27,7 +27,7 @@ internal static class ExplainCommand
         var table = new TextTable("node", "op", "kernel", "weight");
         foreach (ExplainedNode node in result.Nodes)
         {
-            table.Add(node.Name, node.Op, node.Kernel, node.Tensor);
+            table.Add(node.Name, node.Op, node.Kernel, node.Sparsity is InspectedSparsity sparsity ? $"{node.Tensor}  {sparsity}" : node.Tensor);
         }
 
         table.WriteTo(console);

@@ -106,6 +106,11 @@ internal static class InspectCommand
     {
         console.WriteLine($"{Words.Printable(tensor.Name)}  {tensor.DType}{Words.Dims(tensor.Shape)}  {ByteSize.Format(tensor.Bytes)} -> {ByteSize.Format(tensor.StoredBytes)}");
         console.WriteLine(tensor.Encoding);
+        if (tensor.Sparsity is InspectedSparsity sparsity)
+        {
+            console.WriteLine($"{sparsity}");
+        }
+
         if (tensor.Streams.Count > 0)
         {
             var table = new TextTable("stream", "codec", ">chunks", ">bytes", ">stored");

@@ -42,6 +42,9 @@ public sealed class PassContext
     /// </summary>
     public Func<UnitSpec, WeightEncoding, UnitSpec>? ChooseFormat { get; init; }
 
+    /// <summary>A dense encoding as that of a sparse matrix, or null when it is none or not smaller that way. Null: nobody looks.</summary>
+    public Func<WeightEncoding, WeightEncoding?>? FindSparsity { get; init; }
+
     /// <summary>Runs the model on calibration data; null when the user gave none.</summary>
     public ICalibrator? Calibrator { get; init; }
 

@@ -17,4 +17,5 @@ public static partial class ErrorCodes
     public static readonly ErrorCode UnknownUnit = new(1021, "an unknown number format, structure or codec");
     public static readonly ErrorCode BadUnitArgument = new(1022, "a wrong argument of a number format, structure or codec");
     public static readonly ErrorCode BadStream = new(1023, "a stream's bytes are not valid for its number format");
+    public static readonly ErrorCode BadSparseIndex = new(1024, "the mask of a sparse tensor is not what its structure asks for, or does not fit its values");
 }

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace ModelPack.Toolchain;
 
 /// <summary>What is in a file.</summary>
@@ -43,8 +45,20 @@ public sealed record InspectedTensor
     /// <summary>Bytes in the file.</summary>
     public required long StoredBytes { get; init; }
 
+    /// <summary>What is stored of a sparse matrix; null for dense tensors.</summary>
+    public InspectedSparsity? Sparsity { get; init; }
+
     /// <summary>Streams of a packed tensor.</summary>
     public IReadOnlyList<InspectedStream> Streams { get; init; } = [];
+}
+
+/// <summary>What is stored of a sparse matrix: values (zeros among them included) and their share of all elements; blocks where it has blocks.</summary>
+public sealed record InspectedSparsity(string Structure, double Density, long StoredValues, long? Blocks, long? BlocksTotal)
+{
+    /// <summary>In a few words, for people.</summary>
+    public override string ToString() => Blocks is null
+        ? string.Create(CultureInfo.InvariantCulture, $"{Structure}: {Density * 100:0.##} % stored")
+        : string.Create(CultureInfo.InvariantCulture, $"{Structure}: {Blocks} of {BlocksTotal} blocks, {Density * 100:0.##} % stored");
 }
 
 /// <summary>One stream of a packed tensor.</summary>

@@ -135,7 +135,7 @@ public sealed class CodecContractTests
     public void TryDecode_tenThousandMutations_neverThrowsOrLeavesItsBuffers(string id)
     {
         ICodec codec = ModelPack.Codecs.Codecs.Get(id);
-        byte[] raw = id is "constant" or "palette" ? Sample(id, 1000) : id is "sparse" or "records" ? Sample(id, 2001) : [.. IsRans(id) ? Sample(id, 2000) : PackSamples.Bf16(1, 400), .. "a text that repeats, a text that repeats, a text that repeats "u8, .. new byte[137]];
+        byte[] raw = id is "constant" or "palette" ? Sample(id, 1000) : id is "sparse" or "records" or "bits" or "ranks" ? Sample(id, 2001) : [.. IsRans(id) ? Sample(id, 2000) : PackSamples.Bf16(1, 400), .. "a text that repeats, a text that repeats, a text that repeats "u8, .. new byte[137]];
         byte[] encoded = Encode(codec, raw, DType.BF16);
         using PoisonBuffer output = PoisonBuffer.EndingAtGuard(raw.Length);
         for (ulong seed = 1; seed <= 10_000; seed++)
@@ -208,7 +208,7 @@ public sealed class CodecContractTests
     [Fact]
     public void All_wireIds_areThoseOfTheSpecification() =>
         Assert.Equal(
-            [(0, "stored"), (1, "constant"), (2, "planes-zstd"), (3, "zstd"), (4, "lz4"), (5, "planes-rans"), (6, "planes-huffman"), (7, "codes-rans"), (8, "palette"), (10, "sparse"), (11, "huffman"), (12, "records")],
+            [(0, "stored"), (1, "constant"), (2, "planes-zstd"), (3, "zstd"), (4, "lz4"), (5, "planes-rans"), (6, "planes-huffman"), (7, "codes-rans"), (8, "palette"), (10, "sparse"), (11, "huffman"), (12, "records"), (13, "bits"), (14, "ranks")],
             ModelPack.Codecs.Codecs.All.Select(c => ((int)c.WireId, c.Id)));
 
     [Fact]
@@ -263,6 +263,8 @@ public sealed class CodecContractTests
         "lz4" => [.. Enumerable.Range(0, length).Select(i => (byte)(i % 11 == 0 ? i / 100 : i % 7))],
         "records" => [.. Enumerable.Range(0, length).Select(i => (byte)(i % 34 == 1 ? 0x2c : i % 34 == 0 ? i * 7 : (i * i) % 23))],
         "sparse" => [.. Enumerable.Range(0, length).Select(i => (byte)(i % 97 == 0 || i % 61 == 1 ? i : 0))],
+        "bits" => [.. PackSamples.Random(5, length).Select((b, i) => (byte)(i % 2 == 0 ? 1 << (b % 8) : 0))],
+        "ranks" => [.. RanksTests.Make(64, 8, length / 8, 5), .. new byte[length % 8]],
         _ => PackSamples.Bf16(5, length)[..length],
     };
 

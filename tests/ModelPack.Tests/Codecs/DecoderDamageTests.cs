@@ -221,6 +221,21 @@ public sealed class DecoderDamageTests
             yield break;
         }
 
+        if (id == "bits")
+        {
+            yield return ("few", [.. PackSamples.Random(1, length).Select((b, i) => (byte)(i % 3 == 0 ? 1 << (b % 8) : 0))]);
+            yield return ("many", [.. PackSamples.Random(2, length).Select(b => (byte)~(1 << (b % 8)))]);
+            yield return ("rare", [.. Enumerable.Range(0, length).Select(i => (byte)(i % 171 == 3 ? 1 << (i % 8) : 0))]);
+            yield break;
+        }
+
+        if (id == "ranks")
+        {
+            yield return ("banks", RanksTests.Make(64, 8, length / 8, 1));
+            yield return ("short", [.. RanksTests.Make(16, 3, length / 2, 2), 77]);
+            yield break;
+        }
+
         if (id is "palette" or "sparse")
         {
             yield return ("few values", [.. Enumerable.Range(0, length).Select(i => (byte)(i / 8 % 64 == 3 ? (i * i % 5) + 1 : 0))]);

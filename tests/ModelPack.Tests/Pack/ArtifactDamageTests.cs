@@ -59,7 +59,7 @@ public sealed class ArtifactDamageTests : IDisposable
         {
             using var damaged = new DamagedArtifact(_folder["large.mpack"], _folder[$"{part}.mpack"]);
             Assert.All(
-                new[] { "constant", "palette", "planes-huffman", "planes-rans", "codes-rans", "huffman", "sparse", "records", "lz4", "planes-zstd", "zstd", "stored" },
+                new[] { "constant", "palette", "planes-huffman", "planes-rans", "codes-rans", "huffman", "sparse", "records", "bits", "ranks", "lz4", "planes-zstd", "zstd", "stored" },
                 codec => Assert.Contains(codec, damaged.Codecs));
             for (ulong seed = 1; seed <= 25_000; seed++)
             {

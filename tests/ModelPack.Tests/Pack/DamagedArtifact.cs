@@ -1,6 +1,7 @@
 using ModelPack.Codecs;
 using ModelPack.Pack;
 using ModelPack.Testing;
+using ModelPack.Tests.Codecs;
 using Xunit;
 
 namespace ModelPack.Tests.Pack;
@@ -66,6 +67,8 @@ internal sealed class DamagedArtifact : IDisposable
                 PackSamples.Raw("huffman", DType.U8, new Shape(9000), [.. PackSamples.Random(7, 9000).Select(b => (byte)(b & 0x35))]),
                 PackSamples.Raw("sparse", DType.I32, new Shape(4000), [.. Enumerable.Range(0, 16_000).Select(i => (byte)(i % 4 == 0 && i * 7919 % 97 == 0 ? 1 + (i % 63) : 0))]),
                 PackSamples.Raw("records", DType.U8, new Shape(gguf.Length), gguf) with { Records = RecordsCodec.ScaleAnd32Codes },
+                PackSamples.Raw("bits", DType.U8, new Shape(5000), [.. PackSamples.Random(11, 5000).Zip(PackSamples.Random(12, 5000), (a, b) => (byte)(a < 60 ? 1 << (b % 8) : 0))]),
+                PackSamples.Raw("ranks", DType.U8, new Shape(4000), RanksTests.Make(64, 8, 500, 3)),
                 PackSamples.Raw("lz4", DType.U8, new Shape(6000), [.. Enumerable.Range(0, 6000).Select(i => PackSamples.Random(1, 300)[i % 300])]),
                 PackSamples.Raw("stored", DType.U8, new Shape(3000), PackSamples.Random(2, 3000)),
                 PackSamples.Raw("planes-zstd", DType.I32, new Shape(3000), Ascending(12_000)),

@@ -124,6 +124,34 @@ public sealed class PythonReaderTests : IDisposable
     }
 
     [SkippableFact]
+    public void Read_sparseMatrices_givesTheSameValues()
+    {
+        Skip.If(Python.Value is null, "no python3 with numpy on this machine");
+        string[] specs = ["blocksparse(block=32x32)", "blocksparse(block=4x4)", "blocksparse(block=1x16)", "nm(m=4,n=2)", "nm(m=8,n=4)", "bankbalanced(bank=64,kept=8)", "bitmap"];
+        PackTensorContent[] tensors =
+        [
+            .. specs.Select(spec => new PackTensorContent(spec, DType.F32, new Shape(330, 700), SparseMatrix.Of(
+                UnitSpec.Parse(spec),
+                DType.F32,
+                new Shape(330, 700),
+                TensorData.FromBytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes(ModelPack.Tests.Structures.SparseMatrixTests.Masked(spec, 330, 700, density: 0.05).AsSpan()).ToArray())))),
+        ];
+        var blocks = (StructuredEncoding)tensors[0].Encoding;
+        StructuredEncoding quantised = blocks with { Components = [blocks.Components[0], DenseEncoding.Pending(UnitSpec.Parse("int4(block=32)"), blocks.Components[1])] };
+        tensors = [.. tensors, new("int4", DType.F32, quantised.Shape, quantised), new("reshaped", DType.F32, new Shape(330, 7, 100), new StructuredEncoding(new UnitSpec("reshaped"), new Shape(330, 7, 100), [blocks]))];
+        PackWriter.Write(_folder["a.mpack"], PackContent.Empty with { Tensors = [.. tensors] }, new PackOptions { Portable = true });
+        using PackReader reader = PackReader.Open(_folder["a.mpack"]);
+        Assert.Equal("ranks", reader.Find("bankbalanced(bank=64,kept=8)")!.Streams[0].Stream.Codec);
+        Assert.Equal("bits", reader.Find("bitmap")!.Streams[0].Stream.Codec);
+        foreach (PackTensor tensor in reader.Tensors)
+        {
+            (int exit, string output) = Run("read", _folder["a.mpack"], tensor.Name, _folder["t.npy"]);
+            Assert.True(exit == 0, $"{tensor.Name}: {output}");
+            Assert.Equal(Values(tensor.Encoding), ReadNpy(_folder["t.npy"]));
+        }
+    }
+
+    [SkippableFact]
     public void Read_records_givesTheSameValues()
     {
         Skip.If(Python.Value is null, "no python3 with numpy on this machine");
