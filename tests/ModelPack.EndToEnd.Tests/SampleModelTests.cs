@@ -26,11 +26,11 @@ public sealed class SampleModelTests
         ("lossless", [], 38.748),
         ("int4", ["quantize.search=none", "quantize.block=128", "quantize.scale=f32", "quantize.ends=keep"], 39.068),
         ("int4", ["quantize.search=none", "quantize.block=32", "quantize.scale=f32", "quantize.ends=keep", "quantize.symmetric=false"], 38.896),
-        ("int4", ["quantize.format=mxfp4", "quantize.ends=keep"], 39.083),
     ];
 
     private static readonly (string Recipe, string[] Sets, double Perplexity)[] Others =
     [
+        ("int4", ["quantize.format=mxfp4", "quantize.ends=keep"], 39.083),
         ("int4", ["quantize.search=none", "quantize.block=32", "quantize.scale=f32", "quantize.ends=keep"], 38.922),
         ("int4", ["quantize.search=none", "quantize.block=128", "quantize.scale=f32", "quantize.ends=keep", "quantize.symmetric=false"], 38.971),
         ("int8", ["quantize.block=128", "quantize.scale=f32", "quantize.ends=keep"], 38.754),
@@ -64,10 +64,9 @@ public sealed class SampleModelTests
             Input = SamplePaths.Model,
             Output = artifact,
             Recipe = "int4",
-            EvalTokens = SamplePaths.EvalTokens,
+            EvalTokens = Short(folder),
         });
-        Assert.InRange(result.PerplexityBefore!.Value, 38.747, 38.749);
-        Assert.InRange(result.PerplexityAfter!.Value, result.PerplexityBefore.Value, result.PerplexityBefore.Value * 1.006);
+        Assert.InRange(result.PerplexityAfter!.Value, result.PerplexityBefore!.Value, result.PerplexityBefore.Value * 1.006);
         Assert.True(result.Ratio > 2.9, $"ratio {result.Ratio}");
         Assert.Equal(new FileInfo(artifact).Length, result.OutputBytes);
         Assert.True(Verification.Verify(artifact, against: SamplePaths.Model, rederive: SamplePaths.Model).Ok);
@@ -77,20 +76,34 @@ public sealed class SampleModelTests
     public void Compile_calibratedInt4_losesAThirdOfWhatRoundingLoses()
     {
         using var folder = new TempFolder();
-        string artifact = Path.Combine(folder.Path, "model.mpack");
-        ModelCompiler.Compile(new CompileRequest
+        string tokens = LongTests.Wanted ? SamplePaths.EvalTokens : Short(folder);
+        EvalResult Evaluate(string name, string recipe, params string[] sets)
         {
-            Input = SamplePaths.Model,
-            Output = artifact,
-            Recipe = "int4-calibrated",
-            Sets = ["quantize.ends=keep"],
-            Calibration = SamplePaths.CalibrationTokens,
-            CalibrationOptions = new CalibrationOptions { NoCache = true },
-        });
+            ModelCompiler.Compile(new CompileRequest
+            {
+                Input = SamplePaths.Model,
+                Output = folder[name],
+                Recipe = recipe,
+                Sets = [.. sets, "quantize.ends=keep"],
+                Calibration = recipe == "int4" ? null : SamplePaths.CalibrationTokens,
+                CalibrationOptions = new CalibrationOptions { NoCache = true },
+            });
+            return Evaluation.Perplexity(folder[name], tokens, reference: SamplePaths.Model);
+        }
+
+        EvalResult calibrated = Evaluate("c.mpack", "int4-calibrated");
+        EvalResult rounded = Evaluate("r.mpack", "int4", "quantize.search=none", "quantize.block=128");
+        Assert.InRange(calibrated.Divergence!.Value, 0, rounded.Divergence!.Value * 0.45);
 
         // Round to nearest: 39.068. The reference implementation of GPTQ on the same data: 38.837; such figures scatter by 0.02.
-        Assert.InRange(Evaluation.Perplexity(artifact, SamplePaths.EvalTokens).Perplexity!.Value, 38.75, 38.90);
+        if (LongTests.Wanted)
+        {
+            Assert.InRange(calibrated.Perplexity!.Value, 38.75, 38.90);
+        }
     }
+
+    /// <summary>The first sixth of the evaluation text.</summary>
+    private static string Short(TempFolder folder) => folder.Write("short.tokens.bin", File.ReadAllBytes(SamplePaths.EvalTokens).AsSpan(0, 56 * 256 * 2));
 
     [Fact]
     public void Compile_anyThreadCount_givesTheSameBytes()

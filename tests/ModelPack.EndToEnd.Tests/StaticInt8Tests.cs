@@ -32,7 +32,8 @@ public sealed class StaticInt8Tests
         int same = 0;
         int right = 0;
         int rightBefore = 0;
-        var lines = VarietyLines.Read();
+        var all = VarietyLines.Read();
+        var lines = LongTests.Wanted ? all : [.. all.Where((_, i) => i % 4 == 0)];
         foreach ((string text, float[] values, long[] shape) in lines)
         {
             string expected = Read(original, values, shape, keys);
@@ -42,10 +43,10 @@ public sealed class StaticInt8Tests
             rightBefore += expected == text ? 1 : 0;
         }
 
-        Assert.Equal(200, lines.Count);
-        Assert.True(rightBefore >= 150, $"the original recogniser reads only {rightBefore} of 200 lines: the images or the preprocessing are wrong");
-        Assert.True(same >= 196, $"only {same} of 200 lines are read alike");
-        Assert.True(right >= rightBefore - 4, $"{right} lines are read right, {rightBefore} by the original");
+        Assert.Equal(200, all.Count);
+        Assert.True(rightBefore >= lines.Count * 0.75, $"the original recogniser reads only {rightBefore} of {lines.Count} lines: the images or the preprocessing are wrong");
+        Assert.True(same >= lines.Count * 0.98, $"only {same} of {lines.Count} lines are read alike");
+        Assert.True(right >= rightBefore - (lines.Count * 0.02), $"{right} lines are read right, {rightBefore} by the original");
 
         Exporting.Export(folder["model.mpack"], "onnx", folder["exported.onnx"]);
         using ModelSession exported = ModelSession.Open(folder["exported.onnx"]);

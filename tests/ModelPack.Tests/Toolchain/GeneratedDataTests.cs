@@ -116,7 +116,7 @@ public sealed class GeneratedDataTests : IDisposable
         Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(
             new CompileRequest { Input = _folder.Write("i.onnx", NetworkModel.Image()), Output = _folder["m.mpack"], Recipe = "w8a8", Calibration = "generate:text" })).Code);
 
-    private float[] Pictures(string model, string specification, Shape shape)
+    private static float[] Pictures(string model, string specification, Shape shape)
     {
         using ImportedModel imported = Import(model);
         using GeneratedData data = GeneratedData.Make(specification, model, imported.Model, Limits());

@@ -139,7 +139,7 @@ public sealed class IntegerOnlyTests : IDisposable
         Assert.Contains(found, o => o is { Op: "Relu" });
     }
 
-    private void Refused(CompileRequest request, params string[] parts)
+    private static void Refused(CompileRequest request, params string[] parts)
     {
         ModelPackException error = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(request));
         Assert.Equal(ErrorCodes.NotInteger, error.Code);
