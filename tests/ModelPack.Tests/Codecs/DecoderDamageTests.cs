@@ -14,7 +14,7 @@ namespace ModelPack.Tests.Codecs;
 [Trait("Category", "Simd")]
 public sealed class DecoderDamageTests
 {
-    private const int DamagesPerCodec = 100_000;
+    private static readonly int DamagesPerCodec = LongTests.Wanted ? 100_000 : 20_000;
 
     /// <summary>Decoding uses buffers in proportion to the chunk; 20 s is a hang, however busy the machine is.</summary>
     private const long AllocationLimitBytes = 4 << 20;

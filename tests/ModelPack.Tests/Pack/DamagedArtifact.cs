@@ -67,7 +67,7 @@ internal sealed class DamagedArtifact : IDisposable
                 PackSamples.Raw("huffman", DType.U8, new Shape(9000), [.. PackSamples.Random(7, 9000).Select(b => (byte)(b & 0x35))]),
                 PackSamples.Raw("sparse", DType.I32, new Shape(4000), [.. Enumerable.Range(0, 16_000).Select(i => (byte)(i % 4 == 0 && i * 7919 % 97 == 0 ? 1 + (i % 63) : 0))]),
                 PackSamples.Raw("records", DType.U8, new Shape(gguf.Length), gguf) with { Records = RecordsCodec.ScaleAnd32Codes },
-                PackSamples.Raw("bits", DType.U8, new Shape(5000), [.. PackSamples.Random(11, 5000).Zip(PackSamples.Random(12, 5000), (a, b) => (byte)(a < 60 ? 1 << (b % 8) : 0))]),
+                PackSamples.Raw("bits", DType.U8, new Shape(8000), Bits(8000, 100)),
                 PackSamples.Raw("ranks", DType.U8, new Shape(4000), RanksTests.Make(64, 8, 500, 3)),
                 PackSamples.Raw("lz4", DType.U8, new Shape(6000), [.. Enumerable.Range(0, 6000).Select(i => PackSamples.Random(1, 300)[i % 300])]),
                 PackSamples.Raw("stored", DType.U8, new Shape(3000), PackSamples.Random(2, 3000)),
@@ -76,6 +76,20 @@ internal sealed class DamagedArtifact : IDisposable
             ],
             Blobs = [KeyValuePair.Create("text", TensorData.FromBytes(Words(6000)))],
         };
+    }
+
+    /// <summary>A mask in which one of so many bits is set.</summary>
+    private static byte[] Bits(int bytes, int every)
+    {
+        var random = new SplitMix(11);
+        byte[] mask = new byte[bytes];
+        for (int i = 0; i < bytes * 8 / every; i++)
+        {
+            int bit = random.Below(bytes * 8);
+            mask[bit / 8] |= (byte)(1 << (bit % 8));
+        }
+
+        return mask;
     }
 
     /// <summary>Damages a chunk; what is read then must be an error or the truth.</summary>
