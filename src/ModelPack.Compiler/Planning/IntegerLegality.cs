@@ -103,8 +103,18 @@ public static class IntegerLegality
             return index.Constant(node.Input(0)) is null && node.Inputs.Any(i => i.Length > 0) ? null : "computes at run time with values that are no codes";
         }
 
-        bool Codes(string input, int position) => input.Length == 0 || index.Constant(input) is not null
-            || index.Producer(input) is { } maker && (maker.Is("DequantizeLinear") || (position == 0 && Fused.Contains(node.OpType) && index.Uses(input).Count == 1 && maker is { Domain: "", OpType: "Conv" or "Gemm" or "MatMul" or "Add" or "Mul" or "ConvTranspose"}));
+        bool Codes(string input, int position)
+        {
+            if (input.Length == 0 || index.Constant(input) is not null || index.Producer(input) is not Node maker)
+            {
+                return input.Length == 0 || index.Constant(input) is not null;
+            }
+
+            // A bound that the node before it applies as it rounds.
+            bool joined = position == 0 && Fused.Contains(node.OpType) && index.Uses(input).Count == 1 && maker is { Domain: "", OpType: "Conv" or "Gemm" or "MatMul" or "Add" or "Mul" or "ConvTranspose" };
+            return joined || maker.Is("DequantizeLinear");
+        }
+
         string? floating = node.Inputs.Where((input, i) => !Codes(input, i)).FirstOrDefault();
         if (floating is not null)
         {
