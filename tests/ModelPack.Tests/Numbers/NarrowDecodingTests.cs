@@ -127,7 +127,10 @@ public sealed class NarrowDecodingTests
             bool same = dtype == DType.BF16
                 ? float.IsNaN(wide[i]) ? (narrow[i] & 0x7FFF) > 0x7F80 : narrow[i] == HalfWidthReference.NarrowBf16(wide[i])
                 : float.IsNaN(wide[i]) ? (narrow[i] & 0x7FFF) > 0x7C00 : narrow[i] == SmallFloatReference.Encode(wide[i], SmallFloatFormat.Half);
-            Assert.True(same, $"{what}: value {i}, {wide[i]:R}, became {dtype} 0x{narrow[i]:X4}");
+            if (!same)
+            {
+                Assert.Fail($"{what}: value {i}, {wide[i]:R}, became {dtype} 0x{narrow[i]:X4}");
+            }
         }
     }
 

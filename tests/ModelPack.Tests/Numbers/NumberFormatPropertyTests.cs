@@ -121,7 +121,8 @@ public sealed class NumberFormatPropertyTests
             byte[][] streams = [[.. valid[0].Select(_ => (byte)code)], .. valid.Skip(1)];
             try
             {
-                Assert.All(NumberFormatContractTests.Decode(bound, streams, int.MaxValue), v => Assert.True(mayBeInfinite || !float.IsInfinity(v), $"{bound.Spec}: byte {code} decodes to {v}"));
+                float[] decoded = NumberFormatContractTests.Decode(bound, streams, int.MaxValue);
+                Assert.True(mayBeInfinite || !Array.Exists(decoded, float.IsInfinity), $"{bound.Spec}: byte {code} decodes to infinity");
             }
             catch (ModelPackException e)
             {
