@@ -19,8 +19,7 @@ namespace ModelPack.Passes;
 /// </summary>
 internal sealed partial class QuantizePass(PassOptions options, TensorRules rules) : IPass
 {
-    private readonly ImmutableArray<string> _include = options.Texts("include");
-    private readonly ImmutableArray<string> _exclude = options.Texts("exclude");
+    private readonly TensorSelection _selection = new(options, rules);
     private readonly ImmutableArray<string> _ops = options.Texts("ops");
 
     public string Name => "quantize";
@@ -175,9 +174,7 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
     private string? Refusal(Tensor tensor, TensorDecision decision, bool meant, WeightUsage usage)
     {
         long least = Math.Max(1, decision.Options.Integer("min_elements"));
-        return decision.Skip ? "a recipe rule says so"
-            : _exclude.Any(p => Glob.IsMatch(p, tensor.Name)) ? "option 'exclude' names it"
-            : !_include.IsEmpty && !_include.Any(p => Glob.IsMatch(p, tensor.Name)) ? "option 'include' does not name it"
+        return _selection.Refusal(tensor.Name, decision) is string named ? named
             : tensor.Shape.Rank < 2 ? "it is no matrix"
             : tensor.Shape.ElementCount < least ? $"it has fewer than {least} elements"
             : usage.Refusal is not null ? usage.Refusal

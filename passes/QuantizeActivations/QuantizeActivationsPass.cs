@@ -22,8 +22,7 @@ namespace ModelPack.Passes;
 /// </remarks>
 internal sealed partial class QuantizeActivationsPass(PassOptions options, TensorRules rules) : IPass, ICalibratedPass
 {
-    private readonly ImmutableArray<string> _include = options.Texts("include");
-    private readonly ImmutableArray<string> _exclude = options.Texts("exclude");
+    private readonly TensorSelection _selection = new(options, rules);
     private readonly string _search = options.Text("weight_search");
     private readonly long _leastDecibels = options.Integer("min_sqnr_db");
     private readonly bool _all = options.Text("coverage") == "all";
@@ -110,16 +109,13 @@ internal sealed partial class QuantizeActivationsPass(PassOptions options, Tenso
     {
         var editor = new GraphEditor(model.Graph);
         var done = new HashSet<string>(StringComparer.Ordinal);
-        foreach (QuantizableUnit unit in network.Units.Where(u => u.Weight is Tensor w && Named(w.Name) && Structured.IsRaw(w.Encoding, out _) && done.Add(w.Name)))
+        foreach (QuantizableUnit unit in network.Units.Where(u => u.Weight is Tensor w && _selection.Takes(w.Name) && Structured.IsRaw(w.Encoding, out _) && done.Add(w.Name)))
         {
             editor.ReplaceInitializer(unit.Weight!.Name, Int8Rows.Pending(unit, unit.Weight, _search));
         }
 
         return model with { Graph = editor.Build() };
     }
-
-    private bool Named(string weight) =>
-        !rules.For(weight, options).Skip && !_exclude.Any(p => Glob.IsMatch(p, weight)) && (_include.IsEmpty || _include.Any(p => Glob.IsMatch(p, weight)));
 
     /// <summary>Why a unit stays float whatever its accuracy; null when it need not.</summary>
     private string? Refusal(QuantizableUnit unit, GraphIndex index, ActivationStatisticsSet statistics)
@@ -139,7 +135,7 @@ internal sealed partial class QuantizeActivationsPass(PassOptions options, Tenso
         return true switch
         {
             _ when rules.For(weight.Name, options).Skip => "a recipe rule says so",
-            _ when !Named(weight.Name) => "options 'include' and 'exclude' leave it out",
+            _ when !_selection.Takes(weight.Name) => "options 'include' and 'exclude' leave it out",
             _ when unit.Node.Is("Conv") && unit.IsDepthwise && options.Text("depthwise") == "keep" => "option 'depthwise' keeps it",
             _ when !unit.Node.Is("Conv") && options.Text("matmul") == "keep" => "option 'matmul' keeps it",
             _ when !alone => "several nodes read its weight",

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using ModelPack.Compiler;
 
 namespace ModelPack.Passes;
@@ -14,8 +13,7 @@ internal sealed class EqualizePass(PassOptions options, TensorRules rules) : IPa
     /// <summary>Factors nearer to 1 than this are no change.</summary>
     private const double Settled = 1e-3;
 
-    private readonly ImmutableArray<string> _include = options.Texts("include");
-    private readonly ImmutableArray<string> _exclude = options.Texts("exclude");
+    private readonly TensorSelection _selection = new(options, rules);
 
     public string Name => "smooth";
 
@@ -71,6 +69,5 @@ internal sealed class EqualizePass(PassOptions options, TensorRules rules) : IPa
 
     private static bool IsMatrix(ScaledAxis axis) => axis.Tensor.Shape.Rank >= 2 && axis.Tensor.Shape.ElementCount > axis.Tensor.Shape[axis.Axis];
 
-    private bool Meant(Tensor weight) =>
-        weight.Shape.Rank >= 2 && !rules.For(weight.Name, options).Skip && !_exclude.Any(p => Glob.IsMatch(p, weight.Name)) && (_include.IsEmpty || _include.Any(p => Glob.IsMatch(p, weight.Name)));
+    private bool Meant(Tensor weight) => weight.Shape.Rank >= 2 && _selection.Takes(weight.Name);
 }

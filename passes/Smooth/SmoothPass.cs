@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
 
@@ -15,8 +14,7 @@ namespace ModelPack.Passes;
 /// <remarks>Which factors there will be is not known without data: a plan (<see cref="PassContext.PlanOnly"/>) shows the model as it is.</remarks>
 internal sealed class SmoothPass(PassOptions options, TensorRules rules) : IPass, ICalibratedPass
 {
-    private readonly ImmutableArray<string> _include = options.Texts("include");
-    private readonly ImmutableArray<string> _exclude = options.Texts("exclude");
+    private readonly TensorSelection _selection = new(options, rules);
     private readonly bool _awq = options.Text("method") == "awq";
     private readonly double _alpha = options.Integer("alpha_percent") / 100.0;
     private readonly UnitSpec _format = QuantizeFormat.Of(options.Text("format"), options);
@@ -97,9 +95,6 @@ internal sealed class SmoothPass(PassOptions options, TensorRules rules) : IPass
         return scales;
     }
 
-    private bool Meant(Tensor weight, GraphUsage usage)
-    {
-        bool named = !rules.For(weight.Name, options).Skip && !_exclude.Any(p => Glob.IsMatch(p, weight.Name)) && (_include.IsEmpty || _include.Any(p => Glob.IsMatch(p, weight.Name)));
-        return named && weight.Shape.Rank == 2 && usage.Of(weight) is { Refusal: null, Role: WeightRole.Hidden };
-    }
+    private bool Meant(Tensor weight, GraphUsage usage) =>
+        _selection.Takes(weight.Name) && weight.Shape.Rank == 2 && usage.Of(weight) is { Refusal: null, Role: WeightRole.Hidden };
 }

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
@@ -17,8 +16,7 @@ namespace ModelPack.Passes;
 /// </summary>
 internal sealed class SplitOutliersPass(PassOptions options, TensorRules rules) : IPass, ICalibratedPass
 {
-    private readonly ImmutableArray<string> _include = options.Texts("include");
-    private readonly ImmutableArray<string> _exclude = options.Texts("exclude");
+    private readonly TensorSelection _selection = new(options, rules);
 
     public string Name => "split-outliers";
 
@@ -114,9 +112,7 @@ internal sealed class SplitOutliersPass(PassOptions options, TensorRules rules) 
     }
 
     private string? Refusal(Tensor weight, WeightUsage use) =>
-        rules.For(weight.Name, options).Skip ? "a recipe rule says so"
-        : _exclude.Any(p => Glob.IsMatch(p, weight.Name)) ? "option 'exclude' names it"
-        : !_include.IsEmpty && !_include.Any(p => Glob.IsMatch(p, weight.Name)) ? "option 'include' does not name it"
+        _selection.Refusal(weight.Name) is string named ? named
         : weight.Shape.ElementCount < options.Integer("min_elements") ? $"it has fewer than {options.Integer("min_elements")} elements"
         : use.Role == WeightRole.End && !options.Flag("ends") ? "it is at an end of the network (option 'ends')"
         : null;

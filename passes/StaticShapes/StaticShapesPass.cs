@@ -31,25 +31,20 @@ internal sealed class StaticShapesPass(PassOptions options) : IPass
             return model;
         }
 
-        ImmutableArray<ValueInfo> inputs = Fixed(model.Graph);
-        bool changed = !inputs.SequenceEqual(model.Graph.Inputs);
-        model = changed ? model with { Graph = model.Graph with { Inputs = inputs } } : model;
-        var constants = model.Graph.Initializers.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
-        ValueInfo[] data = [.. inputs.Where(i => !constants.Contains(i.Name))];
+        model = _shapes.IsEmpty ? model : model with { Graph = Fixed(model.Graph) };
+        ValueInfo[] data = [.. model.Graph.FreeInputs()];
         bool isStatic = data.All(i => i.Type.IsTensor && i.Type.DType.HasFixedWidth() && !i.Type.Dims.IsDefault && i.Type.Dims.All(d => d.Value is > 0));
         return isStatic && data.Length > 0 ? WithConstants(model, data, context) : model;
     }
 
-    /// <summary>The graph's inputs with the sizes of the option.</summary>
-    /// <exception cref="ModelPackException">MP2102: a size that cannot be read, names no input, or contradicts the model.</exception>
-    private ImmutableArray<ValueInfo> Fixed(Graph graph)
+    /// <summary>The graph with the sizes of the option.</summary>
+    /// <exception cref="ModelPackException">MP2004: a size that cannot be read, names no input, or contradicts the model.</exception>
+    private Graph Fixed(Graph graph)
     {
-        ImmutableArray<ValueInfo> inputs = graph.Inputs;
-        var constants = graph.Initializers.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         foreach (string text in _shapes)
         {
             int equals = text.LastIndexOf('=');
-            ValueInfo[] candidates = [.. inputs.Where(i => equals < 0 ? !constants.Contains(i.Name) : i.Name == text[..equals])];
+            ValueInfo[] candidates = equals < 0 ? [.. graph.FreeInputs()] : [.. graph.Inputs.Where(i => i.Name == text[..equals])];
             long[]? sizes = Sizes(text[(equals + 1)..]);
             if (sizes is null)
             {
@@ -58,7 +53,7 @@ internal sealed class StaticShapesPass(PassOptions options) : IPass
 
             if (candidates is not [ValueInfo input])
             {
-                throw Bad($"'{text}' {(equals < 0 ? "does not say which input it is for" : "names no input")}: the model has {string.Join(", ", inputs.Where(i => !constants.Contains(i.Name)).Select(Describe))}");
+                throw Bad($"'{text}' {(equals < 0 ? "does not say which input it is for" : "names no input")}: the model has {string.Join(", ", graph.FreeInputs().Select(Describe))}");
             }
 
             bool fits = input.Type.IsTensor && (input.Type.Dims.IsDefault || (input.Type.Dims.Length == sizes.Length && input.Type.Dims.Zip(sizes).All(p => p.First.Value is null || p.First.Value == p.Second)));
@@ -67,10 +62,11 @@ internal sealed class StaticShapesPass(PassOptions options) : IPass
                 throw Bad($"'{text}' does not fit {Describe(input)}");
             }
 
-            inputs = inputs.Replace(input, input with { Type = input.Type with { Dims = [.. sizes.Select(s => new Dimension(s))] } });
+            ValueInfo sized = input with { Type = input.Type with { Dims = [.. sizes.Select(s => new Dimension(s))] } };
+            graph = graph with { Inputs = graph.Inputs.Replace(input, sized) };
         }
 
-        return inputs;
+        return graph;
     }
 
     private static Model WithConstants(Model model, ValueInfo[] inputs, PassContext context)

@@ -49,7 +49,7 @@ public static class Calibrating
         using ImportedModel imported = Containers.Containers.For(request.Input).Import(request.Input, cancellation);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
         CalibrationLimits limits = Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation);
-        using GeneratedData? generated = GeneratedData.Recognizes(request.Data) ? GeneratedData.Make(request.Data, request.Input, imported.Model, limits) : null;
+        using GeneratedData? generated = GeneratedData.MakeIfAsked(request.Data, request.Input, imported.Model, limits);
         ICalibrator opened = Calibrator.Open(generated?.Path ?? request.Data, generated?.Read(request.Options) ?? request.Options, limits);
         using var disposing = new Disposing<ICalibrator>(opened);
         if (opened is not Calibrator calibrator)

@@ -37,15 +37,14 @@ public static class ModelCompiler
         bool searched = (choice?.Recipe ?? request.Recipe) == Tuner.RecipeName;
         ResolvedRecipe recipe = named ?? Pipelines.ResolveRecipe(choice!.Recipe, request.Sets);
         string? data = request.Calibration ?? recipe.Calibration;
-        using GeneratedData? generated = GeneratedData.Recognizes(data) && !request.DryRun
-            ? GeneratedData.Make(data!, request.Input, imported.Model, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation))
-            : null;
+        CalibrationLimits limits = Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation);
+        using GeneratedData? generated = request.DryRun ? null : GeneratedData.MakeIfAsked(data, request.Input, imported.Model, limits);
         request = generated is null
             ? request with { Calibration = GeneratedData.Recognizes(data) ? null : data }
             : request with { Calibration = generated.Path, CalibrationOptions = generated.Read(request.CalibrationOptions) };
         recipe = searched ? Tuned(imported, request, progress, cancellation) : recipe;
         using Disposing<ICalibrator>? calibrator = request.Calibration is null ? null
-            : new(Calibrator.Open(request.Calibration, request.CalibrationOptions, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation)));
+            : new(Calibrator.Open(request.Calibration, request.CalibrationOptions, limits));
         using var scratch = new ScratchFile(request.MaxMemoryBytes / 4);
         PassContext context = Pipelines.CreateContext(request, cancellation, calibrator?.Value, request.DryRun, scratch, progress);
         progress?.Report(new ToolProgress("passes", 0, 0));
@@ -183,7 +182,7 @@ public static class ModelCompiler
         IReadOnlyList<IntegerObstacle> obstacles = IntegerLegality.Find(model);
         if (obstacles.Count > 0 && !request.AllowFloat)
         {
-            string[] groups = [.. obstacles.GroupBy(o => (o.Op, o.Reason)).Select(g => $"{g.Key.Op switch { "input" or "output" => g.First().Node, string op => g.Count() == 1 ? $"{op} '{g.First().Node}'" : $"{g.Count()} {op}" }} {g.Key.Reason}")];
+            string[] groups = [.. obstacles.GroupBy(o => (o.Op, o.Reason)).Select(g => $"{(g.Count() == 1 || g.First().IsInterface ? g.First().Subject : $"{g.Count()} {g.Key.Op}")} {g.Key.Reason}")];
             string more = groups.Length > MaxGroups ? $"; and {groups.Length - MaxGroups} more reasons" : "";
             throw new ModelPackException(
                 ErrorCodes.NotInteger,
@@ -191,7 +190,7 @@ public static class ModelCompiler
                 request.Input);
         }
 
-        return obstacles.Select(o => o.Op is "input" or "output" ? $"int8-only: {o.Node} {o.Reason}" : $"int8-only: {o.Op} '{o.Node}' {o.Reason}");
+        return obstacles.Select(o => $"int8-only: {o.Subject} {o.Reason}");
     }
 
     private static RecipeChoice Choose(Model model, CompileRequest request) =>

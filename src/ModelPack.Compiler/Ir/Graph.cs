@@ -17,6 +17,13 @@ public sealed record Graph
 
     public ImmutableArray<SparseTensor> SparseInitializers { get; init; } = [];
 
+    /// <summary>Inputs without an initializer for a default: those a caller must give.</summary>
+    public ImmutableArray<ValueInfo> FreeInputs()
+    {
+        var defaults = Initializers.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
+        return [.. Inputs.Where(i => !defaults.Contains(i.Name))];
+    }
+
     /// <summary>Types of intermediate values, where the file gives them.</summary>
     public ImmutableArray<ValueInfo> ValueInfos { get; init; } = [];
 

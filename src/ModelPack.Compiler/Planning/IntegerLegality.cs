@@ -30,7 +30,7 @@ public static class IntegerLegality
 
         var found = new List<IntegerObstacle>();
         var index = new GraphIndex(model.Graph);
-        foreach (ValueInfo input in model.Graph.Inputs.Where(i => index.Initializer(i.Name) is null))
+        foreach (ValueInfo input in model.Graph.FreeInputs())
         {
             AddInterface(found, "input", input);
         }
@@ -40,7 +40,7 @@ public static class IntegerLegality
             AddInterface(found, "output", output);
         }
 
-        var floats = model.Graph.Inputs.Where(i => IsFloat(i.Type.DType)).Select(i => i.Name).ToHashSet(StringComparer.Ordinal);
+        var floats = model.Graph.Inputs.Where(i => i.Type.DType.IsFloat()).Select(i => i.Name).ToHashSet(StringComparer.Ordinal);
         foreach (Node node in model.Graph.Nodes)
         {
             bool makesFloats = node.Is("DequantizeLinear") || (node.Is("Cast") ? node.Int("to", 0) is 1 or 10 or 11 or 16 : node.Inputs.Any(floats.Contains) && !node.Is("QuantizeLinear"));
@@ -75,7 +75,7 @@ public static class IntegerLegality
             found.Add(new IntegerObstacle(name, kind, string.Create(CultureInfo.InvariantCulture, $"axis {axis}{symbol} has no fixed size{how}")));
         }
 
-        if (IsFloat(value.Type.DType))
+        if (value.Type.DType.IsFloat())
         {
             found.Add(new IntegerObstacle(name, kind, $"is {value.Type.DType.Name()} (option quantize-activations.io)"));
         }
@@ -132,12 +132,17 @@ public static class IntegerLegality
 
         return null;
     }
-
-    private static bool IsFloat(DType type) => type.IsFloat();
 }
 
 /// <summary>One thing that keeps a model from running on integers alone.</summary>
 /// <param name="Node">Handle of the node, or <c>input 'x'</c>.</param>
 /// <param name="Op">Its operator.</param>
 /// <param name="Reason">What is in the way.</param>
-public sealed record IntegerObstacle(string Node, string Op, string Reason);
+public sealed record IntegerObstacle(string Node, string Op, string Reason)
+{
+    /// <summary>True for an input or output of the graph.</summary>
+    public bool IsInterface => Op is "input" or "output";
+
+    /// <summary>What is meant, for a message.</summary>
+    public string Subject => IsInterface ? Node : $"{Op} '{Node}'";
+}

@@ -54,8 +54,7 @@ internal sealed class CalibrationRun : ICalibrationRun
         _withReference = withReference;
         _budget = new SampleBudget(limits.MaxMemoryBytes / 4);
         _slices = new GraphSlices(model);
-        var constants = model.Graph.Initializers.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
-        _inputs = CalibrationSamples.Describe(model.Graph.Inputs.Where(i => !constants.Contains(i.Name)));
+        _inputs = CalibrationSamples.Describe(model.Graph.FreeInputs());
         _outputs = CalibrationSamples.Describe(model.Graph.Outputs);
         _values = new SampleValues(samples.Info.Samples, _budget);
         for (int i = 0; i < samples.Info.Samples; i++)

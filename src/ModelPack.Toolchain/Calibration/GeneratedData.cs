@@ -32,6 +32,10 @@ internal sealed class GeneratedData : IDisposable
     /// <summary>The specification of data of that recorded name; null for data that were not generated.</summary>
     public static string? SpecificationOf(string? name) => name is not null && name.StartsWith(NamePrefix, StringComparison.Ordinal) ? Prefix + name[NamePrefix.Length..] : null;
 
+    /// <summary>Makes the data if they are to be made; null for a path, and for no data.</summary>
+    public static GeneratedData? MakeIfAsked(string? data, string input, Model model, CalibrationLimits limits) =>
+        Recognizes(data) ? Make(data!, input, model, limits) : null;
+
     /// <summary>Makes the data.</summary>
     /// <param name="specification">What to make.</param>
     /// <param name="input">The model's file.</param>

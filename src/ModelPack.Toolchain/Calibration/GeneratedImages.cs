@@ -27,8 +27,7 @@ internal static class GeneratedImages
             "bytes" => (0f, 255f),
             string other => throw new ModelPackException(ErrorCodes.BadUnitArgument, $"range={other}: it is signed (-1 to 1), unit (0 to 1) or bytes (0 to 255)"),
         };
-        var constants = model.Graph.Initializers.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
-        (ValueInfo Input, bool ChannelsLast, long[] Shape)[] inputs = [.. model.Graph.Inputs.Where(i => !constants.Contains(i.Name)).Select(i => Layout(i, height, width, path))];
+        (ValueInfo Input, bool ChannelsLast, long[] Shape)[] inputs = [.. model.Graph.FreeInputs().Select(i => Layout(i, height, width, path))];
         for (int sample = 0; sample < samples; sample++)
         {
             limits.Cancellation.ThrowIfCancellationRequested();

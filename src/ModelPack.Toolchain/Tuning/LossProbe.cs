@@ -36,8 +36,7 @@ internal sealed class LossProbe : IDisposable
         _count = Math.Clamp(count, 1, samples.Info.Samples);
         _weights = model.Graph.Initializers.Where(ArtifactContent.IsExternal).ToDictionary(t => t.Name, StringComparer.Ordinal);
         _graph = OnnxModelWriter.WriteWeightless(model, t => _weights.TryGetValue(t.Name, out Tensor? known) && ReferenceEquals(known, t), ArtifactContent.Dense);
-        var constants = model.Graph.Initializers.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
-        _inputs = CalibrationSamples.Describe(model.Graph.Inputs.Where(i => !constants.Contains(i.Name)));
+        _inputs = CalibrationSamples.Describe(model.Graph.FreeInputs());
         _results = CalibrationSamples.Describe(model.Graph.Outputs);
         IsLanguageModel = samples.Info.Kind == "tokens";
         _outputs = IsLanguageModel

@@ -35,9 +35,8 @@ public static class Tuner
         OutputChecks.CheckWritable(request.Output);
         using ImportedModel imported = Containers.Containers.For(request.Input).Import(request.Input, cancellation);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
-        using GeneratedData? generated = GeneratedData.Recognizes(request.Data)
-            ? GeneratedData.Make(request.Data!, request.Input, imported.Model, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation))
-            : null;
+        using GeneratedData? generated = GeneratedData.MakeIfAsked(
+            request.Data, request.Input, imported.Model, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation));
         request = generated is null ? request : request with { Data = generated.Path, Options = generated.Read(request.Options) };
         (Recipe recipe, TuneResult result) = Search(imported, request, progress, cancellation);
         TuneFiles.Write(request.Output, recipe, result);
