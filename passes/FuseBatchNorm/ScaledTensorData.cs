@@ -11,49 +11,23 @@ namespace ModelPack.Passes;
 /// <param name="run">Elements that lie together and share a channel.</param>
 /// <param name="inner">Channels that follow each other.</param>
 /// <param name="outer">How often those repeat before the next <paramref name="inner"/> channels come.</param>
-internal sealed class ScaledTensorData(TensorData source, double[] factors, long run, long inner, long outer) : TensorData(source.LengthBytes)
+internal sealed class ScaledTensorData(TensorData source, double[] factors, long run, long inner, long outer) : ComputedFloats(source.LengthBytes / sizeof(float))
 {
-    private const int ElementBytes = sizeof(float);
-
-    protected override void ReadCore(long offsetBytes, Span<byte> destination)
+    protected override void Compute(long from, Span<float> values)
     {
-        long first = offsetBytes / ElementBytes;
-        bool aligned = offsetBytes % ElementBytes == 0 && destination.Length % ElementBytes == 0;
-        if (aligned)
-        {
-            ReadElements(first, destination);
-            return;
-        }
-
-        // An odd range: element by element.
-        Span<byte> element = stackalloc byte[ElementBytes];
-        for (long position = offsetBytes; !destination.IsEmpty;)
-        {
-            ReadElements(position / ElementBytes, element);
-            int skip = (int)(position % ElementBytes);
-            int count = Math.Min(ElementBytes - skip, destination.Length);
-            element.Slice(skip, count).CopyTo(destination);
-            destination = destination[count..];
-            position += count;
-        }
-    }
-
-    private void ReadElements(long first, Span<byte> destination)
-    {
-        source.Read(first * ElementBytes, destination);
-        Span<float> values = MemoryMarshal.Cast<byte, float>(destination);
+        source.Read(from * sizeof(float), MemoryMarshal.AsBytes(values));
         while (!values.IsEmpty)
         {
-            long index = first / run;
+            long index = from / run;
             double factor = factors[(index / inner / outer * inner) + (index % inner)];
-            int count = (int)Math.Min(run - (first % run), values.Length);
+            int count = (int)Math.Min(run - (from % run), values.Length);
             foreach (ref float value in values[..count])
             {
                 value = (float)(value * factor);
             }
 
             values = values[count..];
-            first += count;
+            from += count;
         }
     }
 }

@@ -8,39 +8,21 @@ namespace ModelPack.Passes;
 /// <param name="first">Factors along the first axis.</param>
 /// <param name="second">Factors along the second axis; empty for none.</param>
 /// <param name="count">Number of values.</param>
-internal sealed class ScaledWeightData(TensorData source, DType stored, double[] first, double[] second, long count) : TensorData(count * sizeof(float))
+internal sealed class ScaledWeightData(TensorData source, DType stored, double[] first, double[] second, long count) : ComputedFloats(count)
 {
-    private const int ElementBytes = sizeof(float);
     private const int Piece = 4096;
 
     private readonly long _perFirst = Math.Max(1, count / Math.Max(1, first.Length));
 
-    protected override void ReadCore(long offsetBytes, Span<byte> destination)
+    protected override void Compute(long from, Span<float> values)
     {
-        Span<byte> element = stackalloc byte[ElementBytes];
-        while (!destination.IsEmpty)
+        for (int at = 0; at < values.Length; at += Piece)
         {
-            int skip = (int)(offsetBytes % ElementBytes);
-            int taken;
-            if (skip == 0 && destination.Length >= ElementBytes)
-            {
-                int values = Math.Min(Piece, destination.Length / ElementBytes);
-                taken = values * ElementBytes;
-                Read(offsetBytes / ElementBytes, MemoryMarshal.Cast<byte, float>(destination[..taken]));
-            }
-            else
-            {
-                Read(offsetBytes / ElementBytes, MemoryMarshal.Cast<byte, float>(element));
-                taken = Math.Min(ElementBytes - skip, destination.Length);
-                element.Slice(skip, taken).CopyTo(destination);
-            }
-
-            destination = destination[taken..];
-            offsetBytes += taken;
+            ComputePiece(from + at, values.Slice(at, Math.Min(Piece, values.Length - at)));
         }
     }
 
-    private void Read(long from, Span<float> values)
+    private void ComputePiece(long from, Span<float> values)
     {
         if (stored == DType.F32)
         {

@@ -47,4 +47,14 @@ internal abstract class BitNetFormat(string id, string summary) : ITieredFormat,
         var full = new UnitSpec(Id, ("rule", rule));
         return (scale is float s ? full.With("scale", SpecNumbers.Text(s)) : full, rule == "absmean", scale);
     }
+
+    /// <summary>The scale of a tensor that is going to be encoded.</summary>
+    /// <exception cref="ModelPackException">MP1020: nobody said it.</exception>
+    internal static float ForEncoding(UnitSpec spec, float? scale) =>
+        scale ?? throw new ModelPackException(ErrorCodes.BadEncoding, $"'{spec.Id}' needs its scale before rows can be encoded");
+
+    /// <summary>The scale of a tensor that is going to be decoded.</summary>
+    /// <exception cref="ModelPackException">MP1023: its spec does not say it.</exception>
+    internal static float ForDecoding(UnitSpec spec, float? scale) =>
+        scale ?? throw new ModelPackException(ErrorCodes.BadStream, $"'{spec.Id}' does not say its scale");
 }

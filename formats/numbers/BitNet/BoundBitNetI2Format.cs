@@ -10,11 +10,7 @@ internal sealed class BoundBitNetI2Format(UnitSpec spec, Shape shape, long rowBy
 {
     protected override void EncodeTile(ReadOnlySpan<float> values, int rows, ReadOnlySpan<Memory<byte>> streams)
     {
-        if (scale is not float gamma)
-        {
-            throw new ModelPackException(ErrorCodes.BadEncoding, $"'{Spec.Id}' needs its scale before rows can be encoded");
-        }
-
+        float gamma = BitNetFormat.ForEncoding(Spec, scale);
         if (FiniteCheck.FirstNotFinite(values) >= 0)
         {
             throw NotFinite(values);
@@ -43,11 +39,7 @@ internal sealed class BoundBitNetI2Format(UnitSpec spec, Shape shape, long rowBy
 
     protected override void DecodeTile(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows, Span<float> values)
     {
-        if (scale is not float gamma)
-        {
-            throw new ModelPackException(ErrorCodes.BadStream, $"'{Spec.Id}' does not say its scale");
-        }
-
+        float gamma = BitNetFormat.ForDecoding(Spec, scale);
         for (int r = 0; r < rows; r++)
         {
             ReadOnlySpan<byte> codes = streams[0].Span.Slice(r * RowBytes(0), RowBytes(0));

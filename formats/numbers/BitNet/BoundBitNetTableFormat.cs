@@ -23,11 +23,7 @@ internal sealed class BoundBitNetTableFormat(UnitSpec spec, BitNetTableLayout la
 
     protected override void EncodeTile(ReadOnlySpan<float> values, int rows, ReadOnlySpan<Memory<byte>> streams)
     {
-        if (scale is not float gamma)
-        {
-            throw new ModelPackException(ErrorCodes.BadEncoding, $"'{Spec.Id}' needs its scale before rows can be encoded");
-        }
-
+        float gamma = BitNetFormat.ForEncoding(Spec, scale);
         if (FiniteCheck.FirstNotFinite(values) >= 0)
         {
             throw NotFinite(values);
@@ -84,11 +80,7 @@ internal sealed class BoundBitNetTableFormat(UnitSpec spec, BitNetTableLayout la
     /// <summary>Indexes that stand for no trits have no value: they are looked for before the kernels run.</summary>
     private void Check(ReadOnlySpan<ReadOnlyMemory<byte>> streams, int rows)
     {
-        if (scale is null)
-        {
-            throw new ModelPackException(ErrorCodes.BadStream, $"'{Spec.Id}' does not say its scale");
-        }
-
+        _ = BitNetFormat.ForDecoding(Spec, scale);
         for (int s = 0; s < streams.Length; s++)
         {
             bool signs = layout.Triples && s == 1;

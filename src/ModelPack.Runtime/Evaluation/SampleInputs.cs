@@ -53,10 +53,11 @@ public static class SampleInputs
 
         long[] dims = [.. input.Dims.Select(d => d.Size ?? 1)];
         var shape = new Shape(dims);
+        var random = new SplitMix64(seed);
         byte[] bytes = new byte[input.DType.StorageBytes(shape.ElementCount)];
         for (long i = 0; i < shape.ElementCount; i++)
         {
-            ulong bits = Mix(ref seed);
+            ulong bits = random.Next();
             float unit = ((bits >> 40) * (2f / (1 << 24))) - 1;
             Span<byte> at = bytes.AsSpan((int)(i * input.DType.BitsPerElement() / 8));
             switch (input.DType)
@@ -80,14 +81,5 @@ public static class SampleInputs
         }
 
         return NamedTensor.OfBytes(input.Name, input.DType, shape, bytes);
-    }
-
-    /// <summary>SplitMix64.</summary>
-    private static ulong Mix(ref ulong state)
-    {
-        ulong z = state += 0x9E3779B97F4A7C15;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-        return z ^ (z >> 31);
     }
 }

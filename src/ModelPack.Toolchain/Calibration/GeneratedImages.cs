@@ -34,7 +34,7 @@ internal static class GeneratedImages
             limits.Progress?.Invoke("generate", sample, samples, null);
             string place = Path.Combine(folder, sample.ToString("D4", CultureInfo.InvariantCulture));
             Directory.CreateDirectory(place);
-            var random = new SeededRandom(((ulong)(uint)seed << 32) | (uint)sample);
+            var random = new SplitMix64(((ulong)(uint)seed << 32) | (uint)sample);
             foreach ((ValueInfo input, bool last, long[] shape) in inputs)
             {
                 float[] values = Leaves(random, shape, last, low, high);
@@ -69,7 +69,7 @@ internal static class GeneratedImages
         return (input, last, shape);
     }
 
-    private static float[] Leaves(SeededRandom random, long[] shape, bool channelsLast, float low, float high)
+    private static float[] Leaves(SplitMix64 random, long[] shape, bool channelsLast, float low, float high)
     {
         (int h, int w, int c) = channelsLast ? (1, 2, 3) : (2, 3, 1);
         int height = checked((int)shape[h]);

@@ -30,7 +30,7 @@ internal static class GeneratedText
         for (int first = 0; first < samples; first += together)
         {
             int count = Math.Min(together, samples - first);
-            SeededRandom[] random = [.. Enumerable.Range(first, count).Select(s => new SeededRandom(((ulong)(uint)seed << 32) | (uint)s))];
+            SplitMix64[] random = [.. Enumerable.Range(first, count).Select(s => new SplitMix64(((ulong)(uint)seed << 32) | (uint)s))];
             for (int length = 0; length < window; length++)
             {
                 limits.Cancellation.ThrowIfCancellationRequested();
@@ -43,7 +43,7 @@ internal static class GeneratedText
     }
 
     /// <summary>Adds a token to every sequence.</summary>
-    private static void Extend(ModelSession session, LanguageModelSignature signature, Span<ushort> sequences, int window, int length, SeededRandom[] random, string path)
+    private static void Extend(ModelSession session, LanguageModelSignature signature, Span<ushort> sequences, int window, int length, SplitMix64[] random, string path)
     {
         // The first token needs the number of words, which the model's first answer gives.
         int context = signature.FixedWindow ? window : Math.Max(1, length);

@@ -30,20 +30,14 @@ internal sealed class RescaledStatistics(ICalibrationStatistics inner, IReadOnly
     public void Dispose() => inner.Dispose();
 
     /// <summary>[K, K] f32: element (i, j) divided by the factors of i and j.</summary>
-    private sealed class Moments(TensorData source, double[] divisors) : TensorData(source.LengthBytes)
+    private sealed class Moments(TensorData source, double[] divisors) : ComputedFloats(source.LengthBytes / sizeof(float))
     {
-        protected override void ReadCore(long offsetBytes, Span<byte> destination)
+        protected override void Compute(long from, Span<float> values)
         {
-            if (offsetBytes % sizeof(float) != 0 || destination.Length % sizeof(float) != 0)
+            source.Read(from * sizeof(float), MemoryMarshal.AsBytes(values));
+            for (int i = 0; i < values.Length; i++)
             {
-                throw new ArgumentException("moments are read in whole numbers");
-            }
-
-            source.Read(offsetBytes, destination);
-            Span<float> values = MemoryMarshal.Cast<byte, float>(destination);
-            long at = offsetBytes / sizeof(float);
-            for (int i = 0; i < values.Length; i++, at++)
-            {
+                long at = from + i;
                 values[i] = (float)(values[i] / (divisors[at / divisors.Length] * divisors[at % divisors.Length]));
             }
         }

@@ -54,11 +54,11 @@ internal static class GaussianError
     internal static float[] Sample(int count, float deviation = 1)
     {
         var values = new float[count];
-        ulong state = 0x9E3779B97F4A7C15;
+        var random = new SplitMix64(0x9E3779B97F4A7C15);
         for (int i = 0; i < count; i += 2)
         {
-            double radius = Math.Sqrt(-2 * Math.Log(NextUnit(ref state)));
-            double angle = 2 * Math.PI * NextUnit(ref state);
+            double radius = Math.Sqrt(-2 * Math.Log(random.OpenUnit()));
+            double angle = 2 * Math.PI * random.OpenUnit();
             values[i] = deviation * (float)(radius * Math.Cos(angle));
             values[i + 1] = deviation * (float)(radius * Math.Sin(angle));
         }
@@ -89,15 +89,5 @@ internal static class GaussianError
         }
 
         return sum / values.Length;
-    }
-
-    /// <summary>Uniform in (0, 1), by SplitMix64.</summary>
-    private static double NextUnit(ref ulong state)
-    {
-        ulong z = state += 0x9E3779B97F4A7C15;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-        z ^= z >> 31;
-        return ((z >> 11) + 0.5) * (1.0 / (1UL << 53));
     }
 }

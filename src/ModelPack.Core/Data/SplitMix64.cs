@@ -1,8 +1,8 @@
-namespace ModelPack.Toolchain;
+namespace ModelPack;
 
 /// <summary>SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014): the same numbers everywhere for a seed.</summary>
 /// <param name="seed">The state.</param>
-internal sealed class SeededRandom(ulong seed)
+public sealed class SplitMix64(ulong seed)
 {
     private ulong _state = seed;
 
@@ -17,4 +17,7 @@ internal sealed class SeededRandom(ulong seed)
 
     /// <summary>A number in [0, 1), of 53 bits.</summary>
     public double Unit() => (Next() >> 11) * (1.0 / (1UL << 53));
+
+    /// <summary>A number in (0, 1): neither end, for logarithms.</summary>
+    public double OpenUnit() => ((Next() >> 11) + 0.5) * (1.0 / (1UL << 53));
 }
