@@ -33,6 +33,13 @@ if (args is ["--matmul"])
     return 0;
 }
 
+// `--kernels [K N M seconds format...]`: products with packed weights, beside the speed of memory.
+if (args is ["--kernels", ..])
+{
+    ModelPack.Benchmarks.Kernels.KernelTable.Run(args[1..], Console.Out);
+    return 0;
+}
+
 // `--numbers [results-folder]`: every number format as `modelpack bench numbers` measures it, as a table.
 if (args is ["--numbers", ..])
 {

@@ -13,6 +13,9 @@ internal sealed partial class BoundBlockFloatFormat : BoundRowFormat, IFixedScal
         _rows = BlockFloatRows.For(layout.Element, tier);
     }
 
+    /// <summary>The arguments, resolved.</summary>
+    internal BlockFloatLayout Layout => _layout;
+
     /// <summary>What codes mean.</summary>
     internal ElementFormat Element => _layout.Element;
 

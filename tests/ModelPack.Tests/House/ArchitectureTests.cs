@@ -14,6 +14,7 @@ public sealed class ArchitectureTests
     private const string Structures = "ModelPack.Structures";
     private const string Codecs = "ModelPack.Codecs";
     private const string Pack = "ModelPack.Pack";
+    private const string Kernels = "ModelPack.Kernels";
     private const string Compiler = "ModelPack.Compiler";
     private const string Passes = "ModelPack.Passes";
     private const string Containers = "ModelPack.Containers";
@@ -28,11 +29,12 @@ public sealed class ArchitectureTests
         [Structures] = [Core],
         [Codecs] = [Core],
         [Pack] = [Core, Numbers, Structures, Codecs],
-        [Compiler] = [Core, Numbers, Structures],
+        [Kernels] = [Core, Numbers, Structures],
+        [Compiler] = [Core, Numbers, Structures, Kernels],
         [Passes] = [Compiler, Core, Numbers, Structures],
         [Containers] = [Compiler, Core],
-        [Runtime] = [Core, Numbers, Structures, Codecs, Pack],
-        [Toolchain] = [Core, Compiler, Passes, Containers, Numbers, Structures, Codecs, Pack, Runtime],
+        [Runtime] = [Core, Numbers, Structures, Codecs, Pack, Kernels],
+        [Toolchain] = [Core, Compiler, Passes, Containers, Numbers, Structures, Codecs, Pack, Kernels, Runtime],
         ["ModelPack.Cli"] = [Toolchain],
     };
 

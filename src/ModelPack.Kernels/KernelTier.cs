@@ -1,0 +1,37 @@
+namespace ModelPack.Kernels;
+
+/// <summary>Instruction sets that kernels are written for, narrowest first.</summary>
+public enum KernelTier
+{
+    /// <summary>128-bit vectors by portable operations; any CPU.</summary>
+    Portable,
+
+    /// <summary>AVX2 and FMA; AVX-VNNI where there is.</summary>
+    Avx2,
+
+    /// <summary>AVX-512 F and BW, with AVX-VNNI where there is.</summary>
+    Avx512,
+}
+
+/// <summary>Which tiers this machine has.</summary>
+public static class KernelTiers
+{
+    /// <summary>The widest tier of this machine, or the one forced by the environment variable MODELPACK_SIMD (<c>scalar</c> or <c>128</c>, <c>256</c>).</summary>
+    public static KernelTier Current { get; } = Choose(Environment.GetEnvironmentVariable("MODELPACK_SIMD"));
+
+    /// <summary>Tiers that run here, narrowest first.</summary>
+    public static IReadOnlyList<KernelTier> Supported { get; } = [.. Enum.GetValues<KernelTier>().Where(t => t <= Widest())];
+
+    private static KernelTier Choose(string? forced)
+    {
+        KernelTier asked = forced switch
+        {
+            "scalar" or "128" => KernelTier.Portable,
+            "256" => KernelTier.Avx2,
+            _ => KernelTier.Avx512,
+        };
+        return asked < Widest() ? asked : Widest();
+    }
+
+    private static KernelTier Widest() => Simd512.IsSupported && Simd256.IsSupported ? KernelTier.Avx512 : Simd256.IsSupported ? KernelTier.Avx2 : KernelTier.Portable;
+}

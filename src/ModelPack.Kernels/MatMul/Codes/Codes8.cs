@@ -1,0 +1,19 @@
+using System.Runtime.CompilerServices;
+
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>Codes of 8 bits.</summary>
+internal readonly unsafe struct Codes8 : ICodes
+{
+    public static int Bits => 8;
+
+    public static int UnitColumns => 16;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Group<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd> => TSimd.Load(unit + (TilePlanes.VectorBytes * group));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Lane<TSimd>(byte* unit, int group, int column)
+        where TSimd : struct, ISimd<TSimd> => TSimd.ShiftRight(Group<TSimd>(unit, group), 8 * column);
+}

@@ -1,0 +1,70 @@
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>The kernels for one weight on one instruction set.</summary>
+internal readonly unsafe struct MatMulKernel
+{
+    private MatMulKernel(
+        delegate*<byte*, in TileWeight, float*, float*, void> floatRow,
+        delegate*<byte*, in TileWeight, float*, int, float*, float*, void> floatRows,
+        delegate*<byte*, in TileWeight, in ActivationCodes, int, float*, void> integerRow,
+        delegate*<byte*, in TileWeight, in ActivationCodes, byte*, int*, float*, void> integerRows)
+    {
+        FloatRow = floatRow;
+        FloatRows = floatRows;
+        IntegerRow = integerRow;
+        IntegerRows = integerRows;
+    }
+
+    /// <summary>See <see cref="FloatMatVec{TSimd, TCodes, TValues}"/>.</summary>
+    public delegate*<byte*, in TileWeight, float*, float*, void> FloatRow { get; }
+
+    /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}"/>.</summary>
+    public delegate*<byte*, in TileWeight, float*, int, float*, float*, void> FloatRows { get; }
+
+    /// <summary>See <see cref="IntegerMatMul{TSimd, TCodes, TMap}"/>.</summary>
+    public delegate*<byte*, in TileWeight, in ActivationCodes, int, float*, void> IntegerRow { get; }
+
+    /// <summary>See <see cref="IntegerMatMul{TSimd, TCodes, TMap}"/>.</summary>
+    public delegate*<byte*, in TileWeight, in ActivationCodes, byte*, int*, float*, void> IntegerRows { get; }
+
+    /// <summary>The kernels of a tier.</summary>
+    public static MatMulKernel For(MatMulWeight weight, KernelTier tier) => tier switch
+    {
+        // Integers are multiplied in 256 bits also where 512 are there: .NET has the instruction of four products only at 256.
+        KernelTier.Avx512 => For<Simd512, Simd256>(weight),
+        KernelTier.Avx2 => For<Simd256, Simd256>(weight),
+        _ => For<Simd128, Simd128>(weight),
+    };
+
+    private static MatMulKernel For<TFloat, TInteger>(MatMulWeight weight)
+        where TFloat : struct, ISimd<TFloat>
+        where TInteger : struct, ISimd<TInteger> => weight.Layout.Bits switch
+        {
+            2 => For<TFloat, TInteger, Codes2>(weight),
+            3 => For<TFloat, TInteger, Codes3>(weight),
+            4 => For<TFloat, TInteger, Codes4>(weight),
+            5 => For<TFloat, TInteger, Codes5>(weight),
+            6 => For<TFloat, TInteger, Codes6>(weight),
+            7 => For<TFloat, TInteger, Codes7>(weight),
+            _ => For<TFloat, TInteger, Codes8>(weight),
+        };
+
+    private static MatMulKernel For<TFloat, TInteger, TCodes>(MatMulWeight weight)
+        where TFloat : struct, ISimd<TFloat>
+        where TInteger : struct, ISimd<TInteger>
+        where TCodes : struct, ICodes =>
+        !weight.HasTable ? For<TFloat, TInteger, TCodes, LinearValues, SameBytes>()
+        : weight.Layout.Bits <= 4 ? For<TFloat, TInteger, TCodes, Table16Values, TableBytes>()
+        : For<TFloat, TInteger, TCodes, TableValues, SameBytes>();
+
+    private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap>()
+        where TFloat : struct, ISimd<TFloat>
+        where TInteger : struct, ISimd<TInteger>
+        where TCodes : struct, ICodes
+        where TValues : struct, IValues
+        where TMap : struct, IByteMap => new(
+            &FloatMatVec<TFloat, TCodes, TValues>.Run,
+            &FloatMatMul<TFloat, TCodes, TValues>.Run,
+            &IntegerMatMul<TInteger, TCodes, TMap>.RunRow,
+            &IntegerMatMul<TInteger, TCodes, TMap>.Run);
+}

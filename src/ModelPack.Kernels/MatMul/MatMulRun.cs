@@ -1,0 +1,167 @@
+using System.Runtime.InteropServices;
+
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>How activations enter a product.</summary>
+public enum MatMulArithmetic
+{
+    /// <summary>f32 throughout: results differ from dense f32 execution by the order of additions only.</summary>
+    Float,
+
+    /// <summary>Activations are rounded to 8 bits per block of the weight; sums of a block are exact integers.</summary>
+    Integer,
+}
+
+/// <summary>
+/// One product y = x W^T, cut into steps that threads may share: <see cref="Prepare"/> once, then <see cref="Tiles"/> for ranges of tiles, in any split and order with the same result, bit for bit.
+/// </summary>
+/// <param name="weight">The weight.</param>
+/// <param name="tiles">Its execution layout.</param>
+/// <param name="arithmetic">How to compute.</param>
+/// <param name="tier">On which instruction set.</param>
+public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArithmetic arithmetic, KernelTier tier)
+{
+    /// <summary>Rows of activations that are worked on at a time; more are done in turns.</summary>
+    public const int MaxRows = 128;
+
+    /// <summary>The same in f32 and in integers.</summary>
+    private const int Batch = FloatMatMul<Simd128, Codes8, LinearValues>.Batch;
+
+    private readonly MatMulKernel _kernel = MatMulKernel.For(weight, tier);
+
+    /// <summary>The weight.</summary>
+    public MatMulWeight Weight => weight;
+
+    /// <summary>Bytes of scratch that <see cref="Prepare"/> needs for so many rows, at most <see cref="MaxRows"/>.</summary>
+    public long ScratchBytes(int rows)
+    {
+        int padded = (rows + Batch - 1) / Batch * Batch;
+        return arithmetic == MatMulArithmetic.Integer
+            ? ActivationCodes.Bytes(weight.Layout, padded) + 64
+            : (long)(rows == 1 ? 1 : padded) * weight.Layout.PaddedColumns * sizeof(float);
+    }
+
+    /// <summary>Brings activations into the form that the kernels read.</summary>
+    /// <param name="x">[rows, columns].</param>
+    /// <param name="rows">1 to <see cref="MaxRows"/>.</param>
+    /// <param name="scratch"><see cref="ScratchBytes"/> bytes at a multiple of 64, kept until all tiles are done.</param>
+    public void Prepare(float* x, int rows, void* scratch)
+    {
+        TileLayout layout = weight.Layout;
+        if (arithmetic == MatMulArithmetic.Integer)
+        {
+            _ = ActivationCodes.Round(x, rows, layout, Batch, (byte*)scratch);
+            return;
+        }
+
+        float* to = (float*)scratch;
+        if (rows == 1)
+        {
+            new ReadOnlySpan<float>(x, layout.Columns).CopyTo(new Span<float>(to, layout.Columns));
+            new Span<float>(to + layout.Columns, layout.PaddedColumns - layout.Columns).Clear();
+            return;
+        }
+
+        for (int first = 0; first < rows; first += Batch)
+        {
+            Interleave(x + ((long)first * layout.Columns), Math.Min(Batch, rows - first), layout, to + ((long)first * layout.PaddedColumns));
+        }
+    }
+
+    /// <summary>Computes the outputs of some tiles.</summary>
+    /// <param name="scratch">What was prepared.</param>
+    /// <param name="rows">Rows of activations.</param>
+    /// <param name="firstTile">First tile.</param>
+    /// <param name="count">Their number.</param>
+    /// <param name="y">[rows, outputs] destination.</param>
+    public void Tiles(void* scratch, int rows, int firstTile, int count, float* y)
+    {
+        TileWeight tile = weight.Tile;
+        int padded = (rows + Batch - 1) / Batch * Batch;
+        float* sums = stackalloc float[padded * TileLayout.TileRows];
+        byte* at = (byte*)tiles + (firstTile * tile.Layout.TileBytes);
+        if (arithmetic == MatMulArithmetic.Integer)
+        {
+            ActivationCodes codes = ActivationCodes.At(rows, tile.Layout, Batch, (byte*)scratch);
+            byte* panel = stackalloc byte[rows == 1 ? 1 : IntegerMatMul<Simd128, Codes8, SameBytes>.PanelColumns * TileLayout.TileRows];
+            int* partial = stackalloc int[rows == 1 ? 1 : padded * TileLayout.TileRows];
+            for (int i = firstTile; i < firstTile + count; i++, at += tile.Layout.TileBytes)
+            {
+                if (rows == 1)
+                {
+                    _kernel.IntegerRow(at, tile, codes, 0, sums);
+                }
+                else
+                {
+                    _kernel.IntegerRows(at, tile, codes, panel, partial, sums);
+                }
+
+                Store(sums, rows, i, tile.Layout.Rows, y);
+            }
+        }
+        else
+        {
+            float* panel = stackalloc float[rows == 1 ? 1 : FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * TileLayout.TileRows];
+            for (int i = firstTile; i < firstTile + count; i++, at += tile.Layout.TileBytes)
+            {
+                if (rows == 1)
+                {
+                    _kernel.FloatRow(at, tile, (float*)scratch, sums);
+                }
+                else
+                {
+                    _kernel.FloatRows(at, tile, (float*)scratch, padded / Batch, panel, sums);
+                }
+
+                Store(sums, rows, i, tile.Layout.Rows, y);
+            }
+        }
+    }
+
+    /// <summary>Everything on the calling thread, any number of rows.</summary>
+    /// <param name="x">[rows, columns].</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="y">[rows, outputs] destination.</param>
+    public void Run(float* x, int rows, float* y)
+    {
+        void* scratch = NativeMemory.AlignedAlloc((nuint)ScratchBytes(Math.Min(rows, MaxRows)), 64);
+        try
+        {
+            for (int first = 0; first < rows; first += MaxRows)
+            {
+                int count = Math.Min(MaxRows, rows - first);
+                Prepare(x + ((long)first * weight.Layout.Columns), count, scratch);
+                Tiles(scratch, count, 0, weight.Layout.Tiles, y + ((long)first * weight.Layout.Rows));
+            }
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(scratch);
+        }
+    }
+
+    /// <summary>Rows to [padded columns][8].</summary>
+    private static void Interleave(float* x, int rows, in TileLayout layout, float* to)
+    {
+        new Span<float>(to, Batch * layout.PaddedColumns).Clear();
+        for (int r = 0; r < rows; r++)
+        {
+            float* from = x + ((long)r * layout.Columns);
+            for (int c = 0; c < layout.Columns; c++)
+            {
+                to[(Batch * (long)c) + r] = from[c];
+            }
+        }
+    }
+
+    /// <summary>Outputs of a tile to their places; rows beyond the matrix are left out.</summary>
+    private static void Store(float* sums, int rows, int tile, int outputs, float* y)
+    {
+        int first = tile * TileLayout.TileRows;
+        int count = Math.Min(TileLayout.TileRows, outputs - first);
+        for (int r = 0; r < rows; r++)
+        {
+            new ReadOnlySpan<float>(sums + (TileLayout.TileRows * r), count).CopyTo(new Span<float>(y + ((long)r * outputs) + first, count));
+        }
+    }
+}

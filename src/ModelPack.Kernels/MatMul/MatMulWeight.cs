@@ -1,0 +1,128 @@
+using System.Runtime.InteropServices;
+
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>
+/// A weight matrix [outputs, inputs] in a number format that the kernels read without expanding it: its execution layout, how its stored streams become that layout, and what its codes mean. Thread-safe.
+/// </summary>
+public sealed unsafe class MatMulWeight : IDisposable
+{
+    /// <summary>Integer sums of a block stay below 2^31.</summary>
+    private const int MaxIntegerBlock = 65536;
+
+    private readonly CodeRows _rows;
+    private readonly IntegerValues? _integers;
+    private readonly float* _table;
+    private readonly byte* _bytes;
+    private int _disposed;
+
+    private MatMulWeight(UnitSpec format, CodeRows rows, TileLayout layout)
+    {
+        Format = format;
+        Layout = layout;
+        _rows = rows;
+        if (rows.Table is float[] table)
+        {
+            int length = Math.Max(16, table.Length);
+            _table = (float*)NativeMemory.AlignedAlloc((nuint)length * sizeof(float), 64);
+            for (int i = 0; i < length; i++)
+            {
+                _table[i] = table[i % table.Length];
+            }
+
+            _integers = table.Length <= 16 && layout.Bits <= 4 ? IntegerValues.Of(table) : null;
+            if (_integers is not null)
+            {
+                _bytes = (byte*)NativeMemory.AlignedAlloc(16, 64);
+                _integers.Bytes.CopyTo(new Span<byte>(_bytes, 16));
+            }
+        }
+    }
+
+    ~MatMulWeight() => Free();
+
+    /// <summary>The number format.</summary>
+    public UnitSpec Format { get; }
+
+    /// <summary>The execution layout.</summary>
+    public TileLayout Layout { get; }
+
+    /// <summary>Roles of the stored streams that <see cref="Pack"/> reads, in its order.</summary>
+    public IReadOnlyList<string> Roles => _rows.Roles;
+
+    /// <summary>True when there are kernels that round activations to 8 bits and multiply integers.</summary>
+    public bool HasIntegerKernel => (_table == null || _integers is not null) && (long)Layout.BlockUnits * Layout.UnitColumns <= MaxIntegerBlock;
+
+    /// <summary>Of the integer kernels: largest error of a weight, relative to the largest of its block; 0 when codes are integers.</summary>
+    public float IntegerWeightError => _integers?.Error ?? 0;
+
+    /// <summary>Bytes of the execution layout.</summary>
+    public long Bytes => Layout.Bytes;
+
+    /// <summary>What the kernels are given.</summary>
+    internal TileWeight Tile => new(
+        Layout,
+        _table,
+        _bytes,
+        _rows.Zero,
+        _integers?.Zero ?? _rows.Zero,
+        _rows.Multiplier,
+        _rows.Multiplier * (_integers?.Unit ?? 1));
+
+    /// <summary>True when codes are looked up in a table.</summary>
+    internal bool HasTable => _table != null;
+
+    /// <summary>Recognises a number format.</summary>
+    /// <param name="format">The format with all its arguments, as stored.</param>
+    /// <param name="rows">Outputs.</param>
+    /// <param name="columns">Inputs; blocks run along them.</param>
+    /// <returns>Null when no kernel reads it.</returns>
+    /// <exception cref="ModelPackException">MP1022: a wrong argument.</exception>
+    public static MatMulWeight? TryCreate(UnitSpec format, int rows, int columns)
+    {
+        if (rows <= 0 || columns <= 0 || !CodeRowsCatalog.All.TryGetValue(format.Id, out Func<UnitSpec, int, CodeRows?>? create) || create(format, columns) is not CodeRows source)
+        {
+            return null;
+        }
+
+        // Single bits fill a vector only in units of 32 columns; one bit alone has no kernel.
+        int bits = Math.Max(2, source.Bits);
+        if ((bits & 1) != 0 && source.Block % 32 != 0)
+        {
+            bits = bits == 3 ? 4 : 8;
+        }
+
+        int unit = (bits & 1) != 0 ? 32 : 16;
+        int units = (columns + unit - 1) / unit;
+        return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, source.Block == 0 ? units : Math.Min(units, source.Block / unit), source.Scale, source.HasZeros));
+    }
+
+    /// <summary>Packs tiles.</summary>
+    /// <param name="streams">Addresses of the decoded streams, in the order of <see cref="Roles"/>.</param>
+    /// <param name="firstTile">First tile.</param>
+    /// <param name="tiles">Their number.</param>
+    /// <param name="destination">Start of the execution layout of the whole matrix, <see cref="Bytes"/> long, at a multiple of 64.</param>
+    public void Pack(ReadOnlySpan<nint> streams, int firstTile, int tiles, nint destination)
+    {
+        for (int tile = firstTile; tile < firstTile + tiles; tile++)
+        {
+            TilePacker.Pack(_rows, Layout, streams, tile, (byte*)destination + (tile * Layout.TileBytes));
+        }
+    }
+
+    /// <summary>Frees the tables; nothing may run with them afterwards.</summary>
+    public void Dispose()
+    {
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Free()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            NativeMemory.AlignedFree(_table);
+            NativeMemory.AlignedFree(_bytes);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+using ModelPack.Numbers;
+
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>Formats whose only stream is codes side by side, each with one value: <c>posit8</c>, <c>bfloat8</c>, <c>scalar</c>, and those with one scale or table for the whole tensor.</summary>
+internal sealed unsafe class UnscaledRows : CodeRows
+{
+    private const int AllCodes = 256;
+
+    private readonly long _rowBytes;
+
+    private UnscaledRows(long rowBytes)
+    {
+        _rowBytes = rowBytes;
+    }
+
+    public override IReadOnlyList<string> Roles => ["codes"];
+
+    /// <summary>Null when codes have more than 8 bits, or there are other streams.</summary>
+    public static CodeRows? TryCreate(UnitSpec spec, int columns)
+    {
+        IBoundNumberFormat bound = NumberFormats.Bind(spec, new Shape(1, AllCodes));
+        if (bound.Streams is not [{ Role: "codes" } codes] || codes.BytesPerRow > AllCodes || ValuesByCode(bound, (int)(codes.BytesPerRow * 8 / AllCodes)) is not float[] table)
+        {
+            return null;
+        }
+
+        int bits = (int)(codes.BytesPerRow * 8 / AllCodes);
+        return new UnscaledRows((((long)columns * bits) + 7) / 8) { Bits = bits, Block = 0, Table = table, Scale = TileScale.None };
+    }
+
+    /// <summary>What a format decodes all its codes to; null when it does not know.</summary>
+    /// <param name="bound">The format on a row of 256 values.</param>
+    /// <param name="bits">Width of its codes.</param>
+    public static float[]? ValuesByCode(IBoundNumberFormat bound, int bits)
+    {
+        byte[] codes = new byte[bound.Streams[0].BytesPerRow];
+        for (int i = 0; i < AllCodes; i++)
+        {
+            CodePacking.Set(codes, i, bits, i & ((1 << bits) - 1));
+        }
+
+        float[] values = new float[AllCodes];
+        try
+        {
+            bound.DecodeRows([codes], 1, values);
+        }
+        catch (ModelPackException e) when (e.Code == ErrorCodes.BadStream)
+        {
+            return null;
+        }
+
+        return values[..(1 << bits)];
+    }
+
+    public override void Read(ReadOnlySpan<nint> streams, long row, Span<byte> codes, Span<float> scales, Span<byte> zeros) =>
+        PackedBits.Unpack((byte*)streams[0] + (row * _rowBytes), Bits, codes);
+}

@@ -1,0 +1,17 @@
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>Stored type of the scales of a tile; the narrow ones hold the format's scales exactly.</summary>
+public enum TileScale
+{
+    /// <summary>Every scale is 1.</summary>
+    None,
+
+    /// <summary>4 bytes.</summary>
+    F32,
+
+    /// <summary>2 bytes: bf16, and E4M3 scales.</summary>
+    BF16,
+
+    /// <summary>1 byte: powers of two, the biased exponent of an f32.</summary>
+    E8M0,
+}

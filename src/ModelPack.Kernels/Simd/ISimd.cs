@@ -1,0 +1,81 @@
+namespace ModelPack.Kernels;
+
+/// <summary>
+/// A vector of 32-bit lanes as the tile kernels use it: lane i belongs to row i of a tile. The same bits are read as bytes, integers or f32, whichever an operation names. One kernel, written over this interface,
+/// is compiled for every width.
+/// </summary>
+internal unsafe interface ISimd<TSelf>
+    where TSelf : struct, ISimd<TSelf>
+{
+    /// <summary>Lanes.</summary>
+    static abstract int Count { get; }
+
+    static abstract TSelf Zero { get; }
+
+    /// <summary>Count x 4 bytes from anywhere.</summary>
+    static abstract TSelf Load(void* source);
+
+    /// <summary>Stores all lanes.</summary>
+    static abstract void Store(TSelf value, void* destination);
+
+    /// <summary>The 32 bits at an address, in every lane.</summary>
+    static abstract TSelf Broadcast(void* source);
+
+    /// <summary>A number in every lane.</summary>
+    static abstract TSelf Create(float value);
+
+    /// <summary>An integer in every lane.</summary>
+    static abstract TSelf Create(int value);
+
+    /// <summary>Widens Count bytes to integers.</summary>
+    static abstract TSelf WidenBytes(byte* source);
+
+    /// <summary>Widens Count 16-bit words to integers.</summary>
+    static abstract TSelf WidenWords(ushort* source);
+
+    static abstract TSelf And(TSelf left, TSelf right);
+
+    static abstract TSelf Or(TSelf left, TSelf right);
+
+    /// <summary>Logical, per 32-bit lane.</summary>
+    static abstract TSelf ShiftRight(TSelf value, int count);
+
+    /// <summary>Per 32-bit lane.</summary>
+    static abstract TSelf ShiftLeft(TSelf value, int count);
+
+    /// <summary>Integers to f32.</summary>
+    static abstract TSelf ToSingle(TSelf integers);
+
+    static abstract TSelf Add(TSelf left, TSelf right);
+
+    static abstract TSelf Subtract(TSelf left, TSelf right);
+
+    static abstract TSelf Multiply(TSelf left, TSelf right);
+
+    /// <summary>left x right + addend, fused where the hardware has it.</summary>
+    static abstract TSelf MultiplyAdd(TSelf left, TSelf right, TSelf addend);
+
+    /// <summary>Integer product, low 32 bits.</summary>
+    static abstract TSelf MultiplyIntegers(TSelf left, TSelf right);
+
+    static abstract TSelf AddIntegers(TSelf left, TSelf right);
+
+    static abstract TSelf SubtractIntegers(TSelf left, TSelf right);
+
+    /// <summary>table[lane mod 16] of 16 floats; bits above the lowest four are ignored.</summary>
+    static abstract TSelf Lookup16(float* table, TSelf indices);
+
+    /// <summary>table[lane]; every lane is a valid index.</summary>
+    static abstract TSelf Lookup(float* table, TSelf indices);
+
+    /// <summary>table[byte] for every byte, each below 16; the 16-byte table is repeated in every 128 bits of <paramref name="table"/>.</summary>
+    static abstract TSelf LookupBytes(TSelf table, TSelf indices);
+
+    /// <summary>Sixteen bytes, repeated in every 128 bits.</summary>
+    static abstract TSelf RepeatBytes(byte* table);
+
+    /// <summary>
+    /// accumulator + the four products of unsigned bytes of <paramref name="codes"/> (0 to 255) and signed bytes of <paramref name="activations"/> (-127 to 127) in every lane, exact in 32 bits.
+    /// </summary>
+    static abstract TSelf Dot(TSelf accumulator, TSelf codes, TSelf activations);
+}

@@ -1,0 +1,112 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace ModelPack.Kernels;
+
+/// <summary>Four lanes by portable operations only: Arm64, older x86, and plain code where nothing is accelerated.</summary>
+internal readonly unsafe struct Simd128(Vector128<byte> value) : ISimd<Simd128>
+{
+    private readonly Vector128<byte> _value = value;
+
+    public static int Count => 4;
+
+    public static Simd128 Zero => new(Vector128<byte>.Zero);
+
+    private Vector128<int> Ints
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => _value.AsInt32();
+    }
+
+    private Vector128<float> Floats
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => _value.AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Load(void* source) => new(Vector128.Load((byte*)source));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Simd128 value, void* destination) => value._value.Store((byte*)destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Broadcast(void* source) => new(Vector128.Create(*(float*)source).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Create(float value) => new(Vector128.Create(value).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Create(int value) => new(Vector128.Create(value).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 WidenBytes(byte* source) => new(Vector128.Create((int)source[0], source[1], source[2], source[3]).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 WidenWords(ushort* source) => new(Vector128.Create((int)source[0], source[1], source[2], source[3]).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 And(Simd128 left, Simd128 right) => new(left._value & right._value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Or(Simd128 left, Simd128 right) => new(left._value | right._value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 ShiftRight(Simd128 value, int count) => new((value.Ints >>> count).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 ShiftLeft(Simd128 value, int count) => new((value.Ints << count).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 ToSingle(Simd128 integers) => new(Vector128.ConvertToSingle(integers.Ints).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Add(Simd128 left, Simd128 right) => new((left.Floats + right.Floats).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Subtract(Simd128 left, Simd128 right) => new((left.Floats - right.Floats).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Multiply(Simd128 left, Simd128 right) => new((left.Floats * right.Floats).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 MultiplyAdd(Simd128 left, Simd128 right, Simd128 addend) => new(Vector128.MultiplyAddEstimate(left.Floats, right.Floats, addend.Floats).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 MultiplyIntegers(Simd128 left, Simd128 right) => new((left.Ints * right.Ints).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 AddIntegers(Simd128 left, Simd128 right) => new((left.Ints + right.Ints).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 SubtractIntegers(Simd128 left, Simd128 right) => new((left.Ints - right.Ints).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Lookup16(float* table, Simd128 indices) => Lookup(table, new((indices.Ints & Vector128.Create(15)).AsByte()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Lookup(float* table, Simd128 indices)
+    {
+        Vector128<int> i = indices.Ints;
+        return new(Vector128.Create(table[i.GetElement(0)], table[i.GetElement(1)], table[i.GetElement(2)], table[i.GetElement(3)]).AsByte());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 LookupBytes(Simd128 table, Simd128 indices) => new(Vector128.Shuffle(table._value, indices._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 RepeatBytes(byte* table) => new(Vector128.Load(table));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Dot(Simd128 accumulator, Simd128 codes, Simd128 activations)
+    {
+        // A code of 8 bits times an activation of 7 bits and sign fits 16 bits; even and odd bytes apart, then the halves of every lane are widened.
+        Vector128<short> pairs = activations._value.AsInt16();
+        Vector128<short> even = (codes._value.AsUInt16() & Vector128.Create((ushort)0xFF)).AsInt16() * ((pairs << 8) >> 8);
+        Vector128<short> odd = (codes._value.AsUInt16() >>> 8).AsInt16() * (pairs >> 8);
+        return new((accumulator.Ints + HalvesAdded(even) + HalvesAdded(odd)).AsByte());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<int> HalvesAdded(Vector128<short> products) => ((products.AsInt32() << 16) >> 16) + (products.AsInt32() >> 16);
+}

@@ -1,0 +1,202 @@
+using System.Runtime.InteropServices;
+using ModelPack.Kernels;
+using ModelPack.Kernels.MatMul;
+using ModelPack.Testing;
+using Xunit;
+
+namespace ModelPack.Tests.Kernels;
+
+/// <summary>Every kernel against sums in f64 of the decoded weights: all formats, tiers, shapes around a tile, memory that ends at an unmapped page.</summary>
+[Trait("Category", "Simd")]
+public sealed unsafe class MatMulKernelTests
+{
+    /// <summary>Rounding of f32 sums, relative to the sum of magnitudes.</summary>
+    private const double FloatTolerance = 4e-6;
+
+    /// <summary>Half a step of 127, relative to the largest activation of a block.</summary>
+    private const double ActivationError = 0.5001 / 127;
+
+    private static readonly string[] Formats =
+    [
+        "int8", "int8(symmetric=false,block=16)", "int7", "int7(block=48)", "int6(symmetric=false)", "int5", "int5(block=16)", "int4", "int4(block=128,symmetric=false)", "int4(block=row,scale=bf16)",
+        "int4(scale=f16)", "int3", "int3(block=16,symmetric=false)", "int2", "int2(block=64,symmetric=false)",
+        "mxfp8", "mxfp8(element=e5m2)", "mxfp6", "mxfp6(element=e3m2)", "mxfp4", "mxint8", "nvfp4", "float", "float(exponent=2,mantissa=2,scale=none)", "float(exponent=3,mantissa=2,specials=fnuz,scale=f16,block=48)",
+        "float(exponent=0,mantissa=2,scale=e4m3,block=row)", "float(exponent=1,mantissa=0,scale=bf16)", "float(block=tensor)", "nf4", "nf4(nested=true)", "fp4", "dyn8", "fp8", "fp8(scope=tensor)", "fp8(scope=tile)",
+        "fp8(block=16,element=e5m2,scope=tile)", "fp8(element=e4m3,rule=gaudi,scope=block)", "ternary", "ternary(packing=base3,scope=row)", "posit8", "bfloat8", "scalar", "scalar(element=e2m1)", "palette(bits=1)",
+        "palette(bits=3)", "palette", "palette(bits=6)", "palette(bits=8)",
+    ];
+
+    public static TheoryData<string> AllFormats => [.. Formats];
+
+    [Theory]
+    [MemberData(nameof(AllFormats))]
+    public void Float_kernels_equal_the_reference(string format)
+    {
+        foreach ((int n, int k) in new[] { (16, 32), (1, 1), (17, 33), (31, 100), (40, 272), (5, 700) })
+        {
+            Check(format, n, k, MatMulArithmetic.Float, (_, sums) => FloatTolerance * sums.Products);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(AllFormats))]
+    public void Integer_kernels_differ_by_the_rounding_of_activations(string format)
+    {
+        foreach ((int n, int k) in new[] { (16, 32), (1, 1), (17, 33), (31, 100), (40, 272), (5, 1100) })
+        {
+            // Of every product: the error of the activation times the weight, and that of a table's integers times the activation.
+            Check(format, n, k, MatMulArithmetic.Integer, (weight, sums) =>
+                (ActivationError * sums.LargestActivation * sums.Weights) + (weight.IntegerWeightError * sums.LargestWeight * sums.Activations * (1 + ActivationError)) + (FloatTolerance * sums.Products));
+        }
+    }
+
+    [Fact]
+    public void Integer_kernels_of_ternary_weights_are_exact_where_sums_wrap_in_16_bits()
+    {
+        const int K = 4096;
+        float[] values = new float[16 * K];
+        values.AsSpan().Fill(1f);
+        using EncodedMatrix matrix = EncodedMatrix.Encode("ternary(rule=absmax)", 16, K, values);
+        float[] x = new float[K];
+        x.AsSpan().Fill(127f);
+        foreach (KernelTier tier in KernelTiers.Supported)
+        {
+            float[] y = Run(matrix, x, 1, MatMulArithmetic.Integer, tier, out _);
+            Assert.All(y, v => Assert.Equal(127f * K, v));
+        }
+    }
+
+    [Theory]
+    [InlineData("int4", MatMulArithmetic.Float)]
+    [InlineData("mxfp4", MatMulArithmetic.Integer)]
+    public void Any_split_into_ranges_gives_the_same_bits(string format, MatMulArithmetic arithmetic)
+    {
+        const int N = 200;
+        const int K = 96;
+        const int Rows = 9;
+        using EncodedMatrix matrix = EncodedMatrix.Encode(format, N, K, Values.Weights(3, N * K));
+        float[] x = Values.Weights(4, Rows * K);
+        float[] whole = Run(matrix, x, Rows, arithmetic, KernelTiers.Current, out _);
+        using MatMulWeight weight = MatMulWeight.TryCreate(matrix.Spec, N, K)!;
+        void* tiles = NativeMemory.AlignedAlloc((nuint)weight.Bytes, 64);
+        weight.Pack(matrix.Streams(weight.Roles), 0, weight.Layout.Tiles, (nint)tiles);
+        var run = new MatMulRun(weight, (nint)tiles, arithmetic, KernelTiers.Current);
+        void* scratch = NativeMemory.AlignedAlloc((nuint)run.ScratchBytes(Rows), 64);
+        float[] split = new float[Rows * N];
+        fixed (float* input = x, output = split)
+        {
+            run.Prepare(input, Rows, scratch);
+            foreach ((int first, int count) in new[] { (7, 6), (0, 1), (1, 6) })
+            {
+                run.Tiles(scratch, Rows, first, count, output);
+            }
+        }
+
+        NativeMemory.AlignedFree(scratch);
+        NativeMemory.AlignedFree(tiles);
+        Assert.Equal(whole, split);
+    }
+
+    [Fact]
+    public void Formats_without_kernels_are_refused()
+    {
+        foreach (string format in new[] { "f32", "posit16", "int4(layout=planes)", "int4(symmetric=false,zeros=float)", "palette(group=row)", "gguf-q4_0", "nvfp4", "ternary" })
+        {
+            Assert.Null(MatMulWeight.TryCreate(UnitSpec.Parse(format), 16, 256));
+        }
+    }
+
+    [Fact]
+    public void Activations_that_are_no_numbers_make_outputs_that_are_none()
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode("int4", 16, 64, Values.Weights(3, 16 * 64));
+        float[] x = Values.Weights(4, 64);
+        x[40] = float.NaN;
+        foreach (MatMulArithmetic arithmetic in Enum.GetValues<MatMulArithmetic>())
+        {
+            Assert.All(Run(matrix, x, 1, arithmetic, KernelTiers.Current, out _), v => Assert.True(float.IsNaN(v)));
+        }
+    }
+
+    private static void Check(string format, int n, int k, MatMulArithmetic arithmetic, Func<MatMulWeight, Sums, double> tolerance)
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode(format, n, k, Values.Weights((ulong)(n + k), n * k));
+        foreach (int rows in new[] { 1, 3, 8, 13 })
+        {
+            float[] x = Values.Weights((ulong)(7 * rows), rows * k);
+            double[] expected = new double[rows * n];
+            double[] magnitudes = new double[rows * n];
+            MatMulReference.Multiply(x, matrix.Decoded, expected, magnitudes, k);
+            foreach (KernelTier tier in KernelTiers.Supported)
+            {
+                float[] actual = Run(matrix, x, rows, arithmetic, tier, out MatMulWeight weight);
+                if (actual.Length == 0)
+                {
+                    continue;
+                }
+
+                for (int i = 0; i < actual.Length; i++)
+                {
+                    ReadOnlySpan<float> weights = matrix.Decoded.AsSpan(i % n * k, k);
+                    ReadOnlySpan<float> activations = x.AsSpan(i / n * k, k);
+                    var sums = new Sums(
+                        magnitudes[i],
+                        Magnitudes(weights),
+                        Magnitudes(activations),
+                        Largest(matrix.Decoded),
+                        Largest(activations));
+                    double allowed = tolerance(weight, sums) + 1e-30;
+                    if (!(Math.Abs(actual[i] - expected[i]) <= allowed))
+                    {
+                        Assert.Fail($"{format} [{n}, {k}] x {rows} rows, {tier}, {arithmetic}: output {i} is {actual[i]}, not {expected[i]} within {allowed}");
+                    }
+                }
+            }
+        }
+    }
+
+    private static double Magnitudes(ReadOnlySpan<float> values)
+    {
+        double sum = 0;
+        foreach (float value in values)
+        {
+            sum += Math.Abs(value);
+        }
+
+        return sum;
+    }
+
+    private static double Largest(ReadOnlySpan<float> values)
+    {
+        double largest = 0;
+        foreach (float value in values)
+        {
+            largest = Math.Max(largest, Math.Abs(value));
+        }
+
+        return largest;
+    }
+
+    /// <summary>What errors of one output are relative to: sums of magnitudes, and largest magnitudes of the matrix and of the row of activations.</summary>
+    private sealed record Sums(double Products, double Weights, double Activations, double LargestWeight, double LargestActivation);
+
+    /// <summary>Runs with weight, activations and output ending at unmapped pages. Empty where the format has no such kernel.</summary>
+    private static float[] Run(EncodedMatrix matrix, float[] x, int rows, MatMulArithmetic arithmetic, KernelTier tier, out MatMulWeight weight)
+    {
+        weight = MatMulWeight.TryCreate(matrix.Spec, (int)matrix.Shape[0], (int)matrix.Shape[1])!;
+        Assert.NotNull(weight);
+        if (arithmetic == MatMulArithmetic.Integer && !weight.HasIntegerKernel)
+        {
+            return [];
+        }
+
+        int n = (int)matrix.Shape[0];
+        using PoisonBuffer tiles = PoisonBuffer.EndingAtGuard((int)weight.Bytes);
+        using PoisonBuffer input = PoisonBuffer.Copy<float>(x);
+        using PoisonBuffer output = PoisonBuffer.EndingAtGuard(rows * n * sizeof(float));
+        weight.Pack(matrix.Streams(weight.Roles), 0, weight.Layout.Tiles, (nint)tiles.Pointer);
+        var run = new MatMulRun(weight, (nint)tiles.Pointer, arithmetic, tier);
+        run.Run((float*)input.Pointer, rows, (float*)output.Pointer);
+        return new Span<float>(output.Pointer, rows * n).ToArray();
+    }
+}
