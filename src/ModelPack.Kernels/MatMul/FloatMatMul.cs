@@ -25,16 +25,16 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     /// <param name="y">[8 x groups, 16] sums.</param>
     public static void Run(byte* tile, in TileWeight weight, float* x, int groups, float* panel, float* y)
     {
-        TileLayout layout = weight.Layout;
         int step = PanelColumns / TCodes.UnitColumns;
+        float* scratch = stackalloc float[TileScales.Scratch];
         new Span<float>(y, Batch * TileLayout.TileRows * groups).Clear();
-        for (int unit = 0; unit < layout.Units; unit += step)
+        for (int unit = 0; unit < weight.Units; unit += step)
         {
-            int units = Math.Min(step, layout.Units - unit);
-            Decode(tile, weight, unit, units, panel);
+            int units = Math.Min(step, weight.Units - unit);
+            Decode(tile, weight, unit, units, scratch, panel);
             for (int group = 0; group < groups; group++)
             {
-                float* activations = x + (Batch * (((long)group * layout.PaddedColumns) + ((long)unit * TCodes.UnitColumns)));
+                float* activations = x + (Batch * (((long)group * weight.PaddedColumns) + ((long)unit * TCodes.UnitColumns)));
                 for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
                 {
                     Multiply(panel + row, activations, units * TCodes.UnitColumns, y + (Batch * TileLayout.TileRows * group) + row);
@@ -50,40 +50,50 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     }
 
     /// <summary>Values times scales of units of a tile, [columns, 16].</summary>
-    private static void Decode(byte* tile, in TileWeight weight, int first, int units, float* panel)
+    private static void Decode(byte* tile, in TileWeight weight, int unit, int units, float* scratch, float* panel)
     {
-        TileLayout layout = weight.Layout;
-        for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
+        int end = unit + units;
+        int firstBlock = unit / weight.BlockUnits;
+        int blocks = ((end - 1) / weight.BlockUnits) + 1 - firstBlock;
+        float* scales = TileScales.Scales<TSimd>(tile, weight.Scale, firstBlock, blocks, scratch);
+        float* zeros = TileScales.Zeros<TSimd>(tile, weight, firstBlock, blocks, scratch);
+        for (int block = firstBlock; unit < end; block++)
         {
-            byte* unit = tile + layout.CodesOffset + ((long)first * layout.UnitBytes) + (4 * row);
-            float* to = panel + row;
-            int block = -1;
-            TSimd scale = TSimd.Zero;
-            TSimd zero = TSimd.Create((float)weight.Zero);
-            for (int i = first; i < first + units; i++)
+            int count = Math.Min(end, (block + 1) * weight.BlockUnits) - unit;
+            for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
             {
-                if (i / layout.BlockUnits != block)
-                {
-                    block = i / layout.BlockUnits;
-                    scale = TileScales.Load<TSimd>(tile, layout.Scale, (TileLayout.TileRows * block) + row);
-                    zero = layout.HasZeros ? TSimd.ToSingle(TSimd.WidenBytes(tile + layout.ZerosOffset + (TileLayout.TileRows * (long)block) + row)) : zero;
-                }
-
-                Group(unit, 0, weight.Table, zero, scale, to);
-                Group(unit, 1, weight.Table, zero, scale, to);
-                Group(unit, 2, weight.Table, zero, scale, to);
-                Group(unit, 3, weight.Table, zero, scale, to);
-                if (TCodes.UnitColumns == 32)
-                {
-                    Group(unit, 4, weight.Table, zero, scale, to);
-                    Group(unit, 5, weight.Table, zero, scale, to);
-                    Group(unit, 6, weight.Table, zero, scale, to);
-                    Group(unit, 7, weight.Table, zero, scale, to);
-                }
-
-                unit += layout.UnitBytes;
-                to += TCodes.UnitColumns * TileLayout.TileRows;
+                byte* codes = tile + weight.CodesOffset + ((long)unit * weight.UnitBytes) + (4 * row);
+                DecodeBlock(codes, count, weight.Table, zeros + row, scales + row, panel + row);
             }
+
+            unit += count;
+            panel += count * TCodes.UnitColumns * TileLayout.TileRows;
+            scales += TileLayout.TileRows;
+            zeros += weight.ZeroStride;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void DecodeBlock(byte* unit, int units, float* table, float* zeros, float* scales, float* to)
+    {
+        TSimd zero = TSimd.Load(zeros);
+        TSimd scale = TSimd.Load(scales);
+        for (int i = 0; i < units; i++)
+        {
+            Group(unit, 0, table, zero, scale, to);
+            Group(unit, 1, table, zero, scale, to);
+            Group(unit, 2, table, zero, scale, to);
+            Group(unit, 3, table, zero, scale, to);
+            if (TCodes.UnitColumns == 32)
+            {
+                Group(unit, 4, table, zero, scale, to);
+                Group(unit, 5, table, zero, scale, to);
+                Group(unit, 6, table, zero, scale, to);
+                Group(unit, 7, table, zero, scale, to);
+            }
+
+            unit += TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8;
+            to += TCodes.UnitColumns * TileLayout.TileRows;
         }
     }
 
@@ -91,13 +101,15 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     private static void Group(byte* unit, int group, float* table, TSimd zero, TSimd scale, float* to)
     {
         float* at = to + (4 * group * TileLayout.TileRows);
-        TSimd.Store(TSimd.Multiply(TValues.Get<TSimd, TCodes>(unit, group, 0, table, zero), scale), at);
-        TSimd.Store(TSimd.Multiply(TValues.Get<TSimd, TCodes>(unit, group, 1, table, zero), scale), at + TileLayout.TileRows);
-        TSimd.Store(TSimd.Multiply(TValues.Get<TSimd, TCodes>(unit, group, 2, table, zero), scale), at + (2 * TileLayout.TileRows));
-        TSimd.Store(TSimd.Multiply(TValues.Get<TSimd, TCodes>(unit, group, 3, table, zero), scale), at + (3 * TileLayout.TileRows));
+        TValues.Get<TSimd, TCodes>(unit, group, table, zero, out TSimd a, out TSimd b, out TSimd c, out TSimd d);
+        TSimd.Store(TSimd.Multiply(a, scale), at);
+        TSimd.Store(TSimd.Multiply(b, scale), at + TileLayout.TileRows);
+        TSimd.Store(TSimd.Multiply(c, scale), at + (2 * TileLayout.TileRows));
+        TSimd.Store(TSimd.Multiply(d, scale), at + (3 * TileLayout.TileRows));
     }
 
     /// <summary>Adds panel x activations to the sums of eight rows.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Multiply(float* panel, float* x, int columns, float* y)
     {
         TSimd a = TSimd.Load(y);

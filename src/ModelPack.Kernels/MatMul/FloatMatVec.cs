@@ -17,67 +17,87 @@ internal static unsafe class FloatMatVec<TSimd, TCodes, TValues>
     /// <param name="y">[16] sums.</param>
     public static void Run(byte* tile, in TileWeight weight, float* x, float* y)
     {
-        TileLayout layout = weight.Layout;
-        for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
+        float* scratch = stackalloc float[TileScales.Scratch];
+        new Span<float>(y, TileLayout.TileRows).Clear();
+        int left = weight.Units;
+        byte* unit = tile + weight.CodesOffset;
+        for (int block = 0; block < weight.Blocks; block += TileScales.Blocks)
         {
-            byte* unit = tile + layout.CodesOffset + (4 * row);
-            float* activations = x;
-            TSimd total = TSimd.Zero;
-            TSimd zero = TSimd.Create((float)weight.Zero);
-            int left = layout.Units;
-            for (int block = 0; block < layout.Blocks; block++)
-            {
-                if (layout.HasZeros)
-                {
-                    zero = TSimd.ToSingle(TSimd.WidenBytes(tile + layout.ZerosOffset + (TileLayout.TileRows * (long)block) + row));
-                }
+            int blocks = Math.Min(TileScales.Blocks, weight.Blocks - block);
+            float* scales = TileScales.Scales<TSimd>(tile, weight.Scale, block, blocks, scratch);
+            float* zeros = TileScales.Zeros<TSimd>(tile, weight, block, blocks, scratch);
 
-                int units = Math.Min(left, layout.BlockUnits);
-                left -= units;
-                TSimd sum = Block(unit, units, layout.UnitBytes, activations, weight.Table, zero);
-                total = TSimd.MultiplyAdd(sum, TileScales.Load<TSimd>(tile, layout.Scale, (TileLayout.TileRows * block) + row), total);
-                unit += (long)units * layout.UnitBytes;
-                activations += units * TCodes.UnitColumns;
+            // The last block of a row may be short.
+            int whole = Math.Min(blocks, left / weight.BlockUnits);
+            for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
+            {
+                Blocks(unit + (4 * row), whole, weight.BlockUnits, x, weight.Table, scales + row, zeros + row, weight.ZeroStride, y + row);
             }
 
-            TSimd.Store(TSimd.Multiply(total, TSimd.Create(weight.Multiplier)), y + row);
+            int done = whole * weight.BlockUnits;
+            left -= done;
+            unit += (long)done * weight.UnitBytes;
+            x += done * TCodes.UnitColumns;
+            if (whole < blocks)
+            {
+                for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
+                {
+                    Blocks(unit + (4 * row), 1, left, x, weight.Table, scales + (TileLayout.TileRows * whole) + row, zeros + (weight.ZeroStride * whole) + row, 0, y + row);
+                }
+            }
+        }
+
+        for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
+        {
+            TSimd.Store(TSimd.Multiply(TSimd.Load(y + row), TSimd.Create(weight.Multiplier)), y + row);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TSimd Block(byte* unit, int units, int unitBytes, float* x, float* table, TSimd zero)
+    /// <summary>Adds blocks of the same length to the sums of as many rows as there are lanes.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Blocks(byte* unit, int blocks, int units, float* x, float* table, float* scales, float* zeros, int zeroStride, float* y)
     {
-        TSimd a = TSimd.Zero;
-        TSimd b = TSimd.Zero;
-        TSimd c = TSimd.Zero;
-        TSimd d = TSimd.Zero;
-        for (int i = 0; i < units; i++)
+        TSimd total = TSimd.Load(y);
+        for (int block = 0; block < blocks; block++)
         {
-            Group(unit, 0, x, table, zero, ref a, ref b, ref c, ref d);
-            Group(unit, 1, x, table, zero, ref a, ref b, ref c, ref d);
-            Group(unit, 2, x, table, zero, ref a, ref b, ref c, ref d);
-            Group(unit, 3, x, table, zero, ref a, ref b, ref c, ref d);
-            if (TCodes.UnitColumns == 32)
+            TSimd zero = TSimd.Load(zeros);
+            TSimd a = TSimd.Zero;
+            TSimd b = TSimd.Zero;
+            TSimd c = TSimd.Zero;
+            TSimd d = TSimd.Zero;
+            for (int i = 0; i < units; i++)
             {
-                Group(unit, 4, x, table, zero, ref a, ref b, ref c, ref d);
-                Group(unit, 5, x, table, zero, ref a, ref b, ref c, ref d);
-                Group(unit, 6, x, table, zero, ref a, ref b, ref c, ref d);
-                Group(unit, 7, x, table, zero, ref a, ref b, ref c, ref d);
+                Group(unit, 0, x, table, zero, ref a, ref b, ref c, ref d);
+                Group(unit, 1, x, table, zero, ref a, ref b, ref c, ref d);
+                Group(unit, 2, x, table, zero, ref a, ref b, ref c, ref d);
+                Group(unit, 3, x, table, zero, ref a, ref b, ref c, ref d);
+                if (TCodes.UnitColumns == 32)
+                {
+                    Group(unit, 4, x, table, zero, ref a, ref b, ref c, ref d);
+                    Group(unit, 5, x, table, zero, ref a, ref b, ref c, ref d);
+                    Group(unit, 6, x, table, zero, ref a, ref b, ref c, ref d);
+                    Group(unit, 7, x, table, zero, ref a, ref b, ref c, ref d);
+                }
+
+                unit += TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8;
+                x += TCodes.UnitColumns;
             }
 
-            unit += unitBytes;
-            x += TCodes.UnitColumns;
+            total = TSimd.MultiplyAdd(TSimd.Add(TSimd.Add(a, b), TSimd.Add(c, d)), TSimd.Load(scales), total);
+            scales += TileLayout.TileRows;
+            zeros += zeroStride;
         }
 
-        return TSimd.Add(TSimd.Add(a, b), TSimd.Add(c, d));
+        TSimd.Store(total, y);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Group(byte* unit, int group, float* x, float* table, TSimd zero, ref TSimd a, ref TSimd b, ref TSimd c, ref TSimd d)
     {
-        a = TSimd.MultiplyAdd(TValues.Get<TSimd, TCodes>(unit, group, 0, table, zero), TSimd.Broadcast(x + (4 * group)), a);
-        b = TSimd.MultiplyAdd(TValues.Get<TSimd, TCodes>(unit, group, 1, table, zero), TSimd.Broadcast(x + (4 * group) + 1), b);
-        c = TSimd.MultiplyAdd(TValues.Get<TSimd, TCodes>(unit, group, 2, table, zero), TSimd.Broadcast(x + (4 * group) + 2), c);
-        d = TSimd.MultiplyAdd(TValues.Get<TSimd, TCodes>(unit, group, 3, table, zero), TSimd.Broadcast(x + (4 * group) + 3), d);
+        TValues.Get<TSimd, TCodes>(unit, group, table, zero, out TSimd first, out TSimd second, out TSimd third, out TSimd fourth);
+        a = TSimd.MultiplyAdd(first, TSimd.Broadcast(x + (4 * group)), a);
+        b = TSimd.MultiplyAdd(second, TSimd.Broadcast(x + (4 * group) + 1), b);
+        c = TSimd.MultiplyAdd(third, TSimd.Broadcast(x + (4 * group) + 2), c);
+        d = TSimd.MultiplyAdd(fourth, TSimd.Broadcast(x + (4 * group) + 3), d);
     }
 }

@@ -25,32 +25,43 @@ internal static unsafe class IntegerMatMul<TSimd, TCodes, TMap>
     /// <param name="y">[16] sums.</param>
     public static void RunRow(byte* tile, in TileWeight weight, in ActivationCodes x, int row, float* y)
     {
-        TileLayout layout = weight.Layout;
-        sbyte* codes = x.Codes + ((long)row * layout.PaddedColumns);
-        float* scales = x.Scales + ((long)row * layout.Blocks);
-        int* sums = x.Sums + ((long)row * layout.Blocks);
-        for (int first = 0; first < TileLayout.TileRows; first += TSimd.Count)
+        sbyte* codes = x.Codes + ((long)row * weight.PaddedColumns);
+        float* factors = x.Scales + ((long)row * weight.Blocks);
+        int* sums = x.Sums + ((long)row * weight.Blocks);
+        float* scratch = stackalloc float[TileScales.Scratch];
+        new Span<float>(y, TileLayout.TileRows).Clear();
+        int left = weight.Units;
+        byte* unit = tile + weight.CodesOffset;
+        for (int block = 0; block < weight.Blocks; block += TileScales.Blocks)
         {
-            TSimd map = weight.ByteTable == null ? TSimd.Zero : TSimd.RepeatBytes(weight.ByteTable);
-            byte* unit = tile + layout.CodesOffset + (4 * first);
-            sbyte* at = codes;
-            TSimd total = TSimd.Zero;
-            int left = layout.Units;
-            for (int block = 0; block < layout.Blocks; block++)
+            int blocks = Math.Min(TileScales.Blocks, weight.Blocks - block);
+            float* scales = TileScales.Scales<TSimd>(tile, weight.Scale, block, blocks, scratch);
+            int* zeros = TileScales.IntegerZeros<TSimd>(tile, weight, block, blocks, scratch);
+
+            // The last block of a row may be short.
+            int whole = Math.Min(blocks, left / weight.BlockUnits);
+            for (int first = 0; first < TileLayout.TileRows; first += TSimd.Count)
             {
-                int units = Math.Min(left, layout.BlockUnits);
-                left -= units;
-                TSimd sum = Block(unit, units, layout.UnitBytes, at, map);
-                TSimd zero = layout.HasZeros
-                    ? TSimd.MultiplyIntegers(TSimd.WidenBytes(tile + layout.ZerosOffset + (TileLayout.TileRows * (long)block) + first), TSimd.Create(sums[block]))
-                    : TSimd.Create(weight.ByteZero * sums[block]);
-                TSimd scale = TSimd.Multiply(TileScales.Load<TSimd>(tile, layout.Scale, (TileLayout.TileRows * block) + first), TSimd.Create(scales[block]));
-                total = TSimd.MultiplyAdd(TSimd.ToSingle(TSimd.SubtractIntegers(sum, zero)), scale, total);
-                unit += (long)units * layout.UnitBytes;
-                at += units * TCodes.UnitColumns;
+                Blocks(unit + (4 * first), whole, weight.BlockUnits, codes, weight.ByteTable, scales + first, zeros + first, weight.ZeroStride, factors + block, sums + block, y + first);
             }
 
-            TSimd.Store(TSimd.Multiply(total, TSimd.Create(weight.ByteMultiplier)), y + first);
+            int done = whole * weight.BlockUnits;
+            left -= done;
+            unit += (long)done * weight.UnitBytes;
+            codes += done * TCodes.UnitColumns;
+            if (whole < blocks)
+            {
+                for (int first = 0; first < TileLayout.TileRows; first += TSimd.Count)
+                {
+                    Blocks(
+                        unit + (4 * first), 1, left, codes, weight.ByteTable, scales + (TileLayout.TileRows * whole) + first, zeros + (weight.ZeroStride * whole) + first, 0, factors + block + whole, sums + block + whole, y + first);
+                }
+            }
+        }
+
+        for (int first = 0; first < TileLayout.TileRows; first += TSimd.Count)
+        {
+            TSimd.Store(TSimd.Multiply(TSimd.Load(y + first), TSimd.Create(weight.ByteMultiplier)), y + first);
         }
     }
 
@@ -63,29 +74,32 @@ internal static unsafe class IntegerMatMul<TSimd, TCodes, TMap>
     /// <param name="y">[rows, 16] sums.</param>
     public static void Run(byte* tile, in TileWeight weight, in ActivationCodes x, byte* panel, int* partial, float* y)
     {
-        TileLayout layout = weight.Layout;
         int step = PanelColumns / TCodes.UnitColumns;
         int rows = x.PaddedRows;
+        float* scratch = stackalloc float[TileScales.Scratch];
         new Span<float>(y, rows * TileLayout.TileRows).Clear();
         int unit = 0;
-        for (int block = 0; block < layout.Blocks; block++)
+        for (int block = 0; block < weight.Blocks; block++)
         {
-            int end = Math.Min(layout.Units, unit + layout.BlockUnits);
+            float* scales = TileScales.Scales<TSimd>(tile, weight.Scale, block, 1, scratch);
+            int* zeros = TileScales.IntegerZeros<TSimd>(tile, weight, block, 1, scratch);
+            int end = Math.Min(weight.Units, unit + weight.BlockUnits);
             for (int part = unit; part < end; part += step)
             {
                 int units = Math.Min(step, end - part);
-                Unpack(tile + layout.CodesOffset + ((long)part * layout.UnitBytes), weight, units, panel);
+                Unpack(tile + weight.CodesOffset + ((long)part * weight.UnitBytes), weight.ByteTable, units, panel);
                 bool opens = part == unit;
                 bool closes = part + units == end;
                 for (int first = 0; first < TileLayout.TileRows; first += TSimd.Count)
                 {
                     for (int row = 0; row < rows; row += Batch)
                     {
-                        sbyte* codes = x.Codes + ((long)row * layout.PaddedColumns) + ((long)part * TCodes.UnitColumns);
-                        Multiply(panel + (4 * first), codes, layout.PaddedColumns, units * TCodes.UnitColumns / 4, partial + (TileLayout.TileRows * row) + first, opens);
+                        sbyte* codes = x.Codes + ((long)row * weight.PaddedColumns) + ((long)part * TCodes.UnitColumns);
+                        Multiply(panel + (4 * first), codes, weight.PaddedColumns, units * TCodes.UnitColumns / 4, partial + (TileLayout.TileRows * row) + first, opens);
                         if (closes)
                         {
-                            Scale(tile, weight, x, block, first, row, partial, y);
+                            long at = ((long)row * weight.Blocks) + block;
+                            Scale(scales + first, zeros + first, x.Scales + at, x.Sums + at, weight.Blocks, partial + (TileLayout.TileRows * row) + first, y + (TileLayout.TileRows * row) + first);
                         }
                     }
                 }
@@ -101,30 +115,42 @@ internal static unsafe class IntegerMatMul<TSimd, TCodes, TMap>
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TSimd Block(byte* unit, int units, int unitBytes, sbyte* x, TSimd map)
+    /// <summary>Adds blocks of the same length to the sums of as many rows as there are lanes.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Blocks(byte* unit, int blocks, int units, sbyte* x, byte* table, float* scales, int* zeros, int zeroStride, float* factors, int* sums, float* y)
     {
-        TSimd a = TSimd.Zero;
-        TSimd b = TSimd.Zero;
-        for (int i = 0; i < units; i++)
+        TSimd map = table == null ? TSimd.Zero : TSimd.RepeatBytes(table);
+        TSimd total = TSimd.Load(y);
+        for (int block = 0; block < blocks; block++)
         {
-            a = Dot(unit, 0, x, map, a);
-            b = Dot(unit, 1, x, map, b);
-            a = Dot(unit, 2, x, map, a);
-            b = Dot(unit, 3, x, map, b);
-            if (TCodes.UnitColumns == 32)
+            TSimd a = TSimd.Zero;
+            TSimd b = TSimd.Zero;
+            for (int i = 0; i < units; i++)
             {
-                a = Dot(unit, 4, x, map, a);
-                b = Dot(unit, 5, x, map, b);
-                a = Dot(unit, 6, x, map, a);
-                b = Dot(unit, 7, x, map, b);
+                a = Dot(unit, 0, x, map, a);
+                b = Dot(unit, 1, x, map, b);
+                a = Dot(unit, 2, x, map, a);
+                b = Dot(unit, 3, x, map, b);
+                if (TCodes.UnitColumns == 32)
+                {
+                    a = Dot(unit, 4, x, map, a);
+                    b = Dot(unit, 5, x, map, b);
+                    a = Dot(unit, 6, x, map, a);
+                    b = Dot(unit, 7, x, map, b);
+                }
+
+                unit += TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8;
+                x += TCodes.UnitColumns;
             }
 
-            unit += unitBytes;
-            x += TCodes.UnitColumns;
+            TSimd offset = TSimd.MultiplyIntegers(TSimd.Load(zeros), TSimd.Broadcast(sums + block));
+            TSimd sum = TSimd.ToSingle(TSimd.SubtractIntegers(TSimd.AddIntegers(a, b), offset));
+            total = TSimd.MultiplyAdd(sum, TSimd.Multiply(TSimd.Load(scales), TSimd.Broadcast(factors + block)), total);
+            scales += TileLayout.TileRows;
+            zeros += zeroStride;
         }
 
-        return TSimd.AddIntegers(a, b);
+        TSimd.Store(total, y);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -132,32 +158,39 @@ internal static unsafe class IntegerMatMul<TSimd, TCodes, TMap>
         TSimd.Dot(sum, TMap.Map(TCodes.Group<TSimd>(unit, group), map), TSimd.Broadcast(x + (4 * group)));
 
     /// <summary>The bytes that are multiplied, of whole units: 64 bytes per group.</summary>
-    private static void Unpack(byte* units, in TileWeight weight, int count, byte* panel)
+    private static void Unpack(byte* units, byte* table, int count, byte* panel)
     {
-        TSimd map = weight.ByteTable == null ? TSimd.Zero : TSimd.RepeatBytes(weight.ByteTable);
-        int unitBytes = weight.Layout.UnitBytes;
+        TSimd map = table == null ? TSimd.Zero : TSimd.RepeatBytes(table);
         for (int i = 0; i < count; i++)
         {
             for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
             {
-                byte* unit = units + ((long)i * unitBytes) + (4 * row);
-                byte* to = panel + ((long)i * TCodes.UnitColumns * TileLayout.TileRows) + (4 * row);
-                TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 0), map), to);
-                TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 1), map), to + TilePlanes.VectorBytes);
-                TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 2), map), to + (2 * TilePlanes.VectorBytes));
-                TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 3), map), to + (3 * TilePlanes.VectorBytes));
-                if (TCodes.UnitColumns == 32)
-                {
-                    TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 4), map), to + (4 * TilePlanes.VectorBytes));
-                    TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 5), map), to + (5 * TilePlanes.VectorBytes));
-                    TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 6), map), to + (6 * TilePlanes.VectorBytes));
-                    TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 7), map), to + (7 * TilePlanes.VectorBytes));
-                }
+                Unpack(units + (4 * row), panel + (4 * row), map);
             }
+
+            units += TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8;
+            panel += TCodes.UnitColumns * TileLayout.TileRows;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Unpack(byte* unit, byte* to, TSimd map)
+    {
+        TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 0), map), to);
+        TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 1), map), to + TilePlanes.VectorBytes);
+        TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 2), map), to + (2 * TilePlanes.VectorBytes));
+        TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 3), map), to + (3 * TilePlanes.VectorBytes));
+        if (TCodes.UnitColumns == 32)
+        {
+            TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 4), map), to + (4 * TilePlanes.VectorBytes));
+            TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 5), map), to + (5 * TilePlanes.VectorBytes));
+            TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 6), map), to + (6 * TilePlanes.VectorBytes));
+            TSimd.Store(TMap.Map(TCodes.Group<TSimd>(unit, 7), map), to + (7 * TilePlanes.VectorBytes));
         }
     }
 
     /// <summary>Integer sums of four rows of activations over part of a block.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Multiply(byte* panel, sbyte* x, int stride, int groups, int* sums, bool opens)
     {
         TSimd a = opens ? TSimd.Zero : TSimd.Load(sums);
@@ -182,19 +215,20 @@ internal static unsafe class IntegerMatMul<TSimd, TCodes, TMap>
         TSimd.Store(d, sums + (3 * TileLayout.TileRows));
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Scale(byte* tile, in TileWeight weight, in ActivationCodes x, int block, int first, int row, int* partial, float* y)
+    /// <summary>Sums of a block of four rows, less zero points, times scales, added to the sums of the rows.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Scale(float* scales, int* zeros, float* factors, int* sums, int stride, int* partial, float* y)
     {
-        TileLayout layout = weight.Layout;
-        TSimd scale = TileScales.Load<TSimd>(tile, layout.Scale, (TileLayout.TileRows * block) + first);
-        TSimd zero = layout.HasZeros ? TSimd.WidenBytes(tile + layout.ZerosOffset + (TileLayout.TileRows * (long)block) + first) : TSimd.Create(weight.ByteZero);
-        for (int i = row; i < row + Batch; i++)
+        TSimd scale = TSimd.Load(scales);
+        TSimd zero = TSimd.Load(zeros);
+        for (int i = 0; i < Batch; i++)
         {
-            long at = ((long)i * layout.Blocks) + block;
-            int place = (TileLayout.TileRows * i) + first;
-            TSimd offset = layout.HasZeros ? TSimd.MultiplyIntegers(zero, TSimd.Create(x.Sums[at])) : TSimd.Create(weight.ByteZero * x.Sums[at]);
-            TSimd sum = TSimd.ToSingle(TSimd.SubtractIntegers(TSimd.Load(partial + place), offset));
-            TSimd.Store(TSimd.MultiplyAdd(sum, TSimd.Multiply(scale, TSimd.Create(x.Scales[at])), TSimd.Load(y + place)), y + place);
+            TSimd sum = TSimd.ToSingle(TSimd.SubtractIntegers(TSimd.Load(partial), TSimd.MultiplyIntegers(zero, TSimd.Broadcast(sums))));
+            TSimd.Store(TSimd.MultiplyAdd(sum, TSimd.Multiply(scale, TSimd.Broadcast(factors)), TSimd.Load(y)), y);
+            partial += TileLayout.TileRows;
+            y += TileLayout.TileRows;
+            sums += stride;
+            factors += stride;
         }
     }
 }

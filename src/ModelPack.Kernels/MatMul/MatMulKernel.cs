@@ -53,9 +53,18 @@ internal readonly unsafe struct MatMulKernel
         where TFloat : struct, ISimd<TFloat>
         where TInteger : struct, ISimd<TInteger>
         where TCodes : struct, ICodes =>
-        !weight.HasTable ? For<TFloat, TInteger, TCodes, LinearValues, SameBytes>()
-        : weight.Layout.Bits <= 4 ? For<TFloat, TInteger, TCodes, Table16Values, TableBytes>()
-        : For<TFloat, TInteger, TCodes, TableValues, SameBytes>();
+        weight.Kind switch
+        {
+            ValueKind.Table16 when weight.HasIntegerTable => For<TFloat, TInteger, TCodes, Table16Values, TableBytes>(),
+
+            // With 16 lanes a look-up is one instruction; with fewer, integers are converted faster.
+            ValueKind.Table16 when TFloat.Count == 16 || weight.IsTableOnly => For<TFloat, TInteger, TCodes, Table16Values, SameBytes>(),
+            ValueKind.Table => For<TFloat, TInteger, TCodes, TableValues, SameBytes>(),
+            ValueKind.Paired64 => For<TFloat, TInteger, TCodes, Paired64Values, SameBytes>(),
+            ValueKind.PairedSigned => For<TFloat, TInteger, TCodes, PairedSignedValues, SameBytes>(),
+            ValueKind.Paired256 => For<TFloat, TInteger, TCodes, Paired256Values, SameBytes>(),
+            _ => For<TFloat, TInteger, TCodes, LinearValues, SameBytes>(),
+        };
 
     private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap>()
         where TFloat : struct, ISimd<TFloat>

@@ -79,13 +79,13 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
         TileWeight tile = weight.Tile;
         int padded = (rows + Batch - 1) / Batch * Batch;
         float* sums = stackalloc float[padded * TileLayout.TileRows];
-        byte* at = (byte*)tiles + (firstTile * tile.Layout.TileBytes);
+        byte* at = (byte*)tiles + (firstTile * tile.TileBytes);
         if (arithmetic == MatMulArithmetic.Integer)
         {
-            ActivationCodes codes = ActivationCodes.At(rows, tile.Layout, Batch, (byte*)scratch);
+            ActivationCodes codes = ActivationCodes.At(rows, weight.Layout, Batch, (byte*)scratch);
             byte* panel = stackalloc byte[rows == 1 ? 1 : IntegerMatMul<Simd128, Codes8, SameBytes>.PanelColumns * TileLayout.TileRows];
             int* partial = stackalloc int[rows == 1 ? 1 : padded * TileLayout.TileRows];
-            for (int i = firstTile; i < firstTile + count; i++, at += tile.Layout.TileBytes)
+            for (int i = firstTile; i < firstTile + count; i++, at += tile.TileBytes)
             {
                 if (rows == 1)
                 {
@@ -96,13 +96,13 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
                     _kernel.IntegerRows(at, tile, codes, panel, partial, sums);
                 }
 
-                Store(sums, rows, i, tile.Layout.Rows, y);
+                Store(sums, rows, i, tile.Rows, y);
             }
         }
         else
         {
             float* panel = stackalloc float[rows == 1 ? 1 : FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * TileLayout.TileRows];
-            for (int i = firstTile; i < firstTile + count; i++, at += tile.Layout.TileBytes)
+            for (int i = firstTile; i < firstTile + count; i++, at += tile.TileBytes)
             {
                 if (rows == 1)
                 {
@@ -113,7 +113,7 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
                     _kernel.FloatRows(at, tile, (float*)scratch, padded / Batch, panel, sums);
                 }
 
-                Store(sums, rows, i, tile.Layout.Rows, y);
+                Store(sums, rows, i, tile.Rows, y);
             }
         }
     }

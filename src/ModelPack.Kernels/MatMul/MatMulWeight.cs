@@ -10,6 +10,8 @@ public sealed unsafe class MatMulWeight : IDisposable
     /// <summary>Integer sums of a block stay below 2^31.</summary>
     private const int MaxIntegerBlock = 65536;
 
+    private const int TableLength = 256;
+
     private readonly CodeRows _rows;
     private readonly IntegerValues? _integers;
     private readonly float* _table;
@@ -21,21 +23,29 @@ public sealed unsafe class MatMulWeight : IDisposable
         Format = format;
         Layout = layout;
         _rows = rows;
-        if (rows.Table is float[] table)
+        Kind = KindOf(rows);
+        float[]? table = rows.Table ?? (Kind == ValueKind.Table16 ? [.. Enumerable.Range(0, 1 << rows.Bits).Select(code => (float)(code - rows.Zero))] : null);
+        if (table is null)
         {
-            int length = Math.Max(16, table.Length);
-            _table = (float*)NativeMemory.AlignedAlloc((nuint)length * sizeof(float), 64);
-            for (int i = 0; i < length; i++)
-            {
-                _table[i] = table[i % table.Length];
-            }
+            return;
+        }
 
-            _integers = table.Length <= 16 && layout.Bits <= 4 ? IntegerValues.Of(table) : null;
-            if (_integers is not null)
-            {
-                _bytes = (byte*)NativeMemory.AlignedAlloc(16, 64);
-                _integers.Bytes.CopyTo(new Span<byte>(_bytes, 16));
-            }
+        // 256 values, then the upper and the lower bytes of their upper halves.
+        _table = (float*)NativeMemory.AlignedAlloc((TableLength * sizeof(float)) + (2 * TableLength), 64);
+        byte* planes = (byte*)(_table + TableLength);
+        for (int i = 0; i < TableLength; i++)
+        {
+            _table[i] = table[i % table.Length];
+            uint bits = BitConverter.SingleToUInt32Bits(_table[i]);
+            planes[i] = (byte)(bits >> 24);
+            planes[TableLength + i] = (byte)(bits >> 16);
+        }
+
+        if (rows.Table is not null && Kind == ValueKind.Table16 && IntegerValues.Of(table) is IntegerValues integers)
+        {
+            _integers = integers;
+            _bytes = (byte*)NativeMemory.AlignedAlloc(16, 64);
+            integers.Bytes.CopyTo(new Span<byte>(_bytes, 16));
         }
     }
 
@@ -51,7 +61,7 @@ public sealed unsafe class MatMulWeight : IDisposable
     public IReadOnlyList<string> Roles => _rows.Roles;
 
     /// <summary>True when there are kernels that round activations to 8 bits and multiply integers.</summary>
-    public bool HasIntegerKernel => (_table == null || _integers is not null) && (long)Layout.BlockUnits * Layout.UnitColumns <= MaxIntegerBlock;
+    public bool HasIntegerKernel => (_rows.Table is null || _integers is not null) && (long)Layout.BlockUnits * Layout.UnitColumns <= MaxIntegerBlock;
 
     /// <summary>Of the integer kernels: largest error of a weight, relative to the largest of its block; 0 when codes are integers.</summary>
     public float IntegerWeightError => _integers?.Error ?? 0;
@@ -69,8 +79,14 @@ public sealed unsafe class MatMulWeight : IDisposable
         _rows.Multiplier,
         _rows.Multiplier * (_integers?.Unit ?? 1));
 
-    /// <summary>True when codes are looked up in a table.</summary>
-    internal bool HasTable => _table != null;
+    /// <summary>How codes become values.</summary>
+    internal ValueKind Kind { get; }
+
+    /// <summary>True when codes are indices, not integers.</summary>
+    internal bool IsTableOnly => _rows.Table is not null;
+
+    /// <summary>True when integer kernels multiply entries of a table instead of codes.</summary>
+    internal bool HasIntegerTable => _bytes != null;
 
     /// <summary>Recognises a number format.</summary>
     /// <param name="format">The format with all its arguments, as stored.</param>
@@ -94,7 +110,7 @@ public sealed unsafe class MatMulWeight : IDisposable
 
         int unit = (bits & 1) != 0 ? 32 : 16;
         int units = (columns + unit - 1) / unit;
-        return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, source.Block == 0 ? units : Math.Min(units, source.Block / unit), source.Scale, source.HasZeros));
+        return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, source.Block == 0 ? units : Math.Min(units, source.Block / unit), source.Scale, source.HasZeros, KindOf(source) >= ValueKind.Paired64));
     }
 
     /// <summary>Packs tiles.</summary>
@@ -115,6 +131,37 @@ public sealed unsafe class MatMulWeight : IDisposable
     {
         Free();
         GC.SuppressFinalize(this);
+    }
+
+    private static ValueKind KindOf(CodeRows rows)
+    {
+        if (rows.Table is not float[] table)
+        {
+            return rows.Bits <= 4 && !rows.HasZeros ? ValueKind.Table16 : ValueKind.Linear;
+        }
+
+        if (table.Length <= 16)
+        {
+            return ValueKind.Table16;
+        }
+
+        if (Array.Exists(table, v => (BitConverter.SingleToUInt32Bits(v) & 0xFFFF) != 0))
+        {
+            return ValueKind.Table;
+        }
+
+        if (table.Length <= 64)
+        {
+            return ValueKind.Paired64;
+        }
+
+        bool signed = table.Length == TableLength;
+        for (int code = 0; code < table.Length / 2 && signed; code++)
+        {
+            signed = (BitConverter.SingleToUInt32Bits(table[code]) ^ BitConverter.SingleToUInt32Bits(table[code + (table.Length / 2)])) == 0x80000000;
+        }
+
+        return signed ? ValueKind.PairedSigned : ValueKind.Paired256;
     }
 
     private void Free()

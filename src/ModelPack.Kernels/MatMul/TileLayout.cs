@@ -13,8 +13,11 @@ namespace ModelPack.Kernels.MatMul;
 /// <param name="BlockUnits">Units that share a scale; the last block of a row may have fewer.</param>
 /// <param name="Scale">Stored type of scales.</param>
 /// <param name="HasZeros">True when every block has its own zero point.</param>
+/// <param name="Paired">
+/// True for codes in paired order, which the look-up of large tables wants: of every 16 bytes of a vector, byte 2r + (c mod 2) + 8 (c / 2), not 4r + c, belongs to row r and column c (both 0 to 3).
+/// </param>
 [StructLayout(LayoutKind.Auto)]
-public readonly record struct TileLayout(int Rows, int Columns, int Bits, int UnitColumns, int BlockUnits, TileScale Scale, bool HasZeros)
+public readonly record struct TileLayout(int Rows, int Columns, int Bits, int UnitColumns, int BlockUnits, TileScale Scale, bool HasZeros, bool Paired)
 {
     /// <summary>Rows of a tile.</summary>
     public const int TileRows = 16;

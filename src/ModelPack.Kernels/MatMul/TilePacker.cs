@@ -32,9 +32,21 @@ internal static unsafe class TilePacker
                 for (int r = 0; r < rows; r++)
                 {
                     source.Read(streams, ((long)TileLayout.TileRows * index) + r, codes[..layout.Columns], scales.AsSpan(0, scaleCount), zeros.AsSpan(0, zeroCount));
-                    for (int g = 0; g < groups; g++)
+                    if (layout.Paired)
                     {
-                        *(uint*)(columns + ((long)TilePlanes.VectorBytes * g) + (4 * r)) = *(uint*)(row + (4 * g));
+                        byte* to = columns + (16 * (r / 4)) + (2 * (r % 4));
+                        for (int g = 0; g < groups; g++, to += TilePlanes.VectorBytes)
+                        {
+                            *(ushort*)to = *(ushort*)(row + (4 * g));
+                            *(ushort*)(to + 8) = *(ushort*)(row + (4 * g) + 2);
+                        }
+                    }
+                    else
+                    {
+                        for (int g = 0; g < groups; g++)
+                        {
+                            *(uint*)(columns + ((long)TilePlanes.VectorBytes * g) + (4 * r)) = *(uint*)(row + (4 * g));
+                        }
                     }
 
                     for (int b = 0; b < scaleCount; b++)

@@ -68,6 +68,18 @@ internal unsafe interface ISimd<TSelf>
     /// <summary>table[lane]; every lane is a valid index.</summary>
     static abstract TSelf Lookup(float* table, TSelf indices);
 
+    /// <summary>
+    /// Values of four columns from codes in paired order (<see cref="MatMul.TileLayout.Paired"/>): table[code], up to 64 values that bf16 holds exactly. Behind 256 floats the table has the upper and the lower bytes of the
+    /// bf16, 256 each.
+    /// </summary>
+    static abstract void Pair64(float* table, TSelf codes, out TSelf a, out TSelf b, out TSelf c, out TSelf d);
+
+    /// <summary>As <see cref="Pair64"/> for 256 values, the upper 128 the negatives of the lower ones.</summary>
+    static abstract void PairSigned(float* table, TSelf codes, out TSelf a, out TSelf b, out TSelf c, out TSelf d);
+
+    /// <summary>As <see cref="Pair64"/> for any 256 values.</summary>
+    static abstract void Pair256(float* table, TSelf codes, out TSelf a, out TSelf b, out TSelf c, out TSelf d);
+
     /// <summary>table[byte] for every byte, each below 16; the 16-byte table is repeated in every 128 bits of <paramref name="table"/>.</summary>
     static abstract TSelf LookupBytes(TSelf table, TSelf indices);
 

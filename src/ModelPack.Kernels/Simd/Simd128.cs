@@ -12,18 +12,6 @@ internal readonly unsafe struct Simd128(Vector128<byte> value) : ISimd<Simd128>
 
     public static Simd128 Zero => new(Vector128<byte>.Zero);
 
-    private Vector128<int> Ints
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => _value.AsInt32();
-    }
-
-    private Vector128<float> Floats
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => _value.AsSingle();
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 Load(void* source) => new(Vector128.Load((byte*)source));
 
@@ -52,43 +40,62 @@ internal readonly unsafe struct Simd128(Vector128<byte> value) : ISimd<Simd128>
     public static Simd128 Or(Simd128 left, Simd128 right) => new(left._value | right._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 ShiftRight(Simd128 value, int count) => new((value.Ints >>> count).AsByte());
+    public static Simd128 ShiftRight(Simd128 value, int count) => new((value._value.AsInt32() >>> count).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 ShiftLeft(Simd128 value, int count) => new((value.Ints << count).AsByte());
+    public static Simd128 ShiftLeft(Simd128 value, int count) => new((value._value.AsInt32() << count).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 ToSingle(Simd128 integers) => new(Vector128.ConvertToSingle(integers.Ints).AsByte());
+    public static Simd128 ToSingle(Simd128 integers) => new(Vector128.ConvertToSingle(integers._value.AsInt32()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 Add(Simd128 left, Simd128 right) => new((left.Floats + right.Floats).AsByte());
+    public static Simd128 Add(Simd128 left, Simd128 right) => new((left._value.AsSingle() + right._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 Subtract(Simd128 left, Simd128 right) => new((left.Floats - right.Floats).AsByte());
+    public static Simd128 Subtract(Simd128 left, Simd128 right) => new((left._value.AsSingle() - right._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 Multiply(Simd128 left, Simd128 right) => new((left.Floats * right.Floats).AsByte());
+    public static Simd128 Multiply(Simd128 left, Simd128 right) => new((left._value.AsSingle() * right._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 MultiplyAdd(Simd128 left, Simd128 right, Simd128 addend) => new(Vector128.MultiplyAddEstimate(left.Floats, right.Floats, addend.Floats).AsByte());
+    public static Simd128 MultiplyAdd(Simd128 left, Simd128 right, Simd128 addend) => new(Vector128.MultiplyAddEstimate(left._value.AsSingle(), right._value.AsSingle(), addend._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 MultiplyIntegers(Simd128 left, Simd128 right) => new((left.Ints * right.Ints).AsByte());
+    public static Simd128 MultiplyIntegers(Simd128 left, Simd128 right) => new((left._value.AsInt32() * right._value.AsInt32()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 AddIntegers(Simd128 left, Simd128 right) => new((left.Ints + right.Ints).AsByte());
+    public static Simd128 AddIntegers(Simd128 left, Simd128 right) => new((left._value.AsInt32() + right._value.AsInt32()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 SubtractIntegers(Simd128 left, Simd128 right) => new((left.Ints - right.Ints).AsByte());
+    public static Simd128 SubtractIntegers(Simd128 left, Simd128 right) => new((left._value.AsInt32() - right._value.AsInt32()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 Lookup16(float* table, Simd128 indices) => Lookup(table, new((indices.Ints & Vector128.Create(15)).AsByte()));
+    public static Simd128 Lookup16(float* table, Simd128 indices) => Lookup(table, new((indices._value.AsInt32() & Vector128.Create(15)).AsByte()));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 Lookup(float* table, Simd128 indices)
     {
-        Vector128<int> i = indices.Ints;
+        Vector128<int> i = indices._value.AsInt32();
         return new(Vector128.Create(table[i.GetElement(0)], table[i.GetElement(1)], table[i.GetElement(2)], table[i.GetElement(3)]).AsByte());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair64(float* table, Simd128 codes, out Simd128 a, out Simd128 b, out Simd128 c, out Simd128 d) => Pair256(table, codes, out a, out b, out c, out d);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PairSigned(float* table, Simd128 codes, out Simd128 a, out Simd128 b, out Simd128 c, out Simd128 d) => Pair256(table, codes, out a, out b, out c, out d);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair256(float* table, Simd128 codes, out Simd128 a, out Simd128 b, out Simd128 c, out Simd128 d)
+    {
+        // Back to the order of rows.
+        Vector128<byte> order = Vector128.Create((byte)0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+        Vector128<int> rows = Vector128.Shuffle(codes._value, order).AsInt32();
+        Vector128<int> mask = Vector128.Create(0xFF);
+        a = Lookup(table, new((rows & mask).AsByte()));
+        b = Lookup(table, new(((rows >>> 8) & mask).AsByte()));
+        c = Lookup(table, new(((rows >>> 16) & mask).AsByte()));
+        d = Lookup(table, new((rows >>> 24).AsByte()));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -104,7 +111,7 @@ internal readonly unsafe struct Simd128(Vector128<byte> value) : ISimd<Simd128>
         Vector128<short> pairs = activations._value.AsInt16();
         Vector128<short> even = (codes._value.AsUInt16() & Vector128.Create((ushort)0xFF)).AsInt16() * ((pairs << 8) >> 8);
         Vector128<short> odd = (codes._value.AsUInt16() >>> 8).AsInt16() * (pairs >> 8);
-        return new((accumulator.Ints + HalvesAdded(even) + HalvesAdded(odd)).AsByte());
+        return new((accumulator._value.AsInt32() + HalvesAdded(even) + HalvesAdded(odd)).AsByte());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

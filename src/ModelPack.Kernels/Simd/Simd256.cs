@@ -15,18 +15,6 @@ internal readonly unsafe struct Simd256(Vector256<byte> value) : ISimd<Simd256>
 
     public static Simd256 Zero => new(Vector256<byte>.Zero);
 
-    private Vector256<int> Ints
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => _value.AsInt32();
-    }
-
-    private Vector256<float> Floats
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => _value.AsSingle();
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Load(void* source) => new(Vector256.Load((byte*)source));
 
@@ -55,46 +43,65 @@ internal readonly unsafe struct Simd256(Vector256<byte> value) : ISimd<Simd256>
     public static Simd256 Or(Simd256 left, Simd256 right) => new(left._value | right._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 ShiftRight(Simd256 value, int count) => new((value.Ints >>> count).AsByte());
+    public static Simd256 ShiftRight(Simd256 value, int count) => new((value._value.AsInt32() >>> count).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 ShiftLeft(Simd256 value, int count) => new((value.Ints << count).AsByte());
+    public static Simd256 ShiftLeft(Simd256 value, int count) => new((value._value.AsInt32() << count).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 ToSingle(Simd256 integers) => new(Avx.ConvertToVector256Single(integers.Ints).AsByte());
+    public static Simd256 ToSingle(Simd256 integers) => new(Avx.ConvertToVector256Single(integers._value.AsInt32()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 Add(Simd256 left, Simd256 right) => new((left.Floats + right.Floats).AsByte());
+    public static Simd256 Add(Simd256 left, Simd256 right) => new((left._value.AsSingle() + right._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 Subtract(Simd256 left, Simd256 right) => new((left.Floats - right.Floats).AsByte());
+    public static Simd256 Subtract(Simd256 left, Simd256 right) => new((left._value.AsSingle() - right._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 Multiply(Simd256 left, Simd256 right) => new((left.Floats * right.Floats).AsByte());
+    public static Simd256 Multiply(Simd256 left, Simd256 right) => new((left._value.AsSingle() * right._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 MultiplyAdd(Simd256 left, Simd256 right, Simd256 addend) => new(Fma.MultiplyAdd(left.Floats, right.Floats, addend.Floats).AsByte());
+    public static Simd256 MultiplyAdd(Simd256 left, Simd256 right, Simd256 addend) => new(Fma.MultiplyAdd(left._value.AsSingle(), right._value.AsSingle(), addend._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 MultiplyIntegers(Simd256 left, Simd256 right) => new((left.Ints * right.Ints).AsByte());
+    public static Simd256 MultiplyIntegers(Simd256 left, Simd256 right) => new((left._value.AsInt32() * right._value.AsInt32()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 AddIntegers(Simd256 left, Simd256 right) => new((left.Ints + right.Ints).AsByte());
+    public static Simd256 AddIntegers(Simd256 left, Simd256 right) => new((left._value.AsInt32() + right._value.AsInt32()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 SubtractIntegers(Simd256 left, Simd256 right) => new((left.Ints - right.Ints).AsByte());
+    public static Simd256 SubtractIntegers(Simd256 left, Simd256 right) => new((left._value.AsInt32() - right._value.AsInt32()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Lookup16(float* table, Simd256 indices)
     {
         // Both halves of the table; bit 3, moved to the sign, chooses between them.
-        Vector256<float> low = Avx2.PermuteVar8x32(Vector256.Load(table), indices.Ints);
-        Vector256<float> high = Avx2.PermuteVar8x32(Vector256.Load(table + 8), indices.Ints);
-        return new(Avx.BlendVariable(low, high, (indices.Ints << 28).AsSingle()).AsByte());
+        Vector256<float> low = Avx2.PermuteVar8x32(Vector256.Load(table), indices._value.AsInt32());
+        Vector256<float> high = Avx2.PermuteVar8x32(Vector256.Load(table + 8), indices._value.AsInt32());
+        return new(Avx.BlendVariable(low, high, (indices._value.AsInt32() << 28).AsSingle()).AsByte());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 Lookup(float* table, Simd256 indices) => new(Avx2.GatherVector256(table, indices.Ints, sizeof(float)).AsByte());
+    public static Simd256 Lookup(float* table, Simd256 indices) => new(Avx2.GatherVector256(table, indices._value.AsInt32(), sizeof(float)).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair64(float* table, Simd256 codes, out Simd256 a, out Simd256 b, out Simd256 c, out Simd256 d) => Pair256(table, codes, out a, out b, out c, out d);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PairSigned(float* table, Simd256 codes, out Simd256 a, out Simd256 b, out Simd256 c, out Simd256 d) => Pair256(table, codes, out a, out b, out c, out d);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair256(float* table, Simd256 codes, out Simd256 a, out Simd256 b, out Simd256 c, out Simd256 d)
+    {
+        // Back to the order of rows.
+        Vector128<byte> order = Vector128.Create((byte)0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+        Vector256<int> rows = Avx2.Shuffle(codes._value, Vector256.Create(order, order)).AsInt32();
+        Vector256<int> mask = Vector256.Create(0xFF);
+        a = Lookup(table, new((rows & mask).AsByte()));
+        b = Lookup(table, new(((rows >>> 8) & mask).AsByte()));
+        c = Lookup(table, new(((rows >>> 16) & mask).AsByte()));
+        d = Lookup(table, new((rows >>> 24).AsByte()));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 LookupBytes(Simd256 table, Simd256 indices) => new(Avx2.Shuffle(table._value, indices._value));
@@ -107,13 +114,13 @@ internal readonly unsafe struct Simd256(Vector256<byte> value) : ISimd<Simd256>
     {
         if (AvxVnni.IsSupported)
         {
-            return new(AvxVnni.MultiplyWideningAndAdd(accumulator.Ints, codes._value, activations._value.AsSByte()).AsByte());
+            return new(AvxVnni.MultiplyWideningAndAdd(accumulator._value.AsInt32(), codes._value, activations._value.AsSByte()).AsByte());
         }
 
         // Codes to 16 bits, even and odd bytes apart, so that nothing saturates.
         Vector256<short> even = (codes._value.AsUInt16() & Vector256.Create((ushort)0xFF)).AsInt16();
         Vector256<short> odd = (codes._value.AsUInt16() >>> 8).AsInt16();
         Vector256<short> pairs = activations._value.AsInt16();
-        return new((accumulator.Ints + Avx2.MultiplyAddAdjacent(even, (pairs << 8) >> 8) + Avx2.MultiplyAddAdjacent(odd, pairs >> 8)).AsByte());
+        return new((accumulator._value.AsInt32() + Avx2.MultiplyAddAdjacent(even, (pairs << 8) >> 8) + Avx2.MultiplyAddAdjacent(odd, pairs >> 8)).AsByte());
     }
 }

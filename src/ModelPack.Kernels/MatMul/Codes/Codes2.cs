@@ -14,6 +14,10 @@ internal readonly unsafe struct Codes2 : ICodes
         where TSimd : struct, ISimd<TSimd> => TilePlanes.Two<TSimd>(unit, group, 0);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TSimd Lane<TSimd>(byte* unit, int group, int column)
-        where TSimd : struct, ISimd<TSimd> => TSimd.ShiftRight(TSimd.Load(unit), (8 * column) + (2 * group));
+    public static TSimd Raw<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd> => TSimd.Load(unit);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Lane<TSimd>(TSimd raw, int group, int column)
+        where TSimd : struct, ISimd<TSimd> => TSimd.ShiftRight(raw, (8 * column) + (2 * group));
 }

@@ -14,6 +14,10 @@ internal readonly unsafe struct Codes5 : ICodes
         where TSimd : struct, ISimd<TSimd> => TSimd.Or(TilePlanes.Four<TSimd>(unit, group), TilePlanes.One<TSimd>(unit + (4 * TilePlanes.VectorBytes), group, 4));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TSimd Lane<TSimd>(byte* unit, int group, int column)
-        where TSimd : struct, ISimd<TSimd> => TSimd.ShiftRight(Group<TSimd>(unit, group), 8 * column);
+    public static TSimd Raw<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd> => Group<TSimd>(unit, group);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Lane<TSimd>(TSimd raw, int group, int column)
+        where TSimd : struct, ISimd<TSimd> => TSimd.ShiftRight(raw, 8 * column);
 }

@@ -18,7 +18,11 @@ internal unsafe interface ICodes
     static abstract TSimd Group<TSimd>(byte* unit, int group)
         where TSimd : struct, ISimd<TSimd>;
 
-    /// <summary>The code of column 4 x group + column in the lowest bits of every lane; above it are other bits.</summary>
-    static abstract TSimd Lane<TSimd>(byte* unit, int group, int column)
+    /// <summary>What <see cref="Lane"/> needs of a group: its codes, or the vector that holds them.</summary>
+    static abstract TSimd Raw<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd>;
+
+    /// <summary>The code of column 4 x group + column in the lowest bits of every lane; above it may be other bits.</summary>
+    static abstract TSimd Lane<TSimd>(TSimd raw, int group, int column)
         where TSimd : struct, ISimd<TSimd>;
 }

@@ -1,0 +1,23 @@
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>How codes become values.</summary>
+internal enum ValueKind
+{
+    /// <summary>code - zero point.</summary>
+    Linear,
+
+    /// <summary>A table of at most 16 values; also integers of at most 4 bits without zero points of their own.</summary>
+    Table16,
+
+    /// <summary>A larger table of any values.</summary>
+    Table,
+
+    /// <summary>Up to 64 values that bf16 holds exactly. This and the kinds below have codes in paired order.</summary>
+    Paired64,
+
+    /// <summary>256 such values, the upper half the negatives of the lower.</summary>
+    PairedSigned,
+
+    /// <summary>Any other table of such values.</summary>
+    Paired256,
+}

@@ -1,0 +1,15 @@
+using System.Runtime.CompilerServices;
+
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>table[code] of 256 values that bf16 holds exactly, codes in paired order.</summary>
+internal readonly unsafe struct Paired256Values : IValues
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Get<TSimd, TCodes>(byte* unit, int group, float* table, TSimd zero, out TSimd a, out TSimd b, out TSimd c, out TSimd d)
+        where TSimd : struct, ISimd<TSimd>
+        where TCodes : struct, ICodes
+    {
+        TSimd.Pair256(table, TCodes.Group<TSimd>(unit, group), out a, out b, out c, out d);
+    }
+}
