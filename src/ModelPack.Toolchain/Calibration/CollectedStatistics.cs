@@ -3,16 +3,16 @@ using ModelPack.Compiler.Calibration;
 namespace ModelPack.Toolchain;
 
 /// <summary>Statistics in memory.</summary>
-internal sealed class CollectedStatistics(IReadOnlyDictionary<string, ActivationStatistics> byValue) : ICalibrationStatistics
+internal sealed class CollectedStatistics(IReadOnlyDictionary<string, ActivationStatistics> byKey) : ICalibrationStatistics
 {
-    public ActivationStatistics this[string value] => byValue[value];
+    public ActivationStatistics this[string key] => byKey[key];
 
     /// <summary>All of them.</summary>
-    public IEnumerable<ActivationStatistics> All => byValue.Values;
+    public IEnumerable<ActivationStatistics> All => byKey.Values;
 
     public void Dispose()
     {
-        foreach (ActivationStatistics statistics in byValue.Values)
+        foreach (ActivationStatistics statistics in byKey.Values)
         {
             statistics.Dispose();
         }

@@ -22,7 +22,7 @@ internal static class AlgorithmCases
         var context = new PassContext { OpenValues = EncodingValues.Open, Threads = threads, MaxMemoryBytes = memory };
         using IPreparedAlgorithm algorithm = (by ?? new Gptq()).Prepare(statistics, options, threads, default);
         using DampedMoments? moments = refine > 0 ? new DampedMoments(statistics, options.Damping) : null;
-        return WeightEncoder.Encode(tensor.Encoding, spec, algorithm, search ? ScaleChoice.Output : scales, moments is null ? null : new CoordinateDescent(moments, refine), context);
+        return WeightEncoder.Encode(tensor.Encoding, spec, [new RowGroup(algorithm, moments is null ? null : new CoordinateDescent(moments, refine))], search ? ScaleChoice.Output : scales, context);
     }
 
     public static UnitSpec Bound(string format, int n, int k)
