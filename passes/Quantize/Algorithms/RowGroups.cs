@@ -60,7 +60,7 @@ internal sealed class RowGroups : IDisposable
         }
 
         IPreparedAlgorithm prepared = Own(algorithm.Prepare(statistics, options, context.Threads, context.Cancellation));
-        return new RowGroup(prepared, rounds > 0 ? new CoordinateDescent(Own(new DampedMoments(statistics, options.Damping)), rounds) : null);
+        return new RowGroup(prepared, rounds > 0 ? new CoordinateDescent(new DampedMoments(statistics, options.Damping), rounds) : null);
     }
 
     private T Own<T>(T disposable)

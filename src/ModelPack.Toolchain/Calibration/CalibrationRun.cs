@@ -22,6 +22,9 @@ internal sealed class CalibrationRun : ICalibrationRun
     /// <summary>Smaller initializers stay in the graph, where shape inference sees them.</summary>
     private const long MinExternalBytes = 1024;
 
+    /// <summary>Part of the memory that matrices of statistics may take once they are collected; larger ones wait on disk.</summary>
+    private const int ShareOfMatrices = 8;
+
     private readonly Model _model;
     private readonly CalibrationSamples _samples;
     private readonly GraphSlices _slices;
@@ -89,16 +92,25 @@ internal sealed class CalibrationRun : ICalibrationRun
         string[] outputs = [.. slice.Kept.Union(taps.Select(t => t.Value).Intersect(made, StringComparer.Ordinal), StringComparer.Ordinal)];
         SampleValues? reference = null;
         var next = new SampleValues(_samples.Info.Samples, _budget);
-        var collectors = taps.ToDictionary(t => t, t => new StatisticsCollector(t));
+        var collectors = new Dictionary<CalibrationTap, StatisticsCollector>();
         try
         {
             // Up to the first compressed layer both runs are one.
             bool forks = _withReference && (_reference is not null || _replaced.Count > 0);
             reference = forks ? new SampleValues(_samples.Info.Samples, _budget) : null;
-            using Lane lane = Open(slice, outputs, _values, next);
-            using Lane? plain = reference is null ? null : Open(_slices.Cut(_position, end, _none), outputs, _reference ?? _values, reference);
-            RunAll(lane, plain, collectors, end);
-            var found = new CollectedStatistics(collectors.ToDictionary(c => c.Key.Key, c => c.Value.Finish(), StringComparer.Ordinal));
+            using (Lane lane = Open(slice, outputs, _values, next))
+            using (Lane? plain = reference is null ? null : Open(_slices.Cut(_position, end, _none), outputs, _reference ?? _values, reference))
+            {
+                // Only now, and finished only when the weights are gone: sessions take most while they are opened, matrices while they are moved.
+                foreach (CalibrationTap tap in taps)
+                {
+                    collectors.Add(tap, new StatisticsCollector(tap));
+                }
+
+                RunAll(lane, plain, collectors, end);
+            }
+
+            var found = CollectedStatistics.Of([.. collectors.Values.Select(c => c.Finish())], _limits.MaxMemoryBytes / ShareOfMatrices);
             _values.Dispose();
             _reference?.Dispose();
             (_values, _reference, _position) = (next, reference, end);

@@ -86,7 +86,7 @@ internal sealed class Calibrator : ICalibrator, IDisposable
             using var step = (CollectedStatistics)run.Advance(group, new Dictionary<string, Tensor>());
             foreach (ActivationStatistics s in step.All)
             {
-                all.Add(new ActivationStatistics(s.Tap, s.Rows, s.Minimum.ToArray(), s.Maximum.ToArray(), s.Sums.ToArray(), s.Squares.ToArray(), s.Histogram, s.SecondMoments is TensorData m ? Move(m, scratch) : null));
+                all.Add(new ActivationStatistics(s.Tap, s.Rows, s.Minimum.ToArray(), s.Maximum.ToArray(), s.Sums.ToArray(), s.Squares.ToArray(), s.Histogram, CollectedStatistics.Move(s.SecondMoments, scratch)));
             }
 
             // What the values of this group took tells how many the next may have.
@@ -119,20 +119,6 @@ internal sealed class Calibrator : ICalibrator, IDisposable
         }
 
         return group;
-    }
-
-    private static TensorData Move(TensorData moments, ScratchFile scratch)
-    {
-        const int step = 64 << 20;
-        var parts = new List<TensorData>();
-        for (long offset = 0; offset < moments.LengthBytes; offset += step)
-        {
-            byte[] part = new byte[(int)Math.Min(step, moments.LengthBytes - offset)];
-            moments.Read(offset, part);
-            parts.Add(scratch.Keep(part));
-        }
-
-        return parts.Count == 1 ? parts[0] : new JoinedTensorData([.. parts]);
     }
 
     /// <summary>The cached statistics when they are there, whole, and of these taps; a damaged file is taken for none and written anew.</summary>
