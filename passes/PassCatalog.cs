@@ -13,6 +13,7 @@ public static class PassCatalog
         new FuseBatchNormFactory(),
         new FuseElementwiseFactory(),
         new ShareTensorsFactory(),
+        new RotateFactory(),
         new SmoothFactory(),
         new SplitOutliersFactory(),
         new QuantizeFactory(),

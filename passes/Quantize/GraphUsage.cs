@@ -32,8 +32,8 @@ internal sealed class GraphUsage
             }
 
             // Where readers differ in role, the more careful one counts.
-            string? activation = common is null || common.Value.Activation == usage.Activation ? usage.Activation : null;
-            common = (common is WeightUsage other && other.Role > usage.Role ? other : usage) with { Activation = activation };
+            bool alike = common is null || (common.Value.Activation == usage.Activation && common.Value.Patches == usage.Patches && common.Value.Groups == usage.Groups);
+            common = (common is WeightUsage other && other.Role > usage.Role ? other : usage) with { Activation = alike ? usage.Activation : null };
         }
 
         return common ?? WeightUsage.Refuse("no node reads it");
@@ -92,7 +92,10 @@ internal sealed class GraphUsage
         WeightRole role = node.OpType == "Gather" || Ends(use.Owner).Contains(node) ? WeightRole.End
             : node.OpType == "Conv" ? WeightRole.Convolution
             : WeightRole.Hidden;
-        return new WeightUsage(found, role, node.OpType, Activation: Activation(use));
+        var usage = new WeightUsage(found, role, node.OpType, Activation: Activation(use));
+        return found == WeightLayout.Filters && ReferenceEquals(use.Owner, _index.Graph) && _index.Constant(node.Input(1)) is Tensor filters
+            ? ConvolutionInputs.Describe(usage, node, filters.Shape)
+            : usage;
     }
 
     /// <summary>What a linear layer of the main graph multiplies with its weight from the left.</summary>

@@ -25,6 +25,7 @@ internal sealed class QuantizeFactory : IPassFactory
         new("sequential", "boolean", "true", "With calibration data: statistics of a layer are taken with the layers before it quantised already; false takes all from the float model, once, and keeps them for other recipes"),
         new("follow_float", "boolean", "true", "gptq, sequential: also makes up for what the layers before did to the input, so that outputs stay near those of the float model"),
         new("min_vectors", "integer", "128", "A layer that met fewer activation vectors than this in the calibration data (an expert that was hardly chosen) is rounded to nearest", PerTensor: true),
+        new("positions", "integer", "512", "Calibrated convolutions: how many patches of every sample are looked at, evenly spread over the positions of the output", Minimum: 1, Maximum: 1 << 20),
         new("axis", "string", "\"auto\"", "Axis along which blocks run: the reduction axis of the operator that reads the tensor, or the last or first axis of the tensor as stored", ["auto", "last", "first"], PerTensor: true),
         new("ends", "string", "\"same\"", "Embeddings, layers that read the input and layers that make the output: as all others, int8, or kept as they are", ["same", "int8", "keep"]),
         new("convolutions", "string", "\"same\"", "Convolutions: as all others, int8, or kept as they are", ["same", "int8", "keep"]),

@@ -9,6 +9,21 @@ internal sealed partial class QuantizePass
 {
     private readonly bool _sequential = options.Flag("sequential");
     private readonly bool _followFloat = options.Flag("follow_float");
+    private readonly int _positions = (int)options.Integer("positions");
+
+    /// <summary>The inputs of all linear layers, and of the convolutions whose weights are chosen on calibration data.</summary>
+    public IReadOnlyList<CalibrationTap> Taps(Model model)
+    {
+        if (model.Kind != ModelKind.Onnx)
+        {
+            return [];
+        }
+
+        var usage = new GraphUsage(new GraphIndex(model.Graph));
+        IEnumerable<CalibrationTap> convolutions = model.Graph.Initializers.Select(t => MakePlan(t, usage))
+            .Where(p => p is { Format: not null, Calibrated: not null, Usage.Patches: not null, Usage.Activation: not null }).SelectMany(p => ConvolutionInputs.Taps(p.Usage, 0, _positions, drift: false));
+        return [.. LinearInputs.Of(model, secondMoments: true).Concat(convolutions).DistinctBy(t => t.Key, StringComparer.Ordinal)];
+    }
 
     /// <summary>How a weight is encoded with calibration data, or null when it is not. Rows of an embedding are looked up one at a time: the nearest values are the best ones.</summary>
     private static CalibratedChoice? Calibration(WeightUsage usage, PassOptions chosen)
@@ -55,29 +70,30 @@ internal sealed partial class QuantizePass
             RoundToNearest(i, plans, results, "its input is not one value of the main graph", context);
         }
 
-        IGrouping<string, int>[] inputs =
+        IGrouping<(string Value, ConvolutionPatches? Patches, int Groups), int>[] inputs =
         [
-            .. chosen.Where(i => plans[i].Usage.Activation is not null).GroupBy(i => plans[i].Usage.Activation!, StringComparer.Ordinal).OrderBy(g => index.ProducerIndex(g.Key)).ThenBy(g => g.Key, StringComparer.Ordinal),
+            .. chosen.Where(i => plans[i].Usage.Activation is not null).GroupBy(i => (Value: plans[i].Usage.Activation!, plans[i].Usage.Patches, plans[i].Usage.Groups))
+                .OrderBy(g => index.ProducerIndex(g.Key.Value)).ThenBy(g => g.Key.Value, StringComparer.Ordinal).ThenBy(g => g.Key.Patches?.ToString(), StringComparer.Ordinal),
         ];
         bool sequential = _sequential && calibrator.CanRun;
         bool follow = sequential && _followFloat;
-        CalibrationTap[] taps = [.. inputs.Select(g => new CalibrationTap(g.Key, checked((int)Component(results[g.First()], plans[g.First()].Usage.Layout).Shape.Columns), SecondMoments: true, Drift: follow))];
+        CalibrationTap[][] taps = [.. inputs.Select(g => ConvolutionInputs.Taps(plans[g.First()].Usage, Component(results[g.First()], plans[g.First()].Usage.Layout).Shape.Columns, _positions, follow))];
         if (_sequential && !sequential)
         {
             context.Report(DiagnosticSeverity.Info, "statistics were given instead of data: all are of the float model, as with option 'sequential' off");
         }
 
         using ICalibrationRun? run = sequential && inputs.Length > 0 ? calibrator.Begin(model, follow) : null;
-        using ICalibrationStatistics? all = sequential || inputs.Length == 0 ? null : calibrator.Collect(model, taps);
+        using ICalibrationStatistics? all = sequential || inputs.Length == 0 ? null : calibrator.Collect(model, [.. taps.SelectMany(t => t)]);
 
         // What is rounded to nearest is seen by the layers after it as well.
         Dictionary<string, Tensor> replaced = results.Where((tensor, i) => !ReferenceEquals(tensor, model.Graph.Initializers[i])).ToDictionary(t => t.Name, StringComparer.Ordinal);
         for (int g = 0; g < inputs.Length; g++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
-            using ICalibrationStatistics? step = run?.Advance([taps[g]], replaced);
+            using ICalibrationStatistics? step = run?.Advance(taps[g], replaced);
             replaced.Clear();
-            EncodeWeightsOf([.. inputs[g]], (step ?? all!)[inputs[g].Key], plans, results, context);
+            EncodeWeightsOf([.. inputs[g]], [.. taps[g].Select(t => (step ?? all!)[t.Key])], plans, results, context);
             foreach (int i in inputs[g])
             {
                 replaced[results[i].Name] = results[i];
@@ -88,25 +104,34 @@ internal sealed partial class QuantizePass
     }
 
     /// <summary>Encodes all weights that read one input.</summary>
-    private static void EncodeWeightsOf(int[] tensors, ActivationStatistics statistics, Plan[] plans, Tensor[] results, PassContext context)
+    /// <param name="tensors">The weights.</param>
+    /// <param name="statistics">Of the input; of each group of a convolution.</param>
+    /// <param name="plans">By weight.</param>
+    /// <param name="results">By weight; replaced.</param>
+    /// <param name="context">Threads, memory and reports.</param>
+    private static void EncodeWeightsOf(int[] tensors, ActivationStatistics[] statistics, Plan[] plans, Tensor[] results, PassContext context)
     {
-        context.Measure("calibration_vectors", statistics.Rows);
+        long rows = statistics[0].Rows;
+        context.Measure("calibration_vectors", rows);
         foreach (IGrouping<CalibratedChoice, int> alike in tensors.GroupBy(i => plans[i].Calibrated!))
         {
             CalibratedChoice choice = alike.Key;
-            if (statistics.Rows < choice.MinVectors)
+            if (rows < choice.MinVectors)
             {
                 foreach (int i in alike)
                 {
-                    RoundToNearest(i, plans, results, string.Create(CultureInfo.InvariantCulture, $"the calibration data gave it {statistics.Rows} vectors, fewer than {choice.MinVectors}"), context);
+                    RoundToNearest(i, plans, results, string.Create(CultureInfo.InvariantCulture, $"the calibration data gave it {rows} vectors, fewer than {choice.MinVectors}"), context);
                 }
 
                 continue;
             }
 
-            using IPreparedAlgorithm algorithm = choice.Algorithm.Prepare(statistics, choice.Options, context.Threads, context.Cancellation);
-            using DampedMoments? moments = choice.Rounds > 0 ? new DampedMoments(statistics, choice.Options.Damping) : null;
-            CoordinateDescent? refinement = moments is null ? null : new CoordinateDescent(moments, choice.Rounds);
+            using var groups = new RowGroups(statistics, choice.Algorithm, choice.Options, choice.Rounds, context);
+            if (groups.Unused > 0)
+            {
+                context.Report(DiagnosticSeverity.Info, $"{groups.Unused} of {statistics.Length} groups are rounded to nearest: their inputs are 0 for all calibration data", results[alike.First()].Name);
+            }
+
             foreach (int i in alike)
             {
                 try
@@ -114,7 +139,7 @@ internal sealed partial class QuantizePass
                     Tensor tensor = results[i];
                     WeightEncoding source = Component(tensor, plans[i].Usage.Layout);
                     UnitSpec spec = Complete(plans[i], choice.Scales == ScaleChoice.Encoder ? plans[i].Format! : WithoutSearch(plans[i].Format!), source, context);
-                    EncodedWeight encoded = WeightEncoder.Encode(source, spec, algorithm, choice.Scales, refinement, context);
+                    EncodedWeight encoded = WeightEncoder.Encode(source, spec, groups.All, choice.Scales, context);
                     results[i] = tensor with { Encoding = Wrap(tensor, plans[i].Usage.Layout, encoded.Encoding) };
                     context.Measure("relative_error", encoded.RelativeError, tensor.Name);
                     context.Measure("output_loss", encoded.Loss, tensor.Name);

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using ModelPack.Compiler;
+using ModelPack.Compiler.Calibration;
 using ModelPack.Numbers;
 
 namespace ModelPack.Passes;
@@ -17,7 +18,7 @@ namespace ModelPack.Passes;
 /// What is left alone is reported with its reason. A recipe rule that sets the format of a tensor overrides the policies for ends and
 /// convolutions, and the check of its use: blocks then run along the last axis.
 /// </summary>
-internal sealed partial class QuantizePass(PassOptions options, TensorRules rules) : IPass
+internal sealed partial class QuantizePass(PassOptions options, TensorRules rules) : IPass, ICalibratedPass
 {
     private readonly TensorSelection _selection = new(options, rules);
     private readonly ImmutableArray<string> _ops = options.Texts("ops");
@@ -157,7 +158,8 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         }
 
         PassOptions chosen = decision.Options;
-        usage = usage with { Layout = LayoutFor(chosen.Text("axis"), tensor.Shape.Rank, usage.Layout) };
+        WeightLayout layout = LayoutFor(chosen.Text("axis"), tensor.Shape.Rank, usage.Layout);
+        usage = usage with { Layout = layout, Activation = usage.Patches is null || layout == usage.Layout ? usage.Activation : null };
         UnitSpec spec = QuantizeFormat.Of(format, chosen);
         double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape);
         return bits < stored
@@ -222,7 +224,7 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         {
             UnitSpec spec = Complete(plan, WithoutSearch(format), source, context);
             using IPreparedAlgorithm nearest = WeightAlgorithms.Nearest.Prepare(null, AlgorithmOptions.None, context.Threads, context.Cancellation);
-            EncodedWeight encoded = WeightEncoder.Encode(source, spec, nearest, plan.Fit, null, context);
+            EncodedWeight encoded = WeightEncoder.Encode(source, spec, [new RowGroup(nearest, null)], plan.Fit, context);
             context.Measure("relative_error", encoded.RelativeError, tensor.Name);
             return tensor with { Encoding = Wrap(tensor, plan.Usage.Layout, encoded.Encoding) };
         }

@@ -34,8 +34,11 @@ internal enum WeightRole
 /// <param name="Role">What it is for.</param>
 /// <param name="Op">Operator that reads it, one of the values of option <c>ops</c>.</param>
 /// <param name="Refusal">Null, or the reason not to quantise.</param>
-/// <param name="Activation">The value of the main graph that it is multiplied with, vectors of K along the last axis; null where there is none, or not one only.</param>
-internal readonly record struct WeightUsage(WeightLayout Layout, WeightRole Role, string Op, string? Refusal = null, string? Activation = null)
+/// <param name="Activation">The value of the main graph that it is multiplied with, vectors of K along the last axis or <paramref name="Patches"/>; null where there is none, or not one only.</param>
+/// <param name="Patches">For convolutions: the patches of the first group.</param>
+/// <param name="Groups">Groups of a convolution; each has as many filters.</param>
+internal readonly record struct WeightUsage(
+    WeightLayout Layout, WeightRole Role, string Op, string? Refusal = null, string? Activation = null, Compiler.Calibration.ConvolutionPatches? Patches = null, int Groups = 1)
 {
     public static WeightUsage Refuse(string reason) => new(WeightLayout.Rows, WeightRole.Hidden, "", reason);
 }

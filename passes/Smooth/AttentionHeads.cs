@@ -14,7 +14,8 @@ namespace ModelPack.Passes;
 /// <param name="Value">The value v.</param>
 /// <param name="ValueChannels">g*d.</param>
 /// <param name="Sharing">[h*d]: the channel of v that each channel comes from; default when h = g.</param>
-internal sealed record AttentionHeads(string Value, long ValueChannels, ImmutableArray<int> Sharing)
+/// <param name="HeadSize">d.</param>
+internal sealed record AttentionHeads(string Value, long ValueChannels, ImmutableArray<int> Sharing, long HeadSize)
 {
     /// <summary>The path that ends in a value; null when there is none, or not certainly.</summary>
     /// <param name="index">The graph.</param>
@@ -59,7 +60,7 @@ internal sealed record AttentionHeads(string Value, long ValueChannels, Immutabl
 
         int perGroup = (int)(headCount.Value / g);
         ImmutableArray<int> sharing = perGroup == 1 ? default : [.. Enumerable.Range(0, (int)channels).Select(c => (int)((c / size / perGroup * size) + (c % size)))];
-        return new AttentionHeads(split.Input(0), g * size, sharing);
+        return new AttentionHeads(split.Input(0), g * size, sharing, size);
     }
 
     /// <summary>The node of that kind that makes a value for one reader only.</summary>

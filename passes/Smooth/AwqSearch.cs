@@ -38,7 +38,9 @@ internal sealed class AwqSearch(UnitSpec format, PassContext context)
             candidates.Add(SmoothScales.Of(activations, 1 - alpha, weights, alpha));
         }
 
-        using var moments = new DampedMoments(statistics, 0);
+        int channels = statistics.Tap.Columns;
+        using var moments = new NativeArray<float>((long)channels * channels);
+        new DampedMoments(statistics, damping: 0).Read(0, channels, moments.Slice(0, checked(channels * channels)));
         Sample[] samples = [.. value.Consumers.Select(c => Read(c, scaled))];
         double[] losses = new double[candidates.Count];
         Parallel.For(0, candidates.Count, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, context.Threads), CancellationToken = context.Cancellation }, i =>
@@ -74,7 +76,7 @@ internal sealed class AwqSearch(UnitSpec format, PassContext context)
         return new Sample(values, rows, columns, (double)all / rows);
     }
 
-    private double Loss(Sample sample, double[] scales, ScaledAxis channels, DampedMoments moments)
+    private double Loss(Sample sample, double[] scales, ScaledAxis channels, NativeArray<float> moments)
     {
         (int rows, int columns) = (sample.Rows, sample.Columns);
         float[] values = new float[sample.Values.Length];
@@ -90,7 +92,7 @@ internal sealed class AwqSearch(UnitSpec format, PassContext context)
         }
 
         float[] products = new float[values.Length];
-        SumOfProducts.Run(values, 1, columns, moments.Rows(0, columns), columns, products, columns, columns, rows, columns, subtract: false);
+        SumOfProducts.Run(values, 1, columns, moments.Slice(0, columns * columns), columns, products, columns, columns, rows, columns, subtract: false);
         double loss = 0;
         for (int i = 0; i < values.Length; i++)
         {

@@ -59,11 +59,12 @@ public static class Calibrating
 
         var compile = new CompileRequest { Input = request.Input, Output = request.Output, Threads = request.Threads, MaxMemoryBytes = request.MaxMemoryBytes };
         IPass[] all = [.. recipe.CreatePasses()];
-        IPass[] passes = [.. all.TakeWhile(p => p is not ICalibratedPass && p.Name != "quantize")];
+        IPass[] passes = [.. all.TakeWhile(p => p is not ICalibratedPass)];
         Model model = new PassManager(passes).Run(imported.Model, Pipelines.CreateContext(compile, cancellation, progress: progress));
         IReadOnlyList<CalibrationTap> taps = all.Skip(passes.Length).FirstOrDefault() is ICalibratedPass calibrated ? calibrated.Taps(model)
-            : model.Kind == ModelKind.Onnx ? LinearInputs.Of(model, request.SecondMoments)
+            : model.Kind == ModelKind.Onnx ? LinearInputs.Of(model, secondMoments: true)
             : [];
+        taps = request.SecondMoments ? taps : [.. taps.Where(t => t.Patches is null).Select(t => t with { SecondMoments = false })];
         calibrator.Compute(model, model.Kind == ModelKind.Onnx ? ModelIdentity.Of(model, cancellation) : "", taps, request.Output);
         using StatisticsFile written = StatisticsFile.Open(request.Output, cancellation);
         return new CalibrateResult
@@ -78,7 +79,7 @@ public static class Calibrating
             Window = calibrator.Info.Window,
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
             PeakMemoryBytes = ProcessMemory.PeakBytes(),
-            Values = [.. taps.Select(t => Describe(written[t.Value]))],
+            Values = [.. taps.Select(t => Describe(written[t.Key]))],
         };
     }
 
@@ -96,6 +97,6 @@ public static class Calibrating
             greatest = Math.Max(greatest, value);
         }
 
-        return new CalibratedValue(statistics.Tap.Value, statistics.Tap.Columns, statistics.Rows, least, greatest, statistics.SecondMoments is not null);
+        return new CalibratedValue(statistics.Tap.Key, statistics.Tap.Columns, statistics.Rows, least, greatest, statistics.SecondMoments is not null);
     }
 }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
@@ -11,6 +12,9 @@ namespace ModelPack.Numbers;
 internal static class Fp8Kernel<TLanes>
     where TLanes : struct, ILanes16<TLanes>
 {
+    /// <summary>From so many values on bins are faster than to measure all candidates.</summary>
+    private const int LeastBinned = 1024;
+
     /// <summary>As <see cref="Fp8Reference.Encode"/>.</summary>
     public static bool Encode(ReadOnlySpan<float> values, in Fp8Grid grid, in Fp8Rule rule, Span<float> scales, Span<byte> codes)
     {
@@ -33,7 +37,7 @@ internal static class Fp8Kernel<TLanes>
                 float scale = rule.Scale(amax);
                 if (rule.SearchesFrom(scale) && amax > 0)
                 {
-                    scale = Search(values[from..], height, width, grid.Columns, scale, rule);
+                    scale = Search(values[from..], height, width, grid.Columns, scale, amax, rule);
                 }
 
                 scales[block++] = scale;
@@ -102,16 +106,31 @@ internal static class Fp8Kernel<TLanes>
         }
     }
 
-    private static float Search(ReadOnlySpan<float> values, int height, int width, int stride, float start, in Fp8Rule rule)
+    [SkipLocalsInit]
+    private static float Search(ReadOnlySpan<float> values, int height, int width, int stride, float start, float amax, in Fp8Rule rule)
     {
         Span<float> candidates = stackalloc float[Fp8Rule.Candidates];
         Span<float> reciprocals = stackalloc float[Fp8Rule.Candidates];
         Span<double> errors = stackalloc double[Fp8Rule.Candidates];
         rule.Fill(start, candidates, reciprocals);
-        errors.Clear();
-        for (int r = 0; r < height; r++)
+        if ((long)height * width < LeastBinned || !Fp8Search<TLanes>.AreDoubled(reciprocals))
         {
-            Fp8Search<TLanes>.AddErrors(values.Slice(r * stride, width), reciprocals, rule.Format, errors);
+            errors.Clear();
+            for (int r = 0; r < height; r++)
+            {
+                Fp8Search<TLanes>.AddErrors(values.Slice(r * stride, width), reciprocals, rule.Format, errors);
+            }
+
+            return Fp8Rule.Best(candidates, errors);
+        }
+
+        var bins = new Fp8ErrorBins(stackalloc double[Fp8ErrorBins.Length], rule.Format);
+        bins.Add<TLanes>(values, height, width, stride, reciprocals[Fp8Rule.Start]);
+        uint kept = bins.Choose(reciprocals, amax);
+        Fp8Rule.ClearErrors(kept, errors);
+        for (int r = 0; r < height && !BitOperations.IsPow2(kept); r++)
+        {
+            Fp8Search<TLanes>.AddErrors(values.Slice(r * stride, width), reciprocals, kept, rule.Format, errors);
         }
 
         return Fp8Rule.Best(candidates, errors);

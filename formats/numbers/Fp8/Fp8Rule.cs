@@ -11,7 +11,7 @@ internal readonly struct Fp8Rule
     private const int FirstSixteenths = 12;
 
     /// <summary>The candidate that is the scale itself.</summary>
-    private const int Start = 16 - FirstSixteenths;
+    public const int Start = 16 - FirstSixteenths;
 
     /// <summary>2^-100.</summary>
     private const float LeastSearched = 7.888609e-31f;
@@ -85,6 +85,15 @@ internal readonly struct Fp8Rule
         {
             candidates[k] = Math.Min(scale * ((FirstSixteenths + k) / 16f), _largest);
             reciprocals[k] = 1 / candidates[k];
+        }
+    }
+
+    /// <summary>Sums of errors to begin with: zero for the candidates whose bits are set, infinity for those that cannot win.</summary>
+    public static void ClearErrors(uint candidates, Span<double> errors)
+    {
+        for (int k = 0; k < errors.Length; k++)
+        {
+            errors[k] = (candidates >> k & 1) != 0 ? 0 : double.PositiveInfinity;
         }
     }
 

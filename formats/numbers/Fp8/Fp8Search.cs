@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -75,8 +76,36 @@ internal static class Fp8Search<TLanes>
         }
     }
 
+    /// <summary>As <see cref="AddErrors(ReadOnlySpan{float}, ReadOnlySpan{float}, in SmallFloatFormat, Span{double})"/> for few candidates: those whose bits are set.</summary>
+    [SkipLocalsInit]
+    public static void AddErrors(ReadOnlySpan<float> row, ReadOnlySpan<float> reciprocals, uint candidates, in SmallFloatFormat f, Span<double> errors)
+    {
+        float largest = SmallFloatReference.DecodeFinite(f.MaxCode, f);
+        float toMagic = BitConverter.Int32BitsToSingle((127 + 23 - f.MantissaBits) << 23);
+        float leastMagic = 1.5f * BitConverter.Int32BitsToSingle(f.MinNormalBits) * toMagic;
+        Span<float> magnitudes = stackalloc float[Fp8Reference.FlushColumns];
+        ref float x = ref MemoryMarshal.GetReference(magnitudes);
+        for (int c = 0; c < row.Length; c += Fp8Reference.FlushColumns)
+        {
+            int length = Magnitudes(row.Slice(c, Math.Min(Fp8Reference.FlushColumns, row.Length - c)), 0, magnitudes, out _, out _);
+            for (uint left = candidates; left != 0;)
+            {
+                int first = BitOperations.TrailingZeroCount(left);
+                left &= left - 1;
+                int second = left == 0 ? first : BitOperations.TrailingZeroCount(left);
+                left &= left - 1;
+                (float a, float b) = Two(ref x, length, reciprocals[first], reciprocals[second], toMagic, leastMagic, largest);
+                errors[first] += a;
+                if (second != first)
+                {
+                    errors[second] += b;
+                }
+            }
+        }
+    }
+
     /// <summary>False where the largest scale that an f32 allows came between.</summary>
-    private static bool AreDoubled(ReadOnlySpan<float> reciprocals)
+    public static bool AreDoubled(ReadOnlySpan<float> reciprocals)
     {
         for (int k = FirstDouble; k < Fp8Rule.Candidates; k += 2)
         {
@@ -181,6 +210,27 @@ internal static class Fp8Search<TLanes>
         Unsafe.Add(ref sums, 1) = TLanes.Sum(b);
         Unsafe.Add(ref sums, 2) = TLanes.Sum(c);
         Unsafe.Add(ref sums, 3) = TLanes.Sum(d);
+    }
+
+    /// <summary>As <see cref="Clipped"/> for two candidates.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static (float First, float Second) Two(ref float x, int length, float first, float second, float toMagic, float leastMagic, float largest)
+    {
+        TLanes least = TLanes.Create(leastMagic);
+        TLanes most = TLanes.Create(largest);
+        TLanes byFirst = TLanes.Create(first), magicFirst = TLanes.Create(first * toMagic);
+        TLanes bySecond = TLanes.Create(second), magicSecond = TLanes.Create(second * toMagic);
+        TLanes a = default, b = default;
+        for (int i = 0; i < length; i += 16)
+        {
+            TLanes magnitude = TLanes.Load(in Unsafe.Add(ref x, i));
+            TLanes v = TLanes.Multiply(magnitude, byFirst);
+            a = TLanes.Add(a, Square(TLanes.Subtract(v, TLanes.Min(Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicFirst), least)), most))));
+            v = TLanes.Multiply(magnitude, bySecond);
+            b = TLanes.Add(b, Square(TLanes.Subtract(v, TLanes.Min(Nearest(v, TLanes.Max(TLanes.Multiply(magnitude, magicSecond), least)), most))));
+        }
+
+        return (TLanes.Sum(a), TLanes.Sum(b));
     }
 
     /// <summary>

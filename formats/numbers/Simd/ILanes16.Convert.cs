@@ -10,4 +10,7 @@ internal partial interface ILanes16<TSelf>
 
     /// <summary>The sign bits, lane i at bit i.</summary>
     static abstract uint SignBits(TSelf a);
+
+    /// <summary>Thirty-two f32: lane 0 of both, lane 1 of both, and so on.</summary>
+    static abstract void StorePairs(TSelf first, TSelf second, ref float destination);
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Numbers;
 
@@ -22,4 +23,32 @@ internal readonly partial struct Lanes128
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static uint SignBits(Lanes128 a) =>
         a._a.ExtractMostSignificantBits() | (a._b.ExtractMostSignificantBits() << 4) | (a._c.ExtractMostSignificantBits() << 8) | (a._d.ExtractMostSignificantBits() << 12);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePairs(Lanes128 first, Lanes128 second, ref float destination)
+    {
+        StorePairs(first._a, second._a, ref destination);
+        StorePairs(first._b, second._b, ref Unsafe.Add(ref destination, 8));
+        StorePairs(first._c, second._c, ref Unsafe.Add(ref destination, 16));
+        StorePairs(first._d, second._d, ref Unsafe.Add(ref destination, 24));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static void StorePairs(Vector128<float> first, Vector128<float> second, ref float destination)
+    {
+        Vector128<float> low, high;
+        if (Sse.IsSupported)
+        {
+            low = Sse.UnpackLow(first, second);
+            high = Sse.UnpackHigh(first, second);
+        }
+        else
+        {
+            low = Vector128.Create(first[0], second[0], first[1], second[1]);
+            high = Vector128.Create(first[2], second[2], first[3], second[3]);
+        }
+
+        low.StoreUnsafe(ref destination);
+        high.StoreUnsafe(ref destination, 4);
+    }
 }

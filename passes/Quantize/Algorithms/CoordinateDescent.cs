@@ -61,7 +61,7 @@ internal sealed class CoordinateDescent(DampedMoments moments, int rounds)
             int at = first + i;
             Span<float> gradient = state.CurrentGradient(first, i, 1);
             Span<float> value = state.Values(at, 1);
-            inverse[0] = (float)(1 / (double)moments.Row(at)[at]);
+            inverse[0] = (float)(1 / (double)state.Moments(first, at, 1)[at]);
             value.CopyTo(target);
             SumOfProducts.Run(inverse, 1, 1, gradient, rows, target, rows, 1, 1, rows, subtract: false);
             tile.Round(at, target, column, rounded);
@@ -91,7 +91,7 @@ internal sealed class CoordinateDescent(DampedMoments moments, int rounds)
             int width = Math.Min(block, first + count - at);
             Span<float> scales = tile.Scales(at / block);
             before[b] = scales.ToArray();
-            curvature[b] = state.Curvature(at, width);
+            curvature[b] = state.Curvature(first, at, width);
             double[] slope = State.Products(state.Values(at, width), state.Gradient(at, width), rows);
             for (int r = 0; r < rows; r++)
             {
@@ -147,7 +147,10 @@ internal sealed class CoordinateDescent(DampedMoments moments, int rounds)
         private readonly NativeArray<float> _gradient;
         private readonly NativeArray<float> _changes;
         private readonly NativeArray<float> _scratch;
+        private readonly NativeArray<float> _unit;
+        private readonly int _unitColumns;
         private readonly int _rows;
+        private int _loaded = -1;
 
         public State(WeightTile tile, DampedMoments moments, int unit, ReadOnlySpan<float> decoded)
         {
@@ -159,6 +162,8 @@ internal sealed class CoordinateDescent(DampedMoments moments, int rounds)
             _gradient = new NativeArray<float>((long)size * _rows);
             _changes = new NativeArray<float>((long)unit * _rows);
             _scratch = new NativeArray<float>((long)unit * _rows);
+            _unit = new NativeArray<float>((long)unit * size);
+            _unitColumns = unit;
 
             // The gradient of the error e = w - q is H w - H q: begin with q = 0, then set q, by the same way as all changes. Here both at once.
             for (int first = 0; first < size; first += unit)
@@ -185,6 +190,20 @@ internal sealed class CoordinateDescent(DampedMoments moments, int rounds)
         /// <summary>Quantised values, [count, rows].</summary>
         public Span<float> Values(int column, int count) => _values.Slice((long)column * _rows, count * _rows);
 
+        /// <summary>Rows of H, [count, K], of columns of the unit that begins at <paramref name="first"/>.</summary>
+        public ReadOnlySpan<float> Moments(int first, int column, int count)
+        {
+            int size = Tile.Columns;
+            if (_loaded != first)
+            {
+                int all = Math.Min(_unitColumns, size - first);
+                _moments.Read(first, all, _unit.Slice(0, all * size));
+                _loaded = first;
+            }
+
+            return _unit.Slice((long)(column - first) * size, count * size);
+        }
+
         /// <summary>H e as of the last <see cref="PassOn"/>, [count, rows].</summary>
         public Span<float> Gradient(int column, int count) => _gradient.Slice((long)column * _rows, count * _rows);
 
@@ -198,7 +217,7 @@ internal sealed class CoordinateDescent(DampedMoments moments, int rounds)
             Gradient(first + offset, count).CopyTo(current);
             for (int i = 0; i < count && offset > 0; i++)
             {
-                SumOfProducts.Run(_moments.Row(first + offset + i).Slice(first, offset), 1, 1, Changes(0, offset), _rows, current.Slice(i * _rows, _rows), _rows, offset, 1, _rows, subtract: true);
+                SumOfProducts.Run(Moments(first, first + offset + i, 1).Slice(first, offset), 1, 1, Changes(0, offset), _rows, current.Slice(i * _rows, _rows), _rows, offset, 1, _rows, subtract: true);
             }
 
             return current;
@@ -208,15 +227,15 @@ internal sealed class CoordinateDescent(DampedMoments moments, int rounds)
         public void PassOn(int first, int count)
         {
             int size = Tile.Columns;
-            SumOfProducts.Run(_moments.Rows(first, count), size, 1, Changes(0, count), _rows, _gradient.Slice(0, size * _rows), _rows, count, size, _rows, subtract: true);
+            SumOfProducts.Run(Moments(first, first, count), size, 1, Changes(0, count), _rows, _gradient.Slice(0, size * _rows), _rows, count, size, _rows, subtract: true);
         }
 
         /// <summary>r H r of the values of a block, [rows].</summary>
-        public double[] Curvature(int column, int count)
+        public double[] Curvature(int first, int column, int count)
         {
             Span<float> products = _scratch.Slice(0, count * _rows);
             products.Clear();
-            SumOfProducts.Run(_moments.Rows(column, count)[column..], Tile.Columns, 1, Values(column, count), _rows, products, _rows, count, count, _rows, subtract: false);
+            SumOfProducts.Run(Moments(first, column, count)[column..], Tile.Columns, 1, Values(column, count), _rows, products, _rows, count, count, _rows, subtract: false);
             return Products(Values(column, count), products, _rows);
         }
 
@@ -257,6 +276,7 @@ internal sealed class CoordinateDescent(DampedMoments moments, int rounds)
             _gradient.Dispose();
             _changes.Dispose();
             _scratch.Dispose();
+            _unit.Dispose();
         }
     }
 }

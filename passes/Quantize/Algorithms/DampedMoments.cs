@@ -1,14 +1,15 @@
+using System.Runtime.InteropServices;
 using ModelPack.Compiler.Calibration;
-using ModelPack.Compiler.Linear;
 
 namespace ModelPack.Passes;
 
-/// <summary>Second moments in memory, [K, K] in the order of the columns, with the damping of an algorithm on the diagonal.</summary>
-internal sealed class DampedMoments : IDisposable
+/// <summary>Second moments, [K, K] in the order of the columns, with the damping of an algorithm on the diagonal; read some rows at a time from where the statistics keep them.</summary>
+internal sealed class DampedMoments
 {
-    private readonly NativeArray<float> _values;
+    private readonly TensorData _moments;
+    private readonly double _damp;
 
-    /// <param name="statistics">With second moments.</param>
+    /// <param name="statistics">With second moments; stay the caller's.</param>
     /// <param name="damping">Part of the mean of the diagonal that is added to it.</param>
     /// <exception cref="ModelPackException">MP2216: all zero, or not finite.</exception>
     public DampedMoments(ActivationStatistics statistics, double damping)
@@ -20,24 +21,24 @@ internal sealed class DampedMoments : IDisposable
             throw MomentMatrix.Unusable(statistics, mean);
         }
 
-        double damp = damping * mean;
-        _values = new NativeArray<float>((long)Size * Size);
-        for (int row = 0; row < Size; row++)
-        {
-            Span<float> to = _values.Slice((long)row * Size, Size);
-            MomentMatrix.ReadRow(statistics, row, to);
-            to[row] = (float)(to[row] + damp);
-        }
+        _moments = statistics.SecondMoments!;
+        _damp = damping * mean;
     }
 
     /// <summary>K.</summary>
     public int Size { get; }
 
-    /// <summary>One row, [K].</summary>
-    public ReadOnlySpan<float> Row(int row) => Rows(row, 1);
-
-    /// <summary>Some rows, [count, K].</summary>
-    public ReadOnlySpan<float> Rows(int row, int count) => _values.Slice((long)row * Size, checked(count * Size));
-
-    public void Dispose() => _values.Dispose();
+    /// <summary>Reads rows.</summary>
+    /// <param name="row">The first.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="rows">[count, K] destination.</param>
+    public void Read(int row, int count, Span<float> rows)
+    {
+        _moments.Read((long)row * Size * sizeof(float), MemoryMarshal.AsBytes(rows[..checked(count * Size)]));
+        for (int i = 0; i < count; i++)
+        {
+            ref float diagonal = ref rows[(i * Size) + row + i];
+            diagonal = (float)(diagonal + _damp);
+        }
+    }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using ModelPack.Compiler.Linear;
 
 namespace ModelPack.Passes;
@@ -15,20 +16,23 @@ internal static class DriftCorrection
     /// <summary>Changes the weights.</summary>
     /// <param name="tile">The weights.</param>
     /// <param name="factor">The factorisation.</param>
-    /// <param name="drift">D, [K, K].</param>
-    public static void Run(WeightTile tile, FeedbackFactor factor, NativeArray<float> drift)
+    /// <param name="drift">D, [K, K] f32; read some rows at a time.</param>
+    public static void Run(WeightTile tile, FeedbackFactor factor, TensorData drift)
     {
         int size = factor.Size;
         int rows = tile.Rows;
         using var change = new NativeArray<float>((long)size * rows);
         using (var products = new NativeArray<float>((long)size * rows))
+        using (var strip = new NativeArray<float>((long)Math.Min(ErrorFeedback.Lazy, size) * size))
         {
             ReadOnlySpan<float> all = tile.Weights;
             for (int at = 0; at < size; at += ErrorFeedback.Lazy)
             {
                 // In pieces of the sum, so that f32 sums stay short.
                 int depth = Math.Min(ErrorFeedback.Lazy, size - at);
-                SumOfProducts.Run(drift.Slice((long)at * size, depth * size), size, 1, all.Slice(at * rows, depth * rows), rows, products.Slice(0, size * rows), rows, depth, size, rows, subtract: false);
+                Span<float> some = strip.Slice(0, depth * size);
+                drift.Read((long)at * size * sizeof(float), MemoryMarshal.AsBytes(some));
+                SumOfProducts.Run(some, size, 1, all.Slice(at * rows, depth * rows), rows, products.Slice(0, size * rows), rows, depth, size, rows, subtract: false);
             }
 
             for (int p = 0; p < size; p++)

@@ -8,8 +8,8 @@ namespace ModelPack.Passes;
 /// </summary>
 /// <param name="factor">Order and coefficients.</param>
 /// <param name="importance">[K] for the search of scales.</param>
-/// <param name="drift">What the inputs differ from those of the float model, or null.</param>
-internal sealed class ErrorFeedback(FeedbackFactor factor, float[] importance, NativeArray<float>? drift) : IPreparedAlgorithm
+/// <param name="drift">What the inputs differ from those of the float model, [K, K] f32, or null; stays the caller's.</param>
+internal sealed class ErrorFeedback(FeedbackFactor factor, float[] importance, TensorData? drift) : IPreparedAlgorithm
 {
     /// <summary>Columns whose errors are passed on together.</summary>
     public const int Lazy = 128;
@@ -64,9 +64,5 @@ internal sealed class ErrorFeedback(FeedbackFactor factor, float[] importance, N
         }
     }
 
-    public void Dispose()
-    {
-        factor.Dispose();
-        drift?.Dispose();
-    }
+    public void Dispose() => factor.Dispose();
 }

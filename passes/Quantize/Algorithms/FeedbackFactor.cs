@@ -58,11 +58,11 @@ internal sealed class FeedbackFactor : IDisposable
         float[] diagonal = MomentMatrix.Diagonal(statistics);
         double mean = MomentMatrix.Mean(diagonal);
         int[] order = Ordered(diagonal, activationOrder);
-        using var memory = new NativeArray<double>((long)size * size);
+        using var memory = new UpperTriangle(size);
         for (double used = damping; mean > 0 && double.IsFinite(mean) && used <= MostDamping; used *= 10)
         {
             Fill(memory, statistics, order, used * mean);
-            if (UpperCholesky.Factor(memory, size, threads, cancellation) < 0)
+            if (UpperCholesky.Factor(memory, threads, cancellation) < 0)
             {
                 double[] pivots = new double[size];
                 return new FeedbackFactor(Narrow(memory, pivots), order, pivots, used, isTriangular: true);
@@ -116,36 +116,36 @@ internal sealed class FeedbackFactor : IDisposable
         return activationOrder ? [.. columns.OrderBy(i => diagonal[i]).ThenByDescending(i => i)] : [.. columns.Reverse()];
     }
 
-    private static void Fill(NativeArray<double> memory, ActivationStatistics statistics, int[] order, double damp)
+    private static void Fill(UpperTriangle memory, ActivationStatistics statistics, int[] order, double damp)
     {
         int size = order.Length;
         float[] row = new float[size];
         for (int p = 0; p < size; p++)
         {
             MomentMatrix.ReadRow(statistics, order[p], row);
-            Span<double> to = memory.Slice((long)p * size, size);
+            Span<double> to = memory.Row(p);
             for (int q = p; q < size; q++)
             {
-                to[q] = row[order[q]];
+                to[q - p] = row[order[q]];
             }
 
-            to[p] += damp;
+            to[0] += damp;
         }
     }
 
     /// <summary>Rows divided by their diagonal element, as f32.</summary>
-    private static NativeArray<float> Narrow(NativeArray<double> memory, Span<double> pivots)
+    private static NativeArray<float> Narrow(UpperTriangle memory, Span<double> pivots)
     {
         int size = pivots.Length;
         var coefficients = new NativeArray<float>((long)size * size);
         for (int p = 0; p < size; p++)
         {
-            Span<double> from = memory.Slice((long)p * size, size);
+            Span<double> from = memory.Row(p);
             Span<float> to = coefficients.Slice((long)p * size, size);
-            double diagonal = from[p];
+            double diagonal = from[0];
             for (int q = p + 1; q < size; q++)
             {
-                to[q] = (float)(from[q] / diagonal);
+                to[q] = (float)(from[q - p] / diagonal);
             }
 
             pivots[p] = diagonal * diagonal;

@@ -16,7 +16,7 @@ internal sealed class Gptq : IWeightAlgorithm
     public IPreparedAlgorithm Prepare(ActivationStatistics? statistics, AlgorithmOptions options, int threads, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(statistics);
-        return new ErrorFeedback(FeedbackFactor.Create(statistics, options.ActivationOrder, options.Damping, threads, cancellation), MomentMatrix.Importance(statistics), MomentMatrix.Drift(statistics));
+        return new ErrorFeedback(FeedbackFactor.Create(statistics, options.ActivationOrder, options.Damping, threads, cancellation), MomentMatrix.Importance(statistics), statistics.Drift);
     }
 
     /// <summary>The definition, for tests: one row, all arithmetic in f64, errors passed on at once.</summary>

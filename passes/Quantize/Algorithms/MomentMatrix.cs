@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using ModelPack.Compiler.Calibration;
-using ModelPack.Compiler.Linear;
 
 namespace ModelPack.Passes;
 
@@ -11,24 +10,6 @@ internal static class MomentMatrix
     /// <summary>One row, [K].</summary>
     public static void ReadRow(ActivationStatistics statistics, int row, Span<float> destination) =>
         statistics.SecondMoments!.Read((long)row * statistics.Tap.Columns * sizeof(float), MemoryMarshal.AsBytes(destination[..statistics.Tap.Columns]));
-
-    /// <summary>The drift, [K, K], in memory; null when there is none.</summary>
-    public static NativeArray<float>? Drift(ActivationStatistics statistics)
-    {
-        if (statistics.Drift is not TensorData data)
-        {
-            return null;
-        }
-
-        int size = statistics.Tap.Columns;
-        var drift = new NativeArray<float>((long)size * size);
-        for (int row = 0; row < size; row++)
-        {
-            data.Read((long)row * size * sizeof(float), MemoryMarshal.AsBytes(drift.Slice((long)row * size, size)));
-        }
-
-        return drift;
-    }
 
     /// <summary>The sums of squares, [K], each with a thousandth of their mean: what a squared error of a weight counts; inputs that are always 0 count a little.</summary>
     public static float[] Importance(ActivationStatistics statistics)

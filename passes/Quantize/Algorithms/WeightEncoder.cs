@@ -13,12 +13,11 @@ internal static class WeightEncoder
     /// <summary>Encodes all rows.</summary>
     /// <param name="source">The weights, rows along K.</param>
     /// <param name="spec">A number format with fixed scales, complete.</param>
-    /// <param name="algorithm">How codes are chosen.</param>
+    /// <param name="groups">How codes are chosen: for all rows, or for equal runs of rows one after the other.</param>
     /// <param name="scales">How scales are chosen.</param>
-    /// <param name="refinement">What improves codes and scales afterwards; null for nothing.</param>
     /// <param name="context">Threads, memory, cancellation, and where streams go.</param>
     /// <exception cref="ModelPackException">MP2217: the format does not have one scale per block of a row; MP1040: a weight is NaN or infinite.</exception>
-    public static EncodedWeight Encode(WeightEncoding source, UnitSpec spec, IPreparedAlgorithm algorithm, ScaleChoice scales, CoordinateDescent? refinement, PassContext context)
+    public static EncodedWeight Encode(WeightEncoding source, UnitSpec spec, RowGroup[] groups, ScaleChoice scales, PassContext context)
     {
         IValueReader weights = context.OpenValues(source);
         if (NumberFormats.Bind(spec, weights.Shape) is not IFixedScaleFormat { BlockColumns: > 0 } format)
@@ -31,11 +30,13 @@ internal static class WeightEncoder
         byte[][] streams = [.. format.Streams.Select(s => new byte[checked(s.BytesPerRow * rows)])];
         var sums = new RowSums(rows);
         int threads = Math.Max(1, context.Threads);
-        int tileRows = TileRows(rows, columns, threads, context.MaxMemoryBytes);
-        Parallel.For(0, (rows + tileRows - 1) / tileRows, new ParallelOptions { MaxDegreeOfParallelism = threads, CancellationToken = context.Cancellation }, index =>
+        int perGroup = rows / groups.Length;
+        int tileRows = Math.Min(TileRows(rows, columns, threads, context.MaxMemoryBytes), Math.Max(1, perGroup));
+        int tiles = (perGroup + tileRows - 1) / tileRows;
+        Parallel.For(0, tiles * groups.Length, new ParallelOptions { MaxDegreeOfParallelism = threads, CancellationToken = context.Cancellation }, index =>
         {
-            int first = index * tileRows;
-            EncodeTile(weights, format, algorithm, scales, refinement, first, Math.Min(tileRows, rows - first), streams, sums);
+            int first = index % tiles * tileRows;
+            EncodeTile(weights, format, groups[index / tiles], scales, (index / tiles * perGroup) + first, Math.Min(tileRows, perGroup - first), streams, sums);
         });
 
         ImmutableArray<EncodedStream> stored = [.. format.Streams.Select((layout, s) => new EncodedStream(layout.Role, context.Keep(streams[s])))];
@@ -51,8 +52,9 @@ internal static class WeightEncoder
         return (int)Math.Clamp(Math.Min(fitting, even), LeastTileRows, MostTileRows);
     }
 
-    private static void EncodeTile(IValueReader weights, IFixedScaleFormat format, IPreparedAlgorithm algorithm, ScaleChoice scales, CoordinateDescent? refinement, int first, int rows, byte[][] streams, RowSums sums)
+    private static void EncodeTile(IValueReader weights, IFixedScaleFormat format, RowGroup group, ScaleChoice scales, int first, int rows, byte[][] streams, RowSums sums)
     {
+        (IPreparedAlgorithm algorithm, CoordinateDescent? refinement) = group;
         int columns = (int)weights.Shape.Columns;
         float[] values = new float[rows * columns];
         byte[] codes = new byte[rows * columns];

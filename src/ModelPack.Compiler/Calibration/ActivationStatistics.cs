@@ -38,6 +38,9 @@ public sealed class ActivationStatistics(
     /// <summary>[K, K] f32: the sum of (f - x)^T x, f being what x is in the model without compressed layers; null when it was not collected.</summary>
     public TensorData? Drift { get; } = drift;
 
+    /// <summary>The same statistics with other matrices of the same content; these are not disposed.</summary>
+    public ActivationStatistics WithMatrices(TensorData? secondMoments, TensorData? drift) => new(Tap, Rows, minimum, maximum, sums, squares, Histogram, secondMoments, drift);
+
     public void Dispose()
     {
         (SecondMoments as IDisposable)?.Dispose();

@@ -14,7 +14,7 @@ public interface ICalibrator
     /// </summary>
     /// <param name="model">The model; with a graph.</param>
     /// <param name="taps">What to collect, in any order.</param>
-    /// <returns>By tap value; read lazily where they are large, valid until disposed.</returns>
+    /// <returns>By key of the tap; read lazily where they are large, valid until disposed.</returns>
     /// <exception cref="ModelPackException">MP221x: the data do not fit the model, or activations are not finite.</exception>
     ICalibrationStatistics Collect(Model model, IReadOnlyList<CalibrationTap> taps);
 
@@ -39,9 +39,9 @@ public interface ICalibrator
 /// <summary>Statistics of several taps.</summary>
 public interface ICalibrationStatistics : IDisposable
 {
-    /// <summary>The statistics of a value.</summary>
+    /// <summary>The statistics of a tap, by its <see cref="CalibrationTap.Key"/>: for all but convolutions, the value's name.</summary>
     /// <exception cref="KeyNotFoundException">It was not among the taps.</exception>
-    ActivationStatistics this[string value] { get; }
+    ActivationStatistics this[string key] { get; }
 }
 
 /// <summary>A run that stands between two nodes of the graph, with the values that the nodes after it need of every sample.</summary>

@@ -23,6 +23,7 @@ public sealed class StatisticsCollector : IDisposable
     private readonly Histogram _histogram = new();
     private NativeArray<float>? _moments;
     private NativeArray<float>? _drift;
+    private float[]? _difference;
     private long _rows;
 
     /// <summary>A collector that has seen nothing.</summary>
@@ -75,7 +76,7 @@ public sealed class StatisticsCollector : IDisposable
 
         if (_drift is not null && !reference.IsEmpty)
         {
-            float[] difference = new float[Chunk * columns];
+            float[] difference = _difference ??= new float[Chunk * columns];
             for (int at = 0; at < values.Length; at += Chunk * columns)
             {
                 ReadOnlyMemory<float> chunk = values.Slice(at, Math.Min(Chunk * columns, values.Length - at));

@@ -22,6 +22,9 @@ internal sealed class CalibrationRun : ICalibrationRun
     /// <summary>Smaller initializers stay in the graph, where shape inference sees them.</summary>
     private const long MinExternalBytes = 1024;
 
+    /// <summary>Part of the memory that matrices of statistics may take once they are collected; larger ones wait on disk.</summary>
+    private const int ShareOfMatrices = 8;
+
     private readonly Model _model;
     private readonly CalibrationSamples _samples;
     private readonly GraphSlices _slices;
@@ -89,16 +92,25 @@ internal sealed class CalibrationRun : ICalibrationRun
         string[] outputs = [.. slice.Kept.Union(taps.Select(t => t.Value).Intersect(made, StringComparer.Ordinal), StringComparer.Ordinal)];
         SampleValues? reference = null;
         var next = new SampleValues(_samples.Info.Samples, _budget);
-        var collectors = taps.ToDictionary(t => t.Value, t => new StatisticsCollector(t), StringComparer.Ordinal);
+        var collectors = new Dictionary<CalibrationTap, StatisticsCollector>();
         try
         {
             // Up to the first compressed layer both runs are one.
             bool forks = _withReference && (_reference is not null || _replaced.Count > 0);
             reference = forks ? new SampleValues(_samples.Info.Samples, _budget) : null;
-            using Lane lane = Open(slice, outputs, _values, next);
-            using Lane? plain = reference is null ? null : Open(_slices.Cut(_position, end, _none), outputs, _reference ?? _values, reference);
-            RunAll(lane, plain, collectors, end);
-            var found = new CollectedStatistics(collectors.ToDictionary(c => c.Key, c => c.Value.Finish(), StringComparer.Ordinal));
+            using (Lane lane = Open(slice, outputs, _values, next))
+            using (Lane? plain = reference is null ? null : Open(_slices.Cut(_position, end, _none), outputs, _reference ?? _values, reference))
+            {
+                // Only now, and finished only when the weights are gone: sessions take most while they are opened, matrices while they are moved.
+                foreach (CalibrationTap tap in taps)
+                {
+                    collectors.Add(tap, new StatisticsCollector(tap));
+                }
+
+                RunAll(lane, plain, collectors, end);
+            }
+
+            var found = CollectedStatistics.Of([.. collectors.Values.Select(c => c.Finish())], _limits.MaxMemoryBytes / ShareOfMatrices);
             _values.Dispose();
             _reference?.Dispose();
             (_values, _reference, _position) = (next, reference, end);
@@ -124,7 +136,7 @@ internal sealed class CalibrationRun : ICalibrationRun
     }
 
     /// <summary>Samples in groups of as many as there are threads; what a group gave is added up in the order of the samples.</summary>
-    private void RunAll(Lane lane, Lane? plain, Dictionary<string, StatisticsCollector> collectors, int end)
+    private void RunAll(Lane lane, Lane? plain, Dictionary<CalibrationTap, StatisticsCollector> collectors, int end)
     {
         int count = _samples.Info.Samples;
         var results = new ModelOutputs?[_limits.Threads];
@@ -212,28 +224,34 @@ internal sealed class CalibrationRun : ICalibrationRun
         }
     }
 
-    private void Collect(int sample, Lane lane, ModelOutputs? result, Lane? plain, ModelOutputs? reference, Dictionary<string, StatisticsCollector> collectors)
+    private void Collect(int sample, Lane lane, ModelOutputs? result, Lane? plain, ModelOutputs? reference, Dictionary<CalibrationTap, StatisticsCollector> collectors)
     {
-        // Collectors are independent: one per thread when there are many, all threads in one when there are few.
-        int inner = collectors.Count > 1 ? 1 : _limits.Threads;
-        KeyValuePair<string, StatisticsCollector>[] all = [.. collectors];
+        // Values are independent: one per thread when there are many, all threads in one when there are few.
+        IGrouping<string, KeyValuePair<CalibrationTap, StatisticsCollector>>[] all = [.. collectors.GroupBy(c => c.Key.Value, StringComparer.Ordinal)];
+        int inner = all.Length > 1 ? 1 : _limits.Threads;
         ForEach(all.Length, i =>
         {
-            using PooledFloats values = Values(sample, all[i].Key, lane, result);
-            using PooledFloats? unchanged = plain is null ? null : Values(sample, all[i].Key, plain, reference);
-            all[i].Value.Add(values.Memory, unchanged?.Memory ?? default, inner);
+            using PooledFloats values = Values(sample, all[i].Key, lane, result, out long[] dims);
+            using PooledFloats? unchanged = plain is null ? null : Values(sample, all[i].Key, plain, reference, out _);
+            foreach ((CalibrationTap tap, StatisticsCollector collector) in all[i])
+            {
+                ReadOnlyMemory<float> Vectors(PooledFloats whole) => tap.Patches is null ? whole.Memory : tap.Patches.Gather(tap.Value, whole.Memory.Span, dims);
+                collector.Add(Vectors(values), unchanged is null ? default : Vectors(unchanged), inner);
+            }
         });
     }
 
-    private static PooledFloats Values(int sample, string name, Lane lane, ModelOutputs? result)
+    private static PooledFloats Values(int sample, string name, Lane lane, ModelOutputs? result, out long[] dims)
     {
         if (result is not null && result.Names.Contains(name))
         {
             OrtValue value = result[name];
+            dims = value.GetTensorTypeAndShape().Shape;
             return PooledFloats.Of(name, ElementTypes.ToDType(value.GetTensorTypeAndShape().ElementDataType), value.GetTensorMutableRawData());
         }
 
         SampleValues.Stored stored = lane.From[sample, name];
+        dims = stored.Dims;
         byte[] bytes = ArrayPool<byte>.Shared.Rent(checked((int)stored.Data.LengthBytes));
         try
         {

@@ -77,7 +77,7 @@ internal sealed class Calibrator : ICalibrator, IDisposable
         using var scratch = new ScratchFile(_limits.MaxMemoryBytes / 4);
         var all = new List<ActivationStatistics>();
         var slices = new GraphSlices(model);
-        CalibrationTap[] ordered = [.. taps.OrderBy(t => slices.PositionOf(t.Value)).ThenBy(t => t.Value, StringComparer.Ordinal)];
+        CalibrationTap[] ordered = [.. taps.OrderBy(t => slices.PositionOf(t.Value)).ThenBy(t => t.Key, StringComparer.Ordinal)];
         long perTap = _limits.MaxMemoryBytes / ShareOfValues / FirstGroup;
         for (int done = 0; done < ordered.Length;)
         {
@@ -86,7 +86,7 @@ internal sealed class Calibrator : ICalibrator, IDisposable
             using var step = (CollectedStatistics)run.Advance(group, new Dictionary<string, Tensor>());
             foreach (ActivationStatistics s in step.All)
             {
-                all.Add(new ActivationStatistics(s.Tap, s.Rows, s.Minimum.ToArray(), s.Maximum.ToArray(), s.Sums.ToArray(), s.Squares.ToArray(), s.Histogram, s.SecondMoments is TensorData m ? Move(m, scratch) : null));
+                all.Add(new ActivationStatistics(s.Tap, s.Rows, s.Minimum.ToArray(), s.Maximum.ToArray(), s.Sums.ToArray(), s.Squares.ToArray(), s.Histogram, CollectedStatistics.Move(s.SecondMoments, scratch)));
             }
 
             // What the values of this group took tells how many the next may have.
@@ -119,20 +119,6 @@ internal sealed class Calibrator : ICalibrator, IDisposable
         }
 
         return group;
-    }
-
-    private static TensorData Move(TensorData moments, ScratchFile scratch)
-    {
-        const int step = 64 << 20;
-        var parts = new List<TensorData>();
-        for (long offset = 0; offset < moments.LengthBytes; offset += step)
-        {
-            byte[] part = new byte[(int)Math.Min(step, moments.LengthBytes - offset)];
-            moments.Read(offset, part);
-            parts.Add(scratch.Keep(part));
-        }
-
-        return parts.Count == 1 ? parts[0] : new JoinedTensorData([.. parts]);
     }
 
     /// <summary>The cached statistics when they are there, whole, and of these taps; a damaged file is taken for none and written anew.</summary>
@@ -177,7 +163,7 @@ internal sealed class Calibrator : ICalibrator, IDisposable
 
     private sealed class TemporaryStatistics(StatisticsFile file, string folder) : ICalibrationStatistics
     {
-        public ActivationStatistics this[string value] => file[value];
+        public ActivationStatistics this[string key] => file[key];
 
         public void Dispose()
         {
@@ -206,7 +192,7 @@ internal sealed class Calibrator : ICalibrator, IDisposable
             string? wrong = file.ModelHash != identity && divisors is null ? "they were taken from another model, or after other passes than the recipe runs before quantize"
                 : taps.FirstOrDefault(t => !file.All.Any(s => s.Tap == t)) is CalibrationTap missing ? $"they have nothing about '{missing.Value}' that fits"
                 : null;
-            wrong ??= taps.FirstOrDefault(t => divisors is not null && divisors.TryGetValue(t.Value, out double[]? d) && d.Length != t.Columns) is CalibrationTap whole ? $"channels of '{whole.Value}' were scaled one by one after they were taken" : null;
+            wrong ??= taps.FirstOrDefault(t => divisors is not null && t.Patches is null && divisors.TryGetValue(t.Value, out double[]? d) && d.Length != t.Columns) is CalibrationTap whole ? $"channels of '{whole.Value}' were scaled one by one after they were taken" : null;
             if (wrong is null)
             {
                 return divisors is null ? file : new RescaledStatistics(file, divisors);

@@ -9,15 +9,19 @@ namespace ModelPack.Toolchain;
 internal sealed class RescaledStatistics(ICalibrationStatistics inner, IReadOnlyDictionary<string, double[]> divisors) : ICalibrationStatistics
 {
     /// <remarks>The histogram of a value with factors is empty: it does not tell channels apart, so nobody knows what it would be.</remarks>
-    public ActivationStatistics this[string value]
+    public ActivationStatistics this[string key]
     {
         get
         {
-            ActivationStatistics s = inner[value];
-            if (!divisors.TryGetValue(value, out double[]? d))
+            ActivationStatistics s = inner[key];
+            if (!divisors.TryGetValue(s.Tap.Value, out double[]? channels))
             {
                 return s;
             }
+
+            double[] d = s.Tap.Patches is ConvolutionPatches patches
+                ? [.. Enumerable.Range(0, s.Tap.Columns).Select(i => channels[patches.FirstChannel + (i / patches.KernelElements)])]
+                : channels;
 
             float[] Narrow(ReadOnlySpan<float> from) => [.. from.ToArray().Select((v, i) => (float)(v / d[i]))];
             double[] sums = [.. s.Sums.ToArray().Select((v, i) => v / d[i])];

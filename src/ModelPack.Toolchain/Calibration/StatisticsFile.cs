@@ -10,7 +10,7 @@ using ModelPack.Compiler.Calibration;
 namespace ModelPack.Toolchain;
 
 /// <summary>
-/// Statistics as a safetensors file, which any tool can read: per tap the tensors <c>NAME#minimum</c> and <c>NAME#maximum</c> f32 [K], <c>NAME#sums</c> and <c>NAME#squares</c> f64 [K], <c>NAME#histogram</c> i64 [2048] and, where collected, <c>NAME#moments</c> f32 [K, K].
+/// Statistics as a safetensors file, which any tool can read: per tap (a value, or certain patches of one) the tensors <c>NAME#minimum</c> and <c>NAME#maximum</c> f32 [K], <c>NAME#sums</c> and <c>NAME#squares</c> f64 [K], <c>NAME#histogram</c> i64 [2048] and, where collected, <c>NAME#moments</c> f32 [K, K].
 /// The metadata say of which model and data they are, and hold a hash of all numbers.
 /// </summary>
 internal sealed class StatisticsFile : ICalibrationStatistics
@@ -19,14 +19,14 @@ internal sealed class StatisticsFile : ICalibrationStatistics
     private const string Version = "2";
 
     private readonly ImportedModel _file;
-    private readonly Dictionary<string, ActivationStatistics> _byValue;
+    private readonly Dictionary<string, ActivationStatistics> _byKey;
 
-    private StatisticsFile(ImportedModel file, string model, CalibrationInfo info, Dictionary<string, ActivationStatistics> byValue)
+    private StatisticsFile(ImportedModel file, string model, CalibrationInfo info, Dictionary<string, ActivationStatistics> byKey)
     {
         _file = file;
         ModelHash = model;
         Info = info;
-        _byValue = byValue;
+        _byKey = byKey;
     }
 
     /// <summary>Identity of the model (<see cref="ModelIdentity"/>).</summary>
@@ -36,9 +36,9 @@ internal sealed class StatisticsFile : ICalibrationStatistics
     public CalibrationInfo Info { get; }
 
     /// <summary>All statistics, in no particular order.</summary>
-    public IEnumerable<ActivationStatistics> All => _byValue.Values;
+    public IEnumerable<ActivationStatistics> All => _byKey.Values;
 
-    public ActivationStatistics this[string value] => _byValue[value];
+    public ActivationStatistics this[string key] => _byKey[key];
 
     /// <summary>True for a file that claims to hold statistics; never throws for odd content.</summary>
     public static bool Recognizes(string path)
@@ -67,7 +67,7 @@ internal sealed class StatisticsFile : ICalibrationStatistics
         foreach (ActivationStatistics s in statistics)
         {
             int k = s.Tap.Columns;
-            void Add(string what, DType dtype, Shape shape, TensorData data) => tensors.Add(Tensor.Raw($"{s.Tap.Value}#{what}", dtype, shape, data));
+            void Add(string what, DType dtype, Shape shape, TensorData data) => tensors.Add(Tensor.Raw($"{s.Tap.Key}#{what}", dtype, shape, data));
             Add("minimum", DType.F32, new Shape(k), TensorData.FromBytes(MemoryMarshal.AsBytes(s.Minimum).ToArray()));
             Add("maximum", DType.F32, new Shape(k), TensorData.FromBytes(MemoryMarshal.AsBytes(s.Maximum).ToArray()));
             Add("sums", DType.F64, new Shape(k), TensorData.FromBytes(MemoryMarshal.AsBytes(s.Sums).ToArray()));
@@ -78,7 +78,13 @@ internal sealed class StatisticsFile : ICalibrationStatistics
                 Add("moments", DType.F32, new Shape(k, k), moments);
             }
 
-            taps.Add((JsonNode)new JsonObject { ["value"] = s.Tap.Value, ["columns"] = k, ["rows"] = s.Rows, ["exponent"] = s.Histogram.Exponent, ["moments"] = s.SecondMoments is not null });
+            var tap = new JsonObject { ["value"] = s.Tap.Value, ["columns"] = k, ["rows"] = s.Rows, ["exponent"] = s.Histogram.Exponent, ["moments"] = s.SecondMoments is not null };
+            if (s.Tap.Patches is ConvolutionPatches patches)
+            {
+                tap["patches"] = ToJson(patches);
+            }
+
+            taps.Add((JsonNode)tap);
         }
 
         ImmutableArray<Tensor> all = tensors.ToImmutable();
@@ -142,6 +148,24 @@ internal sealed class StatisticsFile : ICalibrationStatistics
     internal static CalibrationInfo FromJson(JsonNode json) => new(
         json["kind"]!.GetValue<string>(), json["name"]!.GetValue<string>(), json["xxh128"]!.GetValue<string>(), json["samples"]!.GetValue<int>(), json["window"]!.GetValue<int>());
 
+    private static JsonObject ToJson(ConvolutionPatches patches) => new()
+    {
+        ["kernel"] = patches.Kernel,
+        ["strides"] = patches.Strides,
+        ["dilations"] = patches.Dilations,
+        ["pads"] = patches.Pads,
+        ["first_channel"] = patches.FirstChannel,
+        ["channels"] = patches.Channels,
+        ["positions"] = patches.Positions,
+    };
+
+    private static ConvolutionPatches PatchesFromJson(JsonNode json)
+    {
+        string Text(string name) => json[name]!.GetValue<string>();
+        int Number(string name) => json[name]!.GetValue<int>();
+        return new ConvolutionPatches(Text("kernel"), Text("strides"), Text("dilations"), Text("pads"), Number("first_channel"), Number("channels"), Number("positions"));
+    }
+
     private static StatisticsFile Parse(ImportedModel file, string path, CancellationToken cancellation)
     {
         Dictionary<string, string> metadata = file.Model.Metadata.ToDictionary(p => p.Key, p => p.Value, StringComparer.Ordinal);
@@ -156,15 +180,16 @@ internal sealed class StatisticsFile : ICalibrationStatistics
         }
 
         Dictionary<string, Tensor> tensors = file.Model.Graph.Initializers.ToDictionary(t => t.Name, StringComparer.Ordinal);
-        var byValue = new Dictionary<string, ActivationStatistics>(StringComparer.Ordinal);
+        var byKey = new Dictionary<string, ActivationStatistics>(StringComparer.Ordinal);
         foreach (JsonNode? tap in JsonNode.Parse(metadata["taps"])!.AsArray())
         {
             string value = tap!["value"]!.GetValue<string>();
             int k = tap["columns"]!.GetValue<int>();
             bool moments = tap["moments"]!.GetValue<bool>();
+            var known = new CalibrationTap(value, k, moments, Patches: tap["patches"] is JsonNode patches ? PatchesFromJson(patches) : null);
             TensorData Data(string what, DType dtype, params long[] dims)
             {
-                Tensor tensor = tensors[$"{value}#{what}"];
+                Tensor tensor = tensors[$"{known.Key}#{what}"];
                 return tensor.DType == dtype && tensor.Shape == new Shape(dims) && tensor.TryGetRawData(out TensorData data)
                     ? data
                     : throw new InvalidOperationException(string.Create(CultureInfo.InvariantCulture, $"'{tensor.Name}' is {tensor.DType.Name()}{tensor.Shape}"));
@@ -173,8 +198,8 @@ internal sealed class StatisticsFile : ICalibrationStatistics
             double[] Doubles(string what) => MemoryMarshal.Cast<byte, double>(Data(what, DType.F64, k).ToArray()).ToArray();
             float[] Floats(string what) => MemoryMarshal.Cast<byte, float>(Data(what, DType.F32, k).ToArray()).ToArray();
             long[] counts = MemoryMarshal.Cast<byte, long>(Data("histogram", DType.I64, Histogram.Bins).ToArray()).ToArray();
-            byValue.Add(value, new ActivationStatistics(
-                new CalibrationTap(value, k, moments),
+            byKey.Add(known.Key, new ActivationStatistics(
+                known,
                 tap["rows"]!.GetValue<long>(),
                 Floats("minimum"),
                 Floats("maximum"),
@@ -184,7 +209,7 @@ internal sealed class StatisticsFile : ICalibrationStatistics
                 moments ? Data("moments", DType.F32, k, k) : null));
         }
 
-        return new StatisticsFile(file, metadata["model"], FromJson(JsonNode.Parse(metadata["data"])!), byValue);
+        return new StatisticsFile(file, metadata["model"], FromJson(JsonNode.Parse(metadata["data"])!), byKey);
     }
 
     /// <summary>Over names and bytes of all tensors, in the order of their names.</summary>

@@ -34,13 +34,10 @@ internal static class WeightAlgorithmTable
             using IPreparedAlgorithm algorithm = new Gptq().Prepare(statistics, new AlgorithmOptions(true, 0.05), threads, default);
             double prepare = Seconds(start);
             start = Stopwatch.GetTimestamp();
-            WeightEncoder.Encode(tensor.Encoding, spec, algorithm, ScaleChoice.Output, null, context);
+            WeightEncoder.Encode(tensor.Encoding, spec, [new RowGroup(algorithm, null)], ScaleChoice.Output, context);
             double encode = Seconds(start);
             start = Stopwatch.GetTimestamp();
-            using (var damped = new DampedMoments(statistics, 0.05))
-            {
-                WeightEncoder.Encode(tensor.Encoding, spec, algorithm, ScaleChoice.Output, new CoordinateDescent(damped, 3), context);
-            }
+            WeightEncoder.Encode(tensor.Encoding, spec, [new RowGroup(algorithm, new CoordinateDescent(new DampedMoments(statistics, 0.05), 3))], ScaleChoice.Output, context);
 
             double refine = Seconds(start) - encode;
             text.AppendLine(CultureInfo.InvariantCulture, $"| 4096x4096, {format} | {moments:0.0} s | {prepare:0.0} s | {encode:0.0} s | {prepare + encode:0.0} s | {refine:0.0} s more |");

@@ -89,12 +89,11 @@ public sealed class LinearTests
             matrix[(i * size) + i] = i == row ? 0 : 1;
         }
 
-        using var native = new NativeArray<double>(size * size);
-        matrix.CopyTo(native.Slice(0, size * size));
-        Assert.Equal(row, UpperCholesky.Factor(native, size, 2));
+        using UpperTriangle zero = Triangle(matrix, size);
+        Assert.Equal(row, UpperCholesky.Factor(zero, 2));
         matrix[(row * size) + row] = double.NaN;
-        matrix.CopyTo(native.Slice(0, size * size));
-        Assert.Equal(row, UpperCholesky.Factor(native, size, 2));
+        using UpperTriangle unknown = Triangle(matrix, size);
+        Assert.Equal(row, UpperCholesky.Factor(unknown, 2));
     }
 
     private static void Check<T>(int depth, int m, int n)
@@ -147,15 +146,25 @@ public sealed class LinearTests
 
     private static double[] Factor(double[] matrix, int size, int threads)
     {
-        using var native = new NativeArray<double>(size * size);
-        matrix.CopyTo(native.Slice(0, size * size));
-        Assert.Equal(-1, UpperCholesky.Factor(native, size, threads));
-        double[] factor = native.Slice(0, size * size).ToArray();
+        using UpperTriangle triangle = Triangle(matrix, size);
+        Assert.Equal(-1, UpperCholesky.Factor(triangle, threads));
+        double[] factor = new double[size * size];
         for (int i = 0; i < size; i++)
         {
-            factor.AsSpan(i * size, i).Clear();
+            triangle.Row(i).CopyTo(factor.AsSpan((i * size) + i));
         }
 
         return factor;
+    }
+
+    private static UpperTriangle Triangle(double[] matrix, int size)
+    {
+        var triangle = new UpperTriangle(size);
+        for (int i = 0; i < size; i++)
+        {
+            matrix.AsSpan((i * size) + i, size - i).CopyTo(triangle.Row(i));
+        }
+
+        return triangle;
     }
 }

@@ -198,6 +198,50 @@ public sealed class Fp8FormatTests
         }
     }
 
+    /// <summary>Large blocks leave candidates out that cannot win; what is chosen must be what the reference chooses from all, also where candidates are nearly or exactly as good, or errors are nothing but roundings.</summary>
+    [Theory]
+    [MemberData(nameof(Elements))]
+    [Trait("Category", "Simd")]
+    public void Encode_mse_largeBlocks_takesTheScaleOfTheReference(string element)
+    {
+        Fp8Element type = Fp8Element.Get(element);
+        float[] table = [.. SmallFloatReference.DecodeTable(type.Format).Where(float.IsFinite)];
+        foreach ((string name, Func<int, float> value) in Kinds())
+        {
+            foreach ((string arguments, Shape shape) in new[] { ("scope=row", new Shape(2, 1700)), ("block=2048,scope=block", new Shape(1, 4096)), ("scope=tile", new Shape(130, 141)), ("backoff=0.5,scope=row", new Shape(1, 1025)) })
+            {
+                UnitSpec spec = UnitSpec.Parse($"fp8(element={element},rule=mse,{arguments})");
+                float[] values = [.. Enumerable.Range(0, (int)shape.ElementCount).Select(value)];
+                (byte[] codes, float[] scales) = Encode(((ITieredFormat)NumberFormats.Get("fp8")).Bind(spec, shape, SimdTier.Scalar), values);
+                foreach (SimdTier tier in SimdTiers.Supported)
+                {
+                    (byte[] actualCodes, float[] actualScales) = Encode(((ITieredFormat)NumberFormats.Get("fp8")).Bind(spec, shape, tier), values);
+                    Assert.True(scales.AsSpan().SequenceEqual(actualScales), $"{spec}, {name}, {tier}: scales");
+                    Assert.True(codes.AsSpan().SequenceEqual(actualCodes), $"{spec}, {name}, {tier}: codes");
+                }
+            }
+        }
+
+        IEnumerable<(string Name, Func<int, float> Value)> Kinds()
+        {
+            float[] normal = GaussianError.Sample(1 << 15, 0.02f);
+            yield return ("normal", i => normal[i]);
+            yield return ("heavy tails", i => normal[i] * normal[i] * normal[i] * 1e4f);
+            yield return ("uniform", i => ((i * 7919 % 10007) - 5003) * 1e-3f);
+            yield return ("codes", i => table[i * 31 % table.Length] * 0.0123f);
+            yield return ("codes of a clipping scale", i => table[i * 31 % table.Length] * 0.0123f * (i % 97 == 0 ? 1.25f : 1));
+            yield return ("nearly codes", i => table[i * 31 % table.Length] * (0.0123f + (i % 5 * 1e-9f)));
+            yield return ("three values", i => (i % 3 - 1) * 0.7f);
+            yield return ("few values and dust", i => i % 3 == 0 ? i * 1e-38f : (i % 7 - 3) * 0.5f);
+            yield return ("an outlier", i => i == 40 ? 1000 : normal[i]);
+            yield return ("zeros and an outlier", i => i == 40 ? 1000 : i % 50 == 0 ? normal[i] : 0);
+            yield return ("ties", i => type.Max * (1 - ((i % 64) / 128f)));
+            yield return ("around powers of two", i => MathF.ScaleB(1 + ((i % 9 - 4) * 1.1920929e-7f), i % 14));
+            yield return ("huge", i => i % 100 == 0 ? 3.3e38f : normal[i] * 1e38f * 10);
+            yield return ("tiny", i => normal[i] * 1e-26f);
+        }
+    }
+
     [Fact]
     public void Encode_pow2_isAnExponentShift()
     {

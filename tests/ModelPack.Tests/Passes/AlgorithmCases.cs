@@ -21,8 +21,8 @@ internal static class AlgorithmCases
         Tensor tensor = Tensor.Raw("w", DType.F32, new Shape(n, k), TensorData.FromBytes(MemoryMarshal.AsBytes(Weights(n, k).AsSpan()).ToArray()));
         var context = new PassContext { OpenValues = EncodingValues.Open, Threads = threads, MaxMemoryBytes = memory };
         using IPreparedAlgorithm algorithm = (by ?? new Gptq()).Prepare(statistics, options, threads, default);
-        using DampedMoments? moments = refine > 0 ? new DampedMoments(statistics, options.Damping) : null;
-        return WeightEncoder.Encode(tensor.Encoding, spec, algorithm, search ? ScaleChoice.Output : scales, moments is null ? null : new CoordinateDescent(moments, refine), context);
+        DampedMoments? moments = refine > 0 ? new DampedMoments(statistics, options.Damping) : null;
+        return WeightEncoder.Encode(tensor.Encoding, spec, [new RowGroup(algorithm, moments is null ? null : new CoordinateDescent(moments, refine))], search ? ScaleChoice.Output : scales, context);
     }
 
     public static UnitSpec Bound(string format, int n, int k)

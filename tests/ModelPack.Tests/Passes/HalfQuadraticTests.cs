@@ -108,6 +108,6 @@ public sealed class HalfQuadraticTests
         Tensor tensor = Tensor.Raw("w", DType.F32, new Shape(n, k), TensorData.FromBytes(MemoryMarshal.AsBytes(weights.AsSpan()).ToArray()));
         var context = new PassContext { OpenValues = EncodingValues.Open, Threads = 1 };
         using IPreparedAlgorithm nearest = WeightAlgorithms.Nearest.Prepare(null, AlgorithmOptions.None, 1, default);
-        return WeightEncoder.Encode(tensor.Encoding, spec, nearest, scales, null, context);
+        return WeightEncoder.Encode(tensor.Encoding, spec, [new RowGroup(nearest, null)], scales, context);
     }
 }

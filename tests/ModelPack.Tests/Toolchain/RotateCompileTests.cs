@@ -1,0 +1,168 @@
+using ModelPack.Compiler;
+using ModelPack.Runtime;
+using ModelPack.Testing;
+using ModelPack.Testing.Onnx;
+using ModelPack.Tests.Passes;
+using ModelPack.Tests.Runtime;
+using ModelPack.Toolchain;
+using Xunit;
+
+namespace ModelPack.Tests.Toolchain;
+
+/// <summary>Pass rotate through the whole toolchain: ONNX Runtime gives the outputs of the model as it was.</summary>
+public sealed class RotateCompileTests
+{
+    private const int Vocabulary = 40;
+    private const int Width = 48;
+    private const int Heads = 3;
+    private const int HeadSize = 16;
+    private const int Hidden = 96;
+    private const int Length = 11;
+
+    [Theory]
+    [InlineData("none", 58)]
+    [InlineData("down", 58)]
+    public void SampleModel_rotated_computesTheSame(string online, int constants)
+    {
+        using var folder = new TempFolder();
+        string sample = RepositoryTree.PathTo("samples", "models", "tinyllama");
+        string model = Path.Combine(sample, "model.onnx");
+        CompileResult result = Compile(folder, model, "m.mpack", $$"""{"pass":"rotate","online":"{{online}}"}""");
+        Assert.Empty(result.Warnings);
+        Assert.Equal(constants, Measured(model, $$"""{"online":"{{online}}"}""", "constants_rotated"));
+
+        long[] ids = [.. Enumerable.Range(0, 64).Select(i => (long)(i * 331 % 4096))];
+        float[] expected = Run(model, ids);
+        float[] actual = Run(folder["m.mpack"], ids);
+        Assert.InRange(Largest(expected, actual), 1e-7, 2e-4);
+    }
+
+    [Theory]
+    [InlineData("simplified", "none", 0)]
+    [InlineData("simplified", "down", 0)]
+    [InlineData("written", "down", 0)]
+    [InlineData("written", "none", 16)]
+    public void Network_rotated_computesTheSame_onAnyNumberOfThreads(string norm, string online, int block)
+    {
+        using var folder = new TempFolder();
+        string model = folder["model.onnx"];
+        File.WriteAllBytes(model, Network(norm == "simplified"));
+        string pass = $$"""{"pass":"rotate","online":"{{online}}","block":{{block}}}""";
+        CompileResult result = Compile(folder, model, "m.mpack", pass);
+        Compile(folder, model, "m1.mpack", pass, threads: 1);
+
+        Assert.Empty(result.Warnings);
+        Assert.Equal(1, Measured(model, "{}", "heads_rotated"));
+        Assert.Equal(File.ReadAllBytes(folder["m1.mpack"]), File.ReadAllBytes(folder["m.mpack"]));
+        float[] expected = RunNetwork(model);
+        float[] actual = RunNetwork(folder["m.mpack"]);
+        Assert.InRange(Largest(expected, actual), float.Epsilon, 1e-5 * Enumerable.Max(expected, Math.Abs));
+    }
+
+    [Fact]
+    public void Outlier_channels_areSpread_soThatFourBitsLoseLess()
+    {
+        using var folder = new TempFolder();
+        string model = folder["model.onnx"];
+        File.WriteAllBytes(model, Network(simplified: false));
+        float[] expected = RunNetwork(model);
+        double Error(string rotate)
+        {
+            string quantize = """{"pass":"quantize","format":"int4(block=16)","min_elements":1,"ends":"same"}""";
+            Compile(folder, model, "q.mpack", rotate.Length > 0 ? $"{rotate},{quantize}" : quantize);
+            return RunNetwork(folder["q.mpack"]).Zip(expected, (a, b) => ((double)a - b) * ((double)a - b)).Sum();
+        }
+
+        double plain = Error("");
+        Assert.InRange(Error("""{"pass":"rotate"}""") / plain, 0, 0.8);
+    }
+
+    /// <summary>ids -> embed -> norm -> v (+ bias) -> heads weighted by p -> o -> + -> norm -> up, gate -> Relu(gate) * up -> down -> + -> norm -> embed^T -> logits. One channel of the layers' inputs is small, and its weights large.</summary>
+    private static byte[] Network(bool simplified)
+    {
+        OnnxBuilder builder = new OnnxBuilder()
+            .Input("ids", OnnxBuilder.Int64, 1, Length)
+            .Input("p", OnnxBuilder.Float, 1, Heads, Length, Length)
+            .Output("logits", OnnxBuilder.Float, 1, Length, Vocabulary)
+            .Initializer("embed", SmallModels.Values(Vocabulary * Width, 1), Vocabulary, Width)
+            .Initializer("v", Reader(Heads * HeadSize, 2), Width, Heads * HeadSize)
+            .Initializer("v_bias", SmallModels.Values(Heads * HeadSize, 3), Heads * HeadSize)
+            .Initializer("o", SmallModels.Values(Heads * HeadSize * Width, 4), Heads * HeadSize, Width)
+            .Initializer("up", Reader(Hidden, 5), Width, Hidden)
+            .Initializer("gate", Reader(Hidden, 6), Width, Hidden)
+            .Initializer("down", SmallModels.Values(Hidden * Width, 7), Hidden, Width)
+            .Initializer("split", [1L, -1, Heads, HeadSize], 4)
+            .Initializer("join", [1L, -1, Heads * HeadSize], 3)
+            .Initializer("epsilon", [1e-5f])
+            .Node("Gather", ["embed", "ids"], ["x0"]);
+        Norm(builder, "x0", "n0", simplified, 11);
+        builder.Node("MatMul", ["n0", "v"], ["v0"]).Node("Add", ["v0", "v_bias"], ["v1"])
+            .Node("Reshape", ["v1", "split"], ["v2"]).Node("Transpose", ["v2"], ["v3"], attributes: ("perm", (long[])[0, 2, 1, 3]))
+            .Node("MatMul", ["p", "v3"], ["a0"]).Node("Transpose", ["a0"], ["a1"], attributes: ("perm", (long[])[0, 2, 1, 3]))
+            .Node("Reshape", ["a1", "join"], ["a2"]).Node("MatMul", ["a2", "o"], ["a3"]).Node("Add", ["x0", "a3"], ["x1"]);
+        Norm(builder, "x1", "n1", simplified, 12);
+        builder.Node("MatMul", ["n1", "up"], ["u"]).Node("MatMul", ["n1", "gate"], ["g"]).Node("Relu", ["g"], ["r"]).Node("Mul", ["r", "u"], ["m"])
+            .Node("MatMul", ["m", "down"], ["d"]).Node("Add", ["d", "x1"], ["x2"]);
+        Norm(builder, "x2", "n2", simplified, 13);
+        return builder.Node("Transpose", ["embed"], ["head"], attributes: ("perm", (long[])[1, 0])).Node("MatMul", ["n2", "head"], ["logits"]).Build();
+    }
+
+    private static float[] Reader(int outputs, ulong seed)
+    {
+        float[] weight = SmallModels.Values(Width * outputs, seed);
+        foreach (ref float value in weight.AsSpan(5 * outputs, outputs))
+        {
+            value *= 30;
+        }
+
+        return weight;
+    }
+
+    private static void Norm(OnnxBuilder builder, string value, string output, bool simplified, ulong seed)
+    {
+        float[] gain = SmallModels.Values(Width, seed);
+        gain[5] /= 30;
+        builder.Initializer($"{output}_gain", gain, Width);
+        if (simplified)
+        {
+            builder.Node("SimplifiedLayerNormalization", [value, $"{output}_gain"], [output], attributes: [("axis", -1), ("epsilon", 1e-5f)]);
+            return;
+        }
+
+        builder.Node("Mul", [value, value], [$"{output}_squares"])
+            .Node("ReduceMean", [$"{output}_squares"], [$"{output}_mean"], attributes: ("axes", (long[])[-1]))
+            .Node("Add", [$"{output}_mean", "epsilon"], [$"{output}_shifted"]).Node("Sqrt", [$"{output}_shifted"], [$"{output}_rms"])
+            .Node("Div", [value, $"{output}_rms"], [$"{output}_unit"]).Node("Mul", [$"{output}_unit", $"{output}_gain"], [output]);
+    }
+
+    private static CompileResult Compile(TempFolder folder, string model, string output, string passes, int threads = 2) => ModelCompiler.Compile(new CompileRequest
+    {
+        Input = model,
+        Output = folder[output],
+        Recipe = folder.Write("recipe.json", $$"""{"name":"rotated","passes":["canonicalize","fold-constants",{{passes}}]}"""),
+        Threads = threads,
+    });
+
+    private static double Measured(string model, string options, string quantity)
+    {
+        using ImportedModel imported = ModelPack.Containers.Containers.For(model).Import(model);
+        PassContext context = Pipelines.CreateContext(new CompileRequest { Input = model, Output = "" }, default);
+        new PassManager([Pipeline.Make("canonicalize"), Pipeline.Make("fold-constants"), Pipeline.Make("rotate", options)]).Run(imported.Model, context);
+        return context.Measurements.Single(m => m.Quantity == quantity).Value;
+    }
+
+    private static float[] Run(string path, long[] ids)
+    {
+        using ModelSession session = ModelSession.Open(path);
+        return session.Run(NamedTensor.Of("input_ids", ids, 1, ids.Length))[0].Values<float>().ToArray();
+    }
+
+    private static float[] RunNetwork(string path)
+    {
+        long[] ids = [.. Enumerable.Range(0, Length).Select(i => (long)(i * 7 % Vocabulary))];
+        using ModelSession session = ModelSession.Open(path);
+        return session.Run(NamedTensor.Of("ids", ids, 1, Length), NamedTensor.Of("p", SmallModels.Values(Heads * Length * Length, 9).ToArray(), 1, Heads, Length, Length))[0].Values<float>().ToArray();
+    }
+
+    private static double Largest(float[] expected, float[] actual) => Enumerable.Range(0, expected.Length).Max(i => Math.Abs(expected[i] - actual[i]));
+}
