@@ -15,7 +15,7 @@ internal readonly unsafe struct ActivationCodes(sbyte* codes, float* scales, int
     /// <summary>[padded rows, blocks].</summary>
     public readonly float* Scales = scales;
 
-    /// <summary>[padded rows, blocks] sums of the codes.</summary>
+    /// <summary>[padded rows, blocks] sums of the codes times minus the zero point; where blocks of the weight have their own, times -1.</summary>
     public readonly int* Sums = sums;
 
     /// <summary>Rows of activations.</summary>
@@ -27,7 +27,7 @@ internal readonly unsafe struct ActivationCodes(sbyte* codes, float* scales, int
     /// <summary>Bytes of scratch for the three parts.</summary>
     public static long Bytes(in TileLayout layout, int paddedRows) => paddedRows * ((long)layout.PaddedColumns + (2L * sizeof(int) * layout.Blocks) + 64);
 
-    /// <summary>Where the parts lie in scratch; parameters as of <see cref="Round(float*, int, in TileLayout, int, byte*)"/>.</summary>
+    /// <summary>Where the parts lie in scratch; parameters as of <see cref="Round(float*, int, in TileLayout, int, int, byte*)"/>.</summary>
     public static ActivationCodes At(int rows, in TileLayout layout, int batch, byte* scratch)
     {
         int padded = (rows + batch - 1) / batch * batch;
@@ -40,9 +40,10 @@ internal readonly unsafe struct ActivationCodes(sbyte* codes, float* scales, int
     /// <param name="x">[rows, columns].</param>
     /// <param name="rows">Rows.</param>
     /// <param name="layout">Of the weight.</param>
+    /// <param name="zero">Zero point of what is multiplied.</param>
     /// <param name="batch">Rows are filled up to a multiple of this.</param>
     /// <param name="scratch"><see cref="Bytes"/> bytes at a multiple of 64.</param>
-    public static ActivationCodes Round(float* x, int rows, in TileLayout layout, int batch, byte* scratch)
+    public static ActivationCodes Round(float* x, int rows, in TileLayout layout, int zero, int batch, byte* scratch)
     {
         ActivationCodes result = At(rows, layout, batch, scratch);
         int padded = result.PaddedRows;
@@ -70,7 +71,8 @@ internal readonly unsafe struct ActivationCodes(sbyte* codes, float* scales, int
                     continue;
                 }
 
-                scales[at] = Round(x + ((long)r * layout.Columns) + first, count, row + first, out sums[at]);
+                scales[at] = Round(x + ((long)r * layout.Columns) + first, count, row + first, out int sum);
+                sums[at] = sum * (layout.HasZeros ? -1 : -zero);
             }
 
             if (r < rows)

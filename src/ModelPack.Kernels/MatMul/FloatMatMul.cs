@@ -3,54 +3,83 @@ using System.Runtime.CompilerServices;
 namespace ModelPack.Kernels.MatMul;
 
 /// <summary>
-/// One tile times several rows of activations in f32. A panel of the tile, at most <see cref="PanelColumns"/> columns, is decoded once into the first cache and multiplied with all rows, eight at a time: lane = row of the
-/// weight, an accumulator per row of activations.
+/// One or two tiles times several rows of activations in f32. A panel of the tiles, at most <see cref="PanelColumns"/> columns, is decoded once into the first cache and multiplied with all rows, eight at a time. As many
+/// accumulators as registers allow: eight rows by two vectors of 16 lanes (two tiles), or four rows by two vectors of 8 or 4 lanes.
 /// </summary>
 internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     where TSimd : struct, ISimd<TSimd>
     where TCodes : struct, ICodes
     where TValues : struct, IValues
 {
-    /// <summary>Columns of a panel: 16 KiB of f32.</summary>
+    /// <summary>Columns of a panel: 16 KiB of f32 per tile.</summary>
     public const int PanelColumns = 256;
 
-    /// <summary>Rows of activations that are multiplied together.</summary>
+    /// <summary>Rows of activations that are stored together.</summary>
     public const int Batch = 8;
 
-    /// <param name="tile">The tile.</param>
+    /// <summary>Most tiles of a call.</summary>
+    public const int MaxTiles = 2;
+
+    /// <param name="tile">The first tile; the second follows it.</param>
+    /// <param name="tiles">One or two.</param>
     /// <param name="weight">What codes mean.</param>
     /// <param name="x">Activations in groups of eight rows, [groups][padded columns][8]; rows that do not exist are zero.</param>
     /// <param name="groups">Groups of eight rows.</param>
-    /// <param name="panel">[PanelColumns, 16] scratch.</param>
-    /// <param name="y">[8 x groups, 16] sums.</param>
-    public static void Run(byte* tile, in TileWeight weight, float* x, int groups, float* panel, float* y)
+    /// <param name="panel">[PanelColumns, 16 x tiles] scratch.</param>
+    /// <param name="y">[8 x groups, 16 x tiles] sums.</param>
+    public static void Run(byte* tile, int tiles, in TileWeight weight, float* x, int groups, float* panel, float* y)
     {
         int step = PanelColumns / TCodes.UnitColumns;
+        int width = TileLayout.TileRows * tiles;
         float* scratch = stackalloc float[TileScales.Scratch];
-        new Span<float>(y, Batch * TileLayout.TileRows * groups).Clear();
+        new Span<float>(y, Batch * width * groups).Clear();
         for (int unit = 0; unit < weight.Units; unit += step)
         {
             int units = Math.Min(step, weight.Units - unit);
-            Decode(tile, weight, unit, units, scratch, panel);
+            for (int i = 0; i < tiles; i++)
+            {
+                Decode(tile + (i * weight.TileBytes), weight, unit, units, scratch, panel + (TileLayout.TileRows * i), width);
+            }
+
             for (int group = 0; group < groups; group++)
             {
                 float* activations = x + (Batch * (((long)group * weight.PaddedColumns) + ((long)unit * TCodes.UnitColumns)));
-                for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
-                {
-                    Multiply(panel + row, activations, units * TCodes.UnitColumns, y + (Batch * TileLayout.TileRows * group) + row);
-                }
+                Multiply(panel, width, activations, units * TCodes.UnitColumns, y + (Batch * width * group));
             }
         }
 
         TSimd multiplier = TSimd.Create(weight.Multiplier);
-        for (int i = 0; i < Batch * TileLayout.TileRows * groups; i += TSimd.Count)
+        for (int i = 0; i < Batch * width * groups; i += TSimd.Count)
         {
             TSimd.Store(TSimd.Multiply(TSimd.Load(y + i), multiplier), y + i);
         }
     }
 
-    /// <summary>Values times scales of units of a tile, [columns, 16].</summary>
-    private static void Decode(byte* tile, in TileWeight weight, int unit, int units, float* scratch, float* panel)
+    /// <summary>Adds panel x activations to the sums of eight rows.</summary>
+    private static void Multiply(float* panel, int width, float* x, int columns, float* y)
+    {
+        if (width == TSimd.Count)
+        {
+            EightByOne(panel, width, x, columns, y);
+            return;
+        }
+
+        for (int first = 0; first < width; first += 2 * TSimd.Count)
+        {
+            if (TSimd.Count == 16)
+            {
+                EightByTwo(panel + first, width, x, columns, y + first);
+            }
+            else
+            {
+                FourByTwo(panel + first, width, x, columns, y + first);
+                FourByTwo(panel + first, width, x + 4, columns, y + (4 * width) + first);
+            }
+        }
+    }
+
+    /// <summary>Values times scales of units of a tile, [columns, width].</summary>
+    private static void Decode(byte* tile, in TileWeight weight, int unit, int units, float* scratch, float* panel, int width)
     {
         int end = unit + units;
         int firstBlock = unit / weight.BlockUnits;
@@ -63,84 +92,205 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
             for (int row = 0; row < TileLayout.TileRows; row += TSimd.Count)
             {
                 byte* codes = tile + weight.CodesOffset + ((long)unit * weight.UnitBytes) + (4 * row);
-                DecodeBlock(codes, count, weight.Table, zeros + row, scales + row, panel + row);
+                DecodeBlock(codes, count, weight.Table, zeros + row, scales + row, panel + row, width);
             }
 
             unit += count;
-            panel += count * TCodes.UnitColumns * TileLayout.TileRows;
+            panel += count * TCodes.UnitColumns * width;
             scales += TileLayout.TileRows;
             zeros += weight.ZeroStride;
         }
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void DecodeBlock(byte* unit, int units, float* table, float* zeros, float* scales, float* to)
+    private static void DecodeBlock(byte* unit, int units, float* table, float* zeros, float* scales, float* to, int width)
     {
         TSimd zero = TSimd.Load(zeros);
         TSimd scale = TSimd.Load(scales);
         for (int i = 0; i < units; i++)
         {
-            Group(unit, 0, table, zero, scale, to);
-            Group(unit, 1, table, zero, scale, to);
-            Group(unit, 2, table, zero, scale, to);
-            Group(unit, 3, table, zero, scale, to);
+            Group(unit, 0, table, zero, scale, to, width);
+            Group(unit, 1, table, zero, scale, to, width);
+            Group(unit, 2, table, zero, scale, to, width);
+            Group(unit, 3, table, zero, scale, to, width);
             if (TCodes.UnitColumns == 32)
             {
-                Group(unit, 4, table, zero, scale, to);
-                Group(unit, 5, table, zero, scale, to);
-                Group(unit, 6, table, zero, scale, to);
-                Group(unit, 7, table, zero, scale, to);
+                Group(unit, 4, table, zero, scale, to, width);
+                Group(unit, 5, table, zero, scale, to, width);
+                Group(unit, 6, table, zero, scale, to, width);
+                Group(unit, 7, table, zero, scale, to, width);
             }
 
             unit += TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8;
-            to += TCodes.UnitColumns * TileLayout.TileRows;
+            to += TCodes.UnitColumns * width;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Group(byte* unit, int group, float* table, TSimd zero, TSimd scale, float* to)
+    private static void Group(byte* unit, int group, float* table, TSimd zero, TSimd scale, float* to, int width)
     {
-        float* at = to + (4 * group * TileLayout.TileRows);
+        float* at = to + (4 * group * width);
         TValues.Get<TSimd, TCodes>(unit, group, table, zero, out TSimd a, out TSimd b, out TSimd c, out TSimd d);
         TSimd.Store(TSimd.Multiply(a, scale), at);
-        TSimd.Store(TSimd.Multiply(b, scale), at + TileLayout.TileRows);
-        TSimd.Store(TSimd.Multiply(c, scale), at + (2 * TileLayout.TileRows));
-        TSimd.Store(TSimd.Multiply(d, scale), at + (3 * TileLayout.TileRows));
+        TSimd.Store(TSimd.Multiply(b, scale), at + width);
+        TSimd.Store(TSimd.Multiply(c, scale), at + (2 * width));
+        TSimd.Store(TSimd.Multiply(d, scale), at + (3 * width));
     }
 
-    /// <summary>Adds panel x activations to the sums of eight rows.</summary>
+    /// <summary>Eight rows by two vectors.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void Multiply(float* panel, float* x, int columns, float* y)
+    private static void EightByTwo(float* panel, int width, float* x, int columns, float* y)
     {
-        TSimd a = TSimd.Load(y);
-        TSimd b = TSimd.Load(y + TileLayout.TileRows);
-        TSimd c = TSimd.Load(y + (2 * TileLayout.TileRows));
-        TSimd d = TSimd.Load(y + (3 * TileLayout.TileRows));
-        TSimd e = TSimd.Load(y + (4 * TileLayout.TileRows));
-        TSimd f = TSimd.Load(y + (5 * TileLayout.TileRows));
-        TSimd g = TSimd.Load(y + (6 * TileLayout.TileRows));
-        TSimd h = TSimd.Load(y + (7 * TileLayout.TileRows));
-        for (float* end = panel + ((long)columns * TileLayout.TileRows); panel < end; panel += TileLayout.TileRows)
+        TSimd a0 = TSimd.Load(y);
+        TSimd a1 = TSimd.Load(y + TSimd.Count);
+        TSimd b0 = TSimd.Load(y + width);
+        TSimd b1 = TSimd.Load(y + width + TSimd.Count);
+        TSimd c0 = TSimd.Load(y + (2 * width));
+        TSimd c1 = TSimd.Load(y + (2 * width) + TSimd.Count);
+        TSimd d0 = TSimd.Load(y + (3 * width));
+        TSimd d1 = TSimd.Load(y + (3 * width) + TSimd.Count);
+        TSimd e0 = TSimd.Load(y + (4 * width));
+        TSimd e1 = TSimd.Load(y + (4 * width) + TSimd.Count);
+        TSimd f0 = TSimd.Load(y + (5 * width));
+        TSimd f1 = TSimd.Load(y + (5 * width) + TSimd.Count);
+        TSimd g0 = TSimd.Load(y + (6 * width));
+        TSimd g1 = TSimd.Load(y + (6 * width) + TSimd.Count);
+        TSimd h0 = TSimd.Load(y + (7 * width));
+        TSimd h1 = TSimd.Load(y + (7 * width) + TSimd.Count);
+        for (int i = 0; i < columns; i++)
         {
-            TSimd w = TSimd.Load(panel);
-            a = TSimd.MultiplyAdd(w, TSimd.Broadcast(x), a);
-            b = TSimd.MultiplyAdd(w, TSimd.Broadcast(x + 1), b);
-            c = TSimd.MultiplyAdd(w, TSimd.Broadcast(x + 2), c);
-            d = TSimd.MultiplyAdd(w, TSimd.Broadcast(x + 3), d);
-            e = TSimd.MultiplyAdd(w, TSimd.Broadcast(x + 4), e);
-            f = TSimd.MultiplyAdd(w, TSimd.Broadcast(x + 5), f);
-            g = TSimd.MultiplyAdd(w, TSimd.Broadcast(x + 6), g);
-            h = TSimd.MultiplyAdd(w, TSimd.Broadcast(x + 7), h);
+            TSimd w0 = TSimd.Load(panel);
+            TSimd w1 = TSimd.Load(panel + TSimd.Count);
+            TSimd value = TSimd.Broadcast(x);
+            a0 = TSimd.MultiplyAdd(w0, value, a0);
+            a1 = TSimd.MultiplyAdd(w1, value, a1);
+            value = TSimd.Broadcast(x + 1);
+            b0 = TSimd.MultiplyAdd(w0, value, b0);
+            b1 = TSimd.MultiplyAdd(w1, value, b1);
+            value = TSimd.Broadcast(x + 2);
+            c0 = TSimd.MultiplyAdd(w0, value, c0);
+            c1 = TSimd.MultiplyAdd(w1, value, c1);
+            value = TSimd.Broadcast(x + 3);
+            d0 = TSimd.MultiplyAdd(w0, value, d0);
+            d1 = TSimd.MultiplyAdd(w1, value, d1);
+            value = TSimd.Broadcast(x + 4);
+            e0 = TSimd.MultiplyAdd(w0, value, e0);
+            e1 = TSimd.MultiplyAdd(w1, value, e1);
+            value = TSimd.Broadcast(x + 5);
+            f0 = TSimd.MultiplyAdd(w0, value, f0);
+            f1 = TSimd.MultiplyAdd(w1, value, f1);
+            value = TSimd.Broadcast(x + 6);
+            g0 = TSimd.MultiplyAdd(w0, value, g0);
+            g1 = TSimd.MultiplyAdd(w1, value, g1);
+            value = TSimd.Broadcast(x + 7);
+            h0 = TSimd.MultiplyAdd(w0, value, h0);
+            h1 = TSimd.MultiplyAdd(w1, value, h1);
+            panel += width;
             x += Batch;
         }
 
-        TSimd.Store(a, y);
-        TSimd.Store(b, y + TileLayout.TileRows);
-        TSimd.Store(c, y + (2 * TileLayout.TileRows));
-        TSimd.Store(d, y + (3 * TileLayout.TileRows));
-        TSimd.Store(e, y + (4 * TileLayout.TileRows));
-        TSimd.Store(f, y + (5 * TileLayout.TileRows));
-        TSimd.Store(g, y + (6 * TileLayout.TileRows));
-        TSimd.Store(h, y + (7 * TileLayout.TileRows));
+        TSimd.Store(a0, y);
+        TSimd.Store(a1, y + TSimd.Count);
+        TSimd.Store(b0, y + width);
+        TSimd.Store(b1, y + width + TSimd.Count);
+        TSimd.Store(c0, y + (2 * width));
+        TSimd.Store(c1, y + (2 * width) + TSimd.Count);
+        TSimd.Store(d0, y + (3 * width));
+        TSimd.Store(d1, y + (3 * width) + TSimd.Count);
+        TSimd.Store(e0, y + (4 * width));
+        TSimd.Store(e1, y + (4 * width) + TSimd.Count);
+        TSimd.Store(f0, y + (5 * width));
+        TSimd.Store(f1, y + (5 * width) + TSimd.Count);
+        TSimd.Store(g0, y + (6 * width));
+        TSimd.Store(g1, y + (6 * width) + TSimd.Count);
+        TSimd.Store(h0, y + (7 * width));
+        TSimd.Store(h1, y + (7 * width) + TSimd.Count);
+    }
+
+    /// <summary>Eight rows by one vector.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void EightByOne(float* panel, int width, float* x, int columns, float* y)
+    {
+        TSimd a0 = TSimd.Load(y);
+        TSimd b0 = TSimd.Load(y + width);
+        TSimd c0 = TSimd.Load(y + (2 * width));
+        TSimd d0 = TSimd.Load(y + (3 * width));
+        TSimd e0 = TSimd.Load(y + (4 * width));
+        TSimd f0 = TSimd.Load(y + (5 * width));
+        TSimd g0 = TSimd.Load(y + (6 * width));
+        TSimd h0 = TSimd.Load(y + (7 * width));
+        for (int i = 0; i < columns; i++)
+        {
+            TSimd w0 = TSimd.Load(panel);
+            TSimd value = TSimd.Broadcast(x);
+            a0 = TSimd.MultiplyAdd(w0, value, a0);
+            value = TSimd.Broadcast(x + 1);
+            b0 = TSimd.MultiplyAdd(w0, value, b0);
+            value = TSimd.Broadcast(x + 2);
+            c0 = TSimd.MultiplyAdd(w0, value, c0);
+            value = TSimd.Broadcast(x + 3);
+            d0 = TSimd.MultiplyAdd(w0, value, d0);
+            value = TSimd.Broadcast(x + 4);
+            e0 = TSimd.MultiplyAdd(w0, value, e0);
+            value = TSimd.Broadcast(x + 5);
+            f0 = TSimd.MultiplyAdd(w0, value, f0);
+            value = TSimd.Broadcast(x + 6);
+            g0 = TSimd.MultiplyAdd(w0, value, g0);
+            value = TSimd.Broadcast(x + 7);
+            h0 = TSimd.MultiplyAdd(w0, value, h0);
+            panel += width;
+            x += Batch;
+        }
+
+        TSimd.Store(a0, y);
+        TSimd.Store(b0, y + width);
+        TSimd.Store(c0, y + (2 * width));
+        TSimd.Store(d0, y + (3 * width));
+        TSimd.Store(e0, y + (4 * width));
+        TSimd.Store(f0, y + (5 * width));
+        TSimd.Store(g0, y + (6 * width));
+        TSimd.Store(h0, y + (7 * width));
+    }
+
+    /// <summary>Four rows by two vectors.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void FourByTwo(float* panel, int width, float* x, int columns, float* y)
+    {
+        TSimd a0 = TSimd.Load(y);
+        TSimd a1 = TSimd.Load(y + TSimd.Count);
+        TSimd b0 = TSimd.Load(y + width);
+        TSimd b1 = TSimd.Load(y + width + TSimd.Count);
+        TSimd c0 = TSimd.Load(y + (2 * width));
+        TSimd c1 = TSimd.Load(y + (2 * width) + TSimd.Count);
+        TSimd d0 = TSimd.Load(y + (3 * width));
+        TSimd d1 = TSimd.Load(y + (3 * width) + TSimd.Count);
+        for (int i = 0; i < columns; i++)
+        {
+            TSimd w0 = TSimd.Load(panel);
+            TSimd w1 = TSimd.Load(panel + TSimd.Count);
+            TSimd value = TSimd.Broadcast(x);
+            a0 = TSimd.MultiplyAdd(w0, value, a0);
+            a1 = TSimd.MultiplyAdd(w1, value, a1);
+            value = TSimd.Broadcast(x + 1);
+            b0 = TSimd.MultiplyAdd(w0, value, b0);
+            b1 = TSimd.MultiplyAdd(w1, value, b1);
+            value = TSimd.Broadcast(x + 2);
+            c0 = TSimd.MultiplyAdd(w0, value, c0);
+            c1 = TSimd.MultiplyAdd(w1, value, c1);
+            value = TSimd.Broadcast(x + 3);
+            d0 = TSimd.MultiplyAdd(w0, value, d0);
+            d1 = TSimd.MultiplyAdd(w1, value, d1);
+            panel += width;
+            x += Batch;
+        }
+
+        TSimd.Store(a0, y);
+        TSimd.Store(a1, y + TSimd.Count);
+        TSimd.Store(b0, y + width);
+        TSimd.Store(b1, y + width + TSimd.Count);
+        TSimd.Store(c0, y + (2 * width));
+        TSimd.Store(c1, y + (2 * width) + TSimd.Count);
+        TSimd.Store(d0, y + (3 * width));
+        TSimd.Store(d1, y + (3 * width) + TSimd.Count);
     }
 }

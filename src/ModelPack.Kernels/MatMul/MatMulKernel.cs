@@ -5,9 +5,9 @@ internal readonly unsafe struct MatMulKernel
 {
     private MatMulKernel(
         delegate*<byte*, in TileWeight, float*, float*, void> floatRow,
-        delegate*<byte*, in TileWeight, float*, int, float*, float*, void> floatRows,
-        delegate*<byte*, in TileWeight, in ActivationCodes, int, float*, void> integerRow,
-        delegate*<byte*, in TileWeight, in ActivationCodes, byte*, int*, float*, void> integerRows)
+        delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> floatRows,
+        delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> integerRow,
+        delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> integerRows)
     {
         FloatRow = floatRow;
         FloatRows = floatRows;
@@ -19,13 +19,13 @@ internal readonly unsafe struct MatMulKernel
     public delegate*<byte*, in TileWeight, float*, float*, void> FloatRow { get; }
 
     /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}"/>.</summary>
-    public delegate*<byte*, in TileWeight, float*, int, float*, float*, void> FloatRows { get; }
+    public delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> FloatRows { get; }
+
+    /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap}"/>.</summary>
+    public delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> IntegerRow { get; }
 
     /// <summary>See <see cref="IntegerMatMul{TSimd, TCodes, TMap}"/>.</summary>
-    public delegate*<byte*, in TileWeight, in ActivationCodes, int, float*, void> IntegerRow { get; }
-
-    /// <summary>See <see cref="IntegerMatMul{TSimd, TCodes, TMap}"/>.</summary>
-    public delegate*<byte*, in TileWeight, in ActivationCodes, byte*, int*, float*, void> IntegerRows { get; }
+    public delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> IntegerRows { get; }
 
     /// <summary>The kernels of a tier.</summary>
     public static MatMulKernel For(MatMulWeight weight, KernelTier tier) => tier switch
@@ -74,6 +74,6 @@ internal readonly unsafe struct MatMulKernel
         where TMap : struct, IByteMap => new(
             &FloatMatVec<TFloat, TCodes, TValues>.Run,
             &FloatMatMul<TFloat, TCodes, TValues>.Run,
-            &IntegerMatMul<TInteger, TCodes, TMap>.RunRow,
+            &IntegerMatVec<TInteger, TCodes, TMap>.Run,
             &IntegerMatMul<TInteger, TCodes, TMap>.Run);
 }

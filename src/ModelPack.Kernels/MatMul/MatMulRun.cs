@@ -24,8 +24,9 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
     /// <summary>Rows of activations that are worked on at a time; more are done in turns.</summary>
     public const int MaxRows = 128;
 
-    /// <summary>The same in f32 and in integers.</summary>
     private const int Batch = FloatMatMul<Simd128, Codes8, LinearValues>.Batch;
+
+    private const int MaxTiles = FloatMatMul<Simd128, Codes8, LinearValues>.MaxTiles;
 
     private readonly MatMulKernel _kernel = MatMulKernel.For(weight, tier);
 
@@ -50,7 +51,7 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
         TileLayout layout = weight.Layout;
         if (arithmetic == MatMulArithmetic.Integer)
         {
-            _ = ActivationCodes.Round(x, rows, layout, Batch, (byte*)scratch);
+            _ = ActivationCodes.Round(x, rows, layout, weight.Tile.ByteZero, Batch, (byte*)scratch);
             return;
         }
 
@@ -78,43 +79,39 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
     {
         TileWeight tile = weight.Tile;
         int padded = (rows + Batch - 1) / Batch * Batch;
-        float* sums = stackalloc float[padded * TileLayout.TileRows];
         byte* at = (byte*)tiles + (firstTile * tile.TileBytes);
-        if (arithmetic == MatMulArithmetic.Integer)
+        bool integer = arithmetic == MatMulArithmetic.Integer;
+        long panelBytes = rows == 1 ? 0
+            : integer ? (long)TileLayout.TileRows * tile.BlockUnits * tile.UnitColumns
+            : (long)sizeof(float) * FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * TileLayout.TileRows * MaxTiles;
+        float* sums = (float*)ThreadScratch.Get(((long)sizeof(float) * padded * TileLayout.TileRows * MaxTiles) + panelBytes);
+        void* panel = sums + ((long)padded * TileLayout.TileRows * MaxTiles);
+        ActivationCodes codes = integer ? ActivationCodes.At(rows, weight.Layout, Batch, (byte*)scratch) : default;
+        int end = firstTile + count;
+        for (int i = firstTile; i < end;)
         {
-            ActivationCodes codes = ActivationCodes.At(rows, weight.Layout, Batch, (byte*)scratch);
-            byte* panel = stackalloc byte[rows == 1 ? 1 : IntegerMatMul<Simd128, Codes8, SameBytes>.PanelColumns * TileLayout.TileRows];
-            int* partial = stackalloc int[rows == 1 ? 1 : padded * TileLayout.TileRows];
-            for (int i = firstTile; i < firstTile + count; i++, at += tile.TileBytes)
+            int step = 1;
+            if (integer && rows == 1)
             {
-                if (rows == 1)
-                {
-                    _kernel.IntegerRow(at, tile, codes, 0, sums);
-                }
-                else
-                {
-                    _kernel.IntegerRows(at, tile, codes, panel, partial, sums);
-                }
-
-                Store(sums, rows, i, tile.Rows, y);
+                _kernel.IntegerRow(at, tile, codes, sums);
             }
-        }
-        else
-        {
-            float* panel = stackalloc float[rows == 1 ? 1 : FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * TileLayout.TileRows];
-            for (int i = firstTile; i < firstTile + count; i++, at += tile.TileBytes)
+            else if (integer)
             {
-                if (rows == 1)
-                {
-                    _kernel.FloatRow(at, tile, (float*)scratch, sums);
-                }
-                else
-                {
-                    _kernel.FloatRows(at, tile, (float*)scratch, padded / Batch, panel, sums);
-                }
-
-                Store(sums, rows, i, tile.Rows, y);
+                _kernel.IntegerRows(at, tile, codes, (byte*)panel, sums);
             }
+            else if (rows == 1)
+            {
+                _kernel.FloatRow(at, tile, (float*)scratch, sums);
+            }
+            else
+            {
+                step = Math.Min(MaxTiles, end - i);
+                _kernel.FloatRows(at, step, tile, (float*)scratch, padded / Batch, (float*)panel, sums);
+            }
+
+            Store(sums, rows, i, step, tile.Rows, y);
+            i += step;
+            at += step * tile.TileBytes;
         }
     }
 
@@ -154,14 +151,15 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
         }
     }
 
-    /// <summary>Outputs of a tile to their places; rows beyond the matrix are left out.</summary>
-    private static void Store(float* sums, int rows, int tile, int outputs, float* y)
+    /// <summary>Outputs of tiles to their places; rows beyond the matrix are left out.</summary>
+    private static void Store(float* sums, int rows, int tile, int tiles, int outputs, float* y)
     {
         int first = tile * TileLayout.TileRows;
-        int count = Math.Min(TileLayout.TileRows, outputs - first);
+        int width = tiles * TileLayout.TileRows;
+        int count = Math.Min(width, outputs - first);
         for (int r = 0; r < rows; r++)
         {
-            new ReadOnlySpan<float>(sums + (TileLayout.TileRows * r), count).CopyTo(new Span<float>(y + ((long)r * outputs) + first, count));
+            new ReadOnlySpan<float>(sums + (width * r), count).CopyTo(new Span<float>(y + ((long)r * outputs) + first, count));
         }
     }
 }
