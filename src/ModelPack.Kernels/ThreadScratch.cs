@@ -2,11 +2,21 @@ using System.Runtime.InteropServices;
 
 namespace ModelPack.Kernels;
 
-/// <summary>Memory of the current thread for intermediate results of one kernel call; it grows to the largest size asked for and is kept until the thread ends.</summary>
-internal sealed unsafe class ThreadScratch
+/// <summary>What memory of a thread is for; uses do not disturb each other.</summary>
+public enum ScratchUse
+{
+    /// <summary>Activations as the kernels read them; shared with the threads that work on the same product.</summary>
+    Activations,
+
+    /// <summary>Sums and panels of one tile.</summary>
+    Tile,
+}
+
+/// <summary>Memory of the current thread for intermediate results of kernel calls; it grows to the largest size asked for and is kept until the thread ends.</summary>
+public sealed unsafe class ThreadScratch
 {
     [ThreadStatic]
-    private static ThreadScratch? t_current;
+    private static ThreadScratch?[]? t_current;
 
     private void* _memory;
     private nuint _bytes;
@@ -17,10 +27,11 @@ internal sealed unsafe class ThreadScratch
 
     ~ThreadScratch() => NativeMemory.AlignedFree(_memory);
 
-    /// <summary>At least so many bytes at a multiple of 64, valid until the next call on this thread.</summary>
-    public static void* Get(long bytes)
+    /// <summary>At least so many bytes at a multiple of 64, valid until the next call for the same use on this thread.</summary>
+    public static void* Get(ScratchUse use, long bytes)
     {
-        ThreadScratch scratch = t_current ??= new ThreadScratch();
+        t_current ??= new ThreadScratch[2];
+        ThreadScratch scratch = t_current[(int)use] ??= new ThreadScratch();
         if (scratch._bytes < (nuint)bytes)
         {
             NativeMemory.AlignedFree(scratch._memory);

@@ -32,6 +32,9 @@ public sealed record CompileRequest
     /// </summary>
     public string Accuracy { get; init; } = "exact";
 
+    /// <summary>Only operators of ONNX Runtime itself in the execution graph, none of ModelPack's own.</summary>
+    public bool StockOperators { get; init; }
+
     /// <summary>Calibration data (a token file or a folder of .npy inputs) or statistics made by <c>calibrate</c>; null for none. Recipes that do not need them do not look.</summary>
     public string? Calibration { get; init; }
 

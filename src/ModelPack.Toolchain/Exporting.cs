@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using ModelPack.Compiler;
+using ModelPack.Compiler.Planning;
 using ModelPack.Containers.Checkpoint;
 using ModelPack.Containers.Onnx;
 using ModelPack.Pack;
@@ -62,6 +63,14 @@ public static class Exporting
         if (!reader.Blobs.TryGetValue(Artifact.ExecutionGraphBlob, out TensorData? graph) || Artifact.ReadPlan(reader) is not ExecutionPlan plan)
         {
             return Artifact.ReadModel(reader, cancellation);
+        }
+
+        if (plan.Bindings.Any(b => b.Role == InitializerBinding.Tiles))
+        {
+            // Other hosts do not have our operators: the same weights in stock ones.
+            PlanAccuracy accuracy = ArtifactContent.ParseAccuracy(Artifact.ReadProvenance(reader).Accuracy);
+            return Planner.Plan(
+                Artifact.ReadModel(reader, cancellation), new PlanOptions { Target = plan.Target, Accuracy = accuracy, StockOperators = true, IsExternal = ArtifactContent.IsExternal }).ExecutionModel;
         }
 
         Dictionary<string, InitializerBinding> bindings = plan.Bindings.ToDictionary(b => b.Initializer, StringComparer.Ordinal);

@@ -177,6 +177,7 @@ public static class Verification
                 Target = provenance.Target,
                 AllowFloat = true, // The artifact exists: whoever wanted it knew.
                 Accuracy = provenance.Accuracy,
+                StockOperators = provenance.StockOperators,
                 Calibration = calibration ?? GeneratedData.SpecificationOf(provenance.Calibration?.Name),
                 CalibrationOptions = new CalibrationOptions { Samples = provenance.Calibration?.Samples ?? 0, Window = provenance.Calibration is { Window: > 0 and int window } ? window : 256 },
                 Portable = provenance.Portable,

@@ -23,6 +23,7 @@ internal static class CompileCommand
             DefaultValueFactory = _ => "exact",
         };
         accuracy.AcceptOnlyFromAmong("exact", "fast");
+        var stock = new Option<bool>("--stock-operators") { Description = "Run on operators of ONNX Runtime alone, without ModelPack's own kernels" };
         TargetArguments search = TargetArguments.Create("Recipe auto: ");
         CalibrationArguments calibration = CalibrationArguments.Create();
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
@@ -36,7 +37,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
+            input, output, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -57,6 +58,7 @@ internal static class CompileCommand
                     Target = session.Get(target) ?? TargetProfiles.Generic,
                     AllowFloat = session.Get(allowFloat),
                     Accuracy = session.Get(accuracy) ?? "exact",
+                    StockOperators = session.Get(stock),
                     Level = LevelOption.Parse(session.Get(level)),
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,
                     Portable = session.Get(portable),

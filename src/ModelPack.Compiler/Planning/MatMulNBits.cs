@@ -66,28 +66,13 @@ internal static class MatMulNBits
     private static string Memory(Tensor tensor, BlockWeight weight) => string.Create(
         CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {weight.KernelBytes}");
 
-    private static string? WhyNot(Node node, Tensor tensor, BlockWeight weight, PlanContext context)
+    private static string? WhyNot(Node node, Tensor tensor, BlockWeight weight, PlanContext context) => true switch
     {
-        bool gemm = node.Is("Gemm");
-        bool weightIsRowMajorOverOutputs = gemm && node.Int("transB", 0) != 0;
-        return true switch
-        {
-            _ when weight.Bits is not (4 or 8) => $"the operator has no fast kernel for {weight.Bits} bits",
-            _ when weight.Block is not (16 or 32 or 64 or 128 or 256) => $"the operator takes blocks of 16 to 256, not {weight.Block}",
-            _ when tensor.DType != DType.F32 => $"activations are {tensor.DType.Name()}, the kernel is chosen for f32 only",
-            _ when tensor.Shape.Rank != 2 => "the weight is not a matrix",
-            _ when weight.Transposed == weightIsRowMajorOverOutputs => "blocks do not run along the reduction axis",
-            _ when weight.Columns > int.MaxValue || weight.Rows > int.MaxValue => "the matrix is too large for the operator",
-            _ when node.Input(0) == tensor.Name => "both factors are the same tensor",
-            _ when gemm && node.Int("transA", 0) != 0 => "Gemm transposes its first factor",
-            _ when gemm && !IsOne(node.Float("alpha", 1)) => "Gemm scales the product",
-            _ when gemm && node.Input(2).Length > 0 && !IsOne(node.Float("beta", 1)) => "Gemm scales its bias",
-            _ when gemm && context.Opset < 7 => "Gemm of this operator-set version broadcasts differently",
-            _ => null,
-        };
-    }
-
-    private static bool IsOne(float value) => value.Equals(1f);
+        _ when weight.Bits is not (4 or 8) => $"the operator has no fast kernel for {weight.Bits} bits",
+        _ when weight.Block is not (16 or 32 or 64 or 128 or 256) => $"the operator takes blocks of 16 to 256, not {weight.Block}",
+        _ when weight.Columns > int.MaxValue || weight.Rows > int.MaxValue => "the matrix is too large for the operator",
+        _ => MatMulNode.WhyNot(node, tensor, weight.Transposed, context),
+    };
 
     //  MatMul(A, W)         ->  MatMulNBits(A, codes, scales [, zero points])
     //  Gemm(A, W, C [N])    ->  MatMulNBits(A, codes, scales, zero points?, "", C)
@@ -136,6 +121,6 @@ internal static class MatMulNBits
         };
         return product == node.Outputs[0]
             ? [multiply]
-            : [multiply, new Node { Name = node.Name.Length > 0 ? node.Name + "_bias" : "", OpType = "Add", Inputs = [product, bias], Outputs = node.Outputs }];
+            : [multiply, MatMulNode.AddBias(node, product, bias)];
     }
 }

@@ -9,6 +9,9 @@ public sealed record PlanOptions
     /// <summary>How exactly kernels must compute.</summary>
     public PlanAccuracy Accuracy { get; init; } = PlanAccuracy.Exact;
 
+    /// <summary>Operators of ONNX Runtime only: for models that other hosts run.</summary>
+    public bool StockOperators { get; init; }
+
     /// <summary>True for tensors that live in the artifact instead of inside the graph. Tensors that stay inside are not planned.</summary>
     public Func<Tensor, bool> IsExternal { get; init; } = Planner.IsExternalByDefault;
 }

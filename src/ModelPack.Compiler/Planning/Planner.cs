@@ -8,8 +8,8 @@ namespace ModelPack.Compiler.Planning;
 /// </summary>
 public static class Planner
 {
-    /// <summary>Operators that only ONNX Runtime has.</summary>
-    private const string ContribDomain = "com.microsoft";
+    /// <summary>Domains of operators that plans bring in: those that only ONNX Runtime has, and our own.</summary>
+    private static readonly string[] OwnDomains = ["com.microsoft", PackedMatMul.Domain];
 
     private const long MinExternalBytes = 1024;
 
@@ -49,7 +49,7 @@ public static class Planner
         var execution = model with
         {
             Graph = graph with { Nodes = nodes.ToImmutable(), Initializers = [.. kept, .. context.Constants, .. context.Streams.Tensors] },
-            Opsets = nodes.Any(n => n.Domain == ContribDomain) && !model.Opsets.ContainsKey(ContribDomain) ? model.Opsets.Add(ContribDomain, 1) : model.Opsets,
+            Opsets = OwnDomains.Where(d => nodes.Any(n => n.Domain == d)).Aggregate(model.Opsets, (opsets, d) => opsets.ContainsKey(d) ? opsets : opsets.Add(d, 1)),
             Training = [],
         };
         IEnumerable<InitializerBinding> expanded = kept.Where(options.IsExternal).Select(t => new InitializerBinding(t.Name, t.Name, null, t.DType, t.Shape));
@@ -103,7 +103,7 @@ public static class Planner
         NodeChoice? choice = input switch
         {
             0 => QuantizedGather.Choose(node, tensor, weight, context),
-            1 => IntegerKernels.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),
+            1 => IntegerKernels.Choose(node, tensor, context) ?? PackedMatMul.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),
             _ => null,
         };
         return choice ?? NodeChoice.Expanded(weight is null ? [] : [new RejectedKernel("ort:*", $"no operator reads block integers as input {input} of {node.OpType}")]);

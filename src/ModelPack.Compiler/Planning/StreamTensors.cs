@@ -37,4 +37,23 @@ internal sealed class StreamTensors(HashSet<string> names)
         _made.Add(key, name);
         return name;
     }
+
+    /// <summary>The initializer that holds a weight in execution layout.</summary>
+    /// <param name="weight">The weight.</param>
+    /// <param name="bytes">Length of the layout.</param>
+    /// <returns>Its name.</returns>
+    public string GetTiles(Tensor weight, long bytes)
+    {
+        var key = (weight.Name, InitializerBinding.Tiles, DType.U8, 1);
+        if (!_made.TryGetValue(key, out string? name))
+        {
+            var shape = new Shape(bytes);
+            name = GraphValueNames.Fresh(names, $"{weight.Name}_tiles");
+            Tensors.Add(Tensor.Raw(name, DType.U8, shape, new PendingStream(weight.Name, bytes)));
+            Bindings.Add(new InitializerBinding(name, weight.Name, InitializerBinding.Tiles, DType.U8, shape));
+            _made.Add(key, name);
+        }
+
+        return name;
+    }
 }

@@ -16,10 +16,9 @@ public enum MatMulArithmetic
 /// One product y = x W^T, cut into steps that threads may share: <see cref="Prepare"/> once, then <see cref="Tiles"/> for ranges of tiles, in any split and order with the same result, bit for bit.
 /// </summary>
 /// <param name="weight">The weight.</param>
-/// <param name="tiles">Its execution layout.</param>
 /// <param name="arithmetic">How to compute.</param>
 /// <param name="tier">On which instruction set.</param>
-public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArithmetic arithmetic, KernelTier tier)
+public sealed unsafe class MatMulRun(MatMulWeight weight, MatMulArithmetic arithmetic, KernelTier tier)
 {
     /// <summary>Rows of activations that are worked on at a time; more are done in turns.</summary>
     public const int MaxRows = 128;
@@ -70,21 +69,23 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
     }
 
     /// <summary>Computes the outputs of some tiles.</summary>
+    /// <param name="tiles">The execution layout of the weight.</param>
     /// <param name="scratch">What was prepared.</param>
     /// <param name="rows">Rows of activations.</param>
     /// <param name="firstTile">First tile.</param>
     /// <param name="count">Their number.</param>
+    /// <param name="bias">[outputs] to be added; null for none.</param>
     /// <param name="y">[rows, outputs] destination.</param>
-    public void Tiles(void* scratch, int rows, int firstTile, int count, float* y)
+    public void Tiles(byte* tiles, void* scratch, int rows, int firstTile, int count, float* bias, float* y)
     {
         TileWeight tile = weight.Tile;
         int padded = (rows + Batch - 1) / Batch * Batch;
-        byte* at = (byte*)tiles + (firstTile * tile.TileBytes);
+        byte* at = tiles + (firstTile * tile.TileBytes);
         bool integer = arithmetic == MatMulArithmetic.Integer;
         long panelBytes = rows == 1 ? 0
             : integer ? (long)TileLayout.TileRows * tile.BlockUnits * tile.UnitColumns
             : (long)sizeof(float) * FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * TileLayout.TileRows * MaxTiles;
-        float* sums = (float*)ThreadScratch.Get(((long)sizeof(float) * padded * TileLayout.TileRows * MaxTiles) + panelBytes);
+        float* sums = (float*)ThreadScratch.Get(ScratchUse.Tile, ((long)sizeof(float) * padded * TileLayout.TileRows * MaxTiles) + panelBytes);
         void* panel = sums + ((long)padded * TileLayout.TileRows * MaxTiles);
         ActivationCodes codes = integer ? ActivationCodes.At(rows, weight.Layout, Batch, (byte*)scratch) : default;
         int end = firstTile + count;
@@ -109,17 +110,18 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
                 _kernel.FloatRows(at, step, tile, (float*)scratch, padded / Batch, (float*)panel, sums);
             }
 
-            Store(sums, rows, i, step, tile.Rows, y);
+            Store(sums, rows, i, step, tile.Rows, bias, y);
             i += step;
             at += step * tile.TileBytes;
         }
     }
 
     /// <summary>Everything on the calling thread, any number of rows.</summary>
+    /// <param name="tiles">The execution layout of the weight.</param>
     /// <param name="x">[rows, columns].</param>
     /// <param name="rows">Rows.</param>
     /// <param name="y">[rows, outputs] destination.</param>
-    public void Run(float* x, int rows, float* y)
+    public void Run(byte* tiles, float* x, int rows, float* y)
     {
         void* scratch = NativeMemory.AlignedAlloc((nuint)ScratchBytes(Math.Min(rows, MaxRows)), 64);
         try
@@ -128,7 +130,7 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
             {
                 int count = Math.Min(MaxRows, rows - first);
                 Prepare(x + ((long)first * weight.Layout.Columns), count, scratch);
-                Tiles(scratch, count, 0, weight.Layout.Tiles, y + ((long)first * weight.Layout.Rows));
+                Tiles(tiles, scratch, count, 0, weight.Layout.Tiles, null, y + ((long)first * weight.Layout.Rows));
             }
         }
         finally
@@ -152,14 +154,19 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, nint tiles, MatMulArit
     }
 
     /// <summary>Outputs of tiles to their places; rows beyond the matrix are left out.</summary>
-    private static void Store(float* sums, int rows, int tile, int tiles, int outputs, float* y)
+    private static void Store(float* sums, int rows, int tile, int tiles, int outputs, float* bias, float* y)
     {
         int first = tile * TileLayout.TileRows;
         int width = tiles * TileLayout.TileRows;
         int count = Math.Min(width, outputs - first);
         for (int r = 0; r < rows; r++)
         {
-            new ReadOnlySpan<float>(sums + (width * r), count).CopyTo(new Span<float>(y + ((long)r * outputs) + first, count));
+            float* to = y + ((long)r * outputs) + first;
+            new ReadOnlySpan<float>(sums + (width * r), count).CopyTo(new Span<float>(to, count));
+            for (int i = 0; bias != null && i < count; i++)
+            {
+                to[i] += bias[first + i];
+            }
         }
     }
 }

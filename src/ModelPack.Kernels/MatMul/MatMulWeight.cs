@@ -88,8 +88,10 @@ public sealed unsafe class MatMulWeight : IDisposable
     /// <summary>True when integer kernels multiply entries of a table instead of codes.</summary>
     internal bool HasIntegerTable => _bytes != null;
 
-    /// <summary>Recognises a number format.</summary>
-    /// <param name="format">The format with all its arguments, as stored.</param>
+    /// <summary>
+    /// Recognises a number format. What is only known once the tensor is encoded, such as the scale of a whole tensor, does not change the layout: until then a weight can be planned, but its values are meaningless.
+    /// </summary>
+    /// <param name="format">The format with its arguments.</param>
     /// <param name="rows">Outputs.</param>
     /// <param name="columns">Inputs; blocks run along them.</param>
     /// <returns>Null when no kernel reads it.</returns>
@@ -145,7 +147,7 @@ public sealed unsafe class MatMulWeight : IDisposable
             return ValueKind.Table16;
         }
 
-        if (Array.Exists(table, v => (BitConverter.SingleToUInt32Bits(v) & 0xFFFF) != 0))
+        if (!rows.HasFixedTable || Array.Exists(table, v => (BitConverter.SingleToUInt32Bits(v) & 0xFFFF) != 0))
         {
             return ValueKind.Table;
         }

@@ -17,6 +17,10 @@ internal sealed record LoadJob(IStoredWeight Weight, string? Role, DType DType, 
         {
             Weight.ReadDense(DType, Buffer.Address, Buffer.LengthBytes, threads);
         }
+        else if (Role == InitializerBinding.Tiles)
+        {
+            TileJob.Run(Weight, Buffer, threads);
+        }
         else if (StoredType == DType.U8 && DType == DType.I8)
         {
             ReadSignedCodes(threads);

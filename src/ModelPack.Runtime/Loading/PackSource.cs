@@ -15,6 +15,13 @@ internal sealed class PackSource(PackReader reader) : IWeightSource
 
         public Shape Shape => tensor.Shape;
 
+        public DenseEncoding? Matrix => tensor.Encoding switch
+        {
+            DenseEncoding { Shape.Rank: 2 } dense => dense,
+            StructuredEncoding { Structure.Id: "permuted", Components: [DenseEncoding { Shape.Rank: 2 } dense] } => dense,
+            _ => null,
+        };
+
         public void ReadDense(DType target, nint destination, long lengthBytes, int threads) =>
             reader.DecodeDense(tensor, target, destination, lengthBytes, threads);
 

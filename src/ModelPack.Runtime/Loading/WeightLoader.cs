@@ -75,7 +75,7 @@ internal static class WeightLoader
 
                 LoadJob job = Open(binding, source);
                 jobs.Add(job);
-                weights.Add(new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer]));
+                weights.Add(new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer], binding.Role == InitializerBinding.Tiles));
                 byContent.Add(key, weights[^1]);
             }
 
@@ -118,6 +118,16 @@ internal static class WeightLoader
         IStoredWeight weight = source.Find(binding.Tensor)
             ?? throw Bad($"bound to '{binding.Tensor}', which the artifact does not store", binding.Initializer);
         DType stored = binding.DType;
+        if (binding.Role == InitializerBinding.Tiles)
+        {
+            if (TileJob.WhyNot(binding, weight) is string reason)
+            {
+                throw Bad(reason, binding.Initializer);
+            }
+
+            return new LoadJob(weight, binding.Role, binding.DType, binding.DType, new WeightBuffer(binding.Shape[0]));
+        }
+
         if (binding.Role is null)
         {
             if (weight.Shape != binding.Shape)

@@ -69,6 +69,26 @@ internal static unsafe partial class OrtTable
         }
     }
 
+    /// <summary>Makes the operators on packed weights known to a session to be created.</summary>
+    internal static void AddOperators(SessionOptions options)
+    {
+        OrtEnv.Instance();
+        bool added = false;
+        try
+        {
+            options.DangerousAddRef(ref added);
+            _ = Table;
+            Check(OrtOps.Registration.Register((nint)OrtGetApiBase(), options.DangerousGetHandle()));
+        }
+        finally
+        {
+            if (added)
+            {
+                options.DangerousRelease();
+            }
+        }
+    }
+
     private static void Check(nint status)
     {
         if (status == 0)

@@ -19,6 +19,8 @@ internal sealed class ModelWeights(byte[] graph, IReadOnlyDictionary<string, Ten
 
         public Shape Shape => tensor.Shape;
 
+        public DenseEncoding? Matrix => null;
+
         public unsafe void ReadDense(DType target, nint destination, long lengthBytes, int threads)
         {
             const int step = 16 << 20;

@@ -31,7 +31,7 @@ internal static class ArtifactContent
         ImmutableArray<Tensor> stored = hasGraph ? [.. model.Graph.Initializers.Where(IsExternal)] : model.Graph.Initializers;
         if (hasGraph)
         {
-            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(request.Accuracy), IsExternal = IsExternal });
+            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(request.Accuracy), StockOperators = request.StockOperators, IsExternal = IsExternal });
             var bound = planned.Plan.Bindings.Select(b => b.Initializer).ToHashSet(StringComparer.Ordinal);
             // Only initializers of the main graph are tensors of the artifact: a weight of a branch stays inside the graph, however large.
             var external = stored.ToHashSet<Tensor>(ReferenceEqualityComparer.Instance);
@@ -51,7 +51,7 @@ internal static class ArtifactContent
     }
 
     /// <exception cref="ArgumentException">Neither <c>exact</c> nor <c>fast</c>.</exception>
-    private static PlanAccuracy ParseAccuracy(string text) => text switch
+    internal static PlanAccuracy ParseAccuracy(string text) => text switch
     {
         "exact" => PlanAccuracy.Exact,
         "fast" => PlanAccuracy.Fast,
@@ -72,6 +72,7 @@ internal static class ArtifactContent
         Tool = ToolVersion,
         Target = request.Target,
         Accuracy = request.Accuracy,
+        StockOperators = request.StockOperators,
         Level = request.Level.ToString().ToLowerInvariant(),
         Portable = request.Portable,
         Seed = request.Seed,

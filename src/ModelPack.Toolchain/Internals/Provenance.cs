@@ -19,6 +19,9 @@ internal sealed record Provenance
 
     public required string Target { get; init; }
 
+    /// <summary><see cref="CompileRequest.StockOperators"/>.</summary>
+    public bool StockOperators { get; init; }
+
     /// <summary><see cref="CompileRequest.Accuracy"/>.</summary>
     public required string Accuracy { get; init; }
 
@@ -78,6 +81,11 @@ internal sealed record Provenance
             json["calibration"] = StatisticsFile.ToJson(Calibration);
         }
 
+        if (StockOperators)
+        {
+            json["stock_operators"] = true;
+        }
+
         if (Portable)
         {
             json["portable"] = true;
@@ -104,6 +112,7 @@ internal sealed record Provenance
                 Tool = Field(json, "tool").GetValue<string>(),
                 Target = Field(json, "target").GetValue<string>(),
                 Accuracy = Field(json, "accuracy").GetValue<string>(),
+                StockOperators = json?["stock_operators"]?.GetValue<bool>() ?? false,
                 Level = json?["level"]?.GetValue<string>() ?? "default",
                 Portable = json?["portable"]?.GetValue<bool>() ?? false,
                 Seed = ulong.Parse(Field(json, "seed").GetValue<string>(), CultureInfo.InvariantCulture),

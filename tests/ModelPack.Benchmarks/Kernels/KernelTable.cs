@@ -47,7 +47,7 @@ internal static unsafe class KernelTable
                     part.Pack(matrix.Streams(part.Roles), 0, Math.Min(16, weight.Layout.Tiles - tile), (nint)(tiles + (tile * weight.Layout.TileBytes)));
                 }
 
-                var run = new MatMulRun(weight, (nint)tiles, arithmetic, KernelTiers.Current);
+                var run = new MatMulRun(weight, arithmetic, KernelTiers.Current);
                 void* scratch = NativeMemory.AlignedAlloc((nuint)run.ScratchBytes(m), 64);
                 double[] best = [double.MaxValue, double.MaxValue, double.MaxValue, double.MaxValue];
                 fixed (float* input = x, to = y)
@@ -59,7 +59,7 @@ internal static unsafe class KernelTable
                             nint from = (nint)input;
                             nint destination = (nint)to;
                             nint space = (nint)scratch;
-                            Measure(ref best[threads - 1], threads, weight.Layout.Tiles, () => run.Prepare((float*)from, m, (void*)space), (first, count) => run.Tiles((void*)space, m, first, count, (float*)destination));
+                            Measure(ref best[threads - 1], threads, weight.Layout.Tiles, () => run.Prepare((float*)from, m, (void*)space), (first, count) => run.Tiles(tiles, (void*)space, m, first, count, null, (float*)destination));
                             if (m == 1)
                             {
                                 Measure(ref best[threads + 1], threads, weight.Layout.Tiles, () => { }, (first, count) => Read(tiles + (first * weight.Layout.TileBytes), count * weight.Layout.TileBytes));

@@ -15,6 +15,7 @@ public sealed class ArchitectureTests
     private const string Codecs = "ModelPack.Codecs";
     private const string Pack = "ModelPack.Pack";
     private const string Kernels = "ModelPack.Kernels";
+    private const string OrtOps = "ModelPack.OrtOps";
     private const string Compiler = "ModelPack.Compiler";
     private const string Passes = "ModelPack.Passes";
     private const string Containers = "ModelPack.Containers";
@@ -30,10 +31,11 @@ public sealed class ArchitectureTests
         [Codecs] = [Core],
         [Pack] = [Core, Numbers, Structures, Codecs],
         [Kernels] = [Core, Numbers, Structures],
+        [OrtOps] = [Core, Kernels],
         [Compiler] = [Core, Numbers, Structures, Kernels],
         [Passes] = [Compiler, Core, Numbers, Structures],
         [Containers] = [Compiler, Core],
-        [Runtime] = [Core, Numbers, Structures, Codecs, Pack, Kernels],
+        [Runtime] = [Core, Numbers, Structures, Codecs, Pack, Kernels, OrtOps],
         [Toolchain] = [Core, Compiler, Passes, Containers, Numbers, Structures, Codecs, Pack, Kernels, Runtime],
         ["ModelPack.Cli"] = [Toolchain],
     };

@@ -80,7 +80,7 @@ public sealed unsafe class MatMulKernelTests
         using MatMulWeight weight = MatMulWeight.TryCreate(matrix.Spec, N, K)!;
         void* tiles = NativeMemory.AlignedAlloc((nuint)weight.Bytes, 64);
         weight.Pack(matrix.Streams(weight.Roles), 0, weight.Layout.Tiles, (nint)tiles);
-        var run = new MatMulRun(weight, (nint)tiles, arithmetic, KernelTiers.Current);
+        var run = new MatMulRun(weight, arithmetic, KernelTiers.Current);
         void* scratch = NativeMemory.AlignedAlloc((nuint)run.ScratchBytes(Rows), 64);
         float[] split = new float[Rows * N];
         fixed (float* input = x, output = split)
@@ -88,7 +88,7 @@ public sealed unsafe class MatMulKernelTests
             run.Prepare(input, Rows, scratch);
             foreach ((int first, int count) in new[] { (7, 6), (0, 1), (1, 6) })
             {
-                run.Tiles(scratch, Rows, first, count, output);
+                run.Tiles((byte*)tiles, scratch, Rows, first, count, null, output);
             }
         }
 
@@ -100,7 +100,7 @@ public sealed unsafe class MatMulKernelTests
     [Fact]
     public void Formats_without_kernels_are_refused()
     {
-        foreach (string format in new[] { "f32", "posit16", "int4(layout=planes)", "int4(symmetric=false,zeros=float)", "palette(group=row)", "gguf-q4_0", "nvfp4", "ternary" })
+        foreach (string format in new[] { "f32", "posit16", "int4(layout=planes)", "int4(symmetric=false,zeros=float)", "palette(group=row)", "gguf-q4_0" })
         {
             Assert.Null(MatMulWeight.TryCreate(UnitSpec.Parse(format), 16, 256));
         }
@@ -195,8 +195,8 @@ public sealed unsafe class MatMulKernelTests
         using PoisonBuffer input = PoisonBuffer.Copy<float>(x);
         using PoisonBuffer output = PoisonBuffer.EndingAtGuard(rows * n * sizeof(float));
         weight.Pack(matrix.Streams(weight.Roles), 0, weight.Layout.Tiles, (nint)tiles.Pointer);
-        var run = new MatMulRun(weight, (nint)tiles.Pointer, arithmetic, tier);
-        run.Run((float*)input.Pointer, rows, (float*)output.Pointer);
+        var run = new MatMulRun(weight, arithmetic, tier);
+        run.Run(tiles.Pointer, (float*)input.Pointer, rows, (float*)output.Pointer);
         return new Span<float>(output.Pointer, rows * n).ToArray();
     }
 }

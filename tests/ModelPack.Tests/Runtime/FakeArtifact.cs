@@ -48,6 +48,8 @@ internal sealed class FakeArtifact : IWeightSource
 
         public DType DType => dtype;
 
+        public DenseEncoding? Matrix => null;
+
         public Shape Shape => shape;
 
         public void ReadDense(DType target, nint destination, long lengthBytes, int threads) => Copy(values, destination, lengthBytes);

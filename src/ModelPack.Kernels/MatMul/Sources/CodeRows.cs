@@ -14,6 +14,9 @@ internal abstract class CodeRows
     /// <summary>Values by code; null when codes are integers.</summary>
     public float[]? Table { get; init; }
 
+    /// <summary>True when the table is part of the format; false when it is chosen for each tensor.</summary>
+    public bool HasFixedTable { get; init; } = true;
+
     /// <summary>Zero point of integers, where blocks have none of their own.</summary>
     public int Zero { get; init; }
 

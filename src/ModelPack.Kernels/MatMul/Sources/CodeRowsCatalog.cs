@@ -27,6 +27,6 @@ internal static class CodeRowsCatalog
         ["posit8"] = UnscaledRows.TryCreate,
         ["bfloat8"] = UnscaledRows.TryCreate,
         ["scalar"] = UnscaledRows.TryCreate,
-        ["palette"] = UnscaledRows.TryCreate,
+        ["palette"] = UnscaledRows.TryCreateTensorwide,
     };
 }

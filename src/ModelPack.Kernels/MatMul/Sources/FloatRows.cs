@@ -18,17 +18,16 @@ internal sealed unsafe class FloatRows : CodeRows
 
     public override IReadOnlyList<string> Roles => _stored == BlockScaleType.None ? ["codes"] : ["codes", "scales"];
 
-    /// <summary>nvfp4; null when its global scale is not known.</summary>
-    public static CodeRows? TryCreateNvfp4(UnitSpec spec, int columns) => SpecNumbers.Read(spec, "global") is float global
-        ? new FloatRows(columns, BlockScaleType.E4M3, 0) { Bits = 4, Block = 16, Table = ElementFormat.E2M1.Values, Scale = TileScale.BF16, Multiplier = global }
-        : null;
+    /// <summary>nvfp4; where its global scale is not known yet, with 0 in its place.</summary>
+    public static CodeRows TryCreateNvfp4(UnitSpec spec, int columns) =>
+        new FloatRows(columns, BlockScaleType.E4M3, 0) { Bits = 4, Block = 16, Table = ElementFormat.E2M1.Values, Scale = TileScale.BF16, Multiplier = SpecNumbers.Read(spec, "global") ?? 0 };
 
     /// <summary>An MX format or <c>float</c>.</summary>
     public static CodeRows? TryCreate(UnitSpec spec, int columns)
     {
         if (spec.Text("block", "32") == "tensor")
         {
-            return UnscaledRows.TryCreate(spec, columns);
+            return UnscaledRows.TryCreateTensorwide(spec, columns);
         }
 
         if (NumberFormats.Bind(spec, new Shape(1, columns)) is not BoundBlockFloatFormat bound || bound.Layout.Given is not null)

@@ -18,23 +18,18 @@ internal sealed unsafe class TernaryRows : CodeRows
 
     public override IReadOnlyList<string> Roles => Scale == TileScale.None ? ["codes"] : ["codes", "scales"];
 
-    /// <summary>Null when the magnitude of the tensor is not known.</summary>
-    public static CodeRows? TryCreate(UnitSpec spec, int columns)
+    /// <summary>Where the magnitude of the tensor is not known yet, with 0 in its place.</summary>
+    public static CodeRows TryCreate(UnitSpec spec, int columns)
     {
         bool perRow = spec.Text("scope", "tensor") == "row";
         float? gamma = SpecNumbers.Read(spec, "gamma");
-        if (!perRow && gamma is null)
-        {
-            return null;
-        }
-
         return new TernaryRows(columns, spec.Text("packing", "2bit") == "base3")
         {
             Bits = 2,
             Block = 0,
             Zero = 1,
             Scale = perRow ? TileScale.F32 : TileScale.None,
-            Multiplier = perRow ? 1 : TernaryScale.Of(spec.Text("rule", "absmean") == "absmean", gamma!.Value).Value,
+            Multiplier = perRow ? 1 : gamma is float g ? TernaryScale.Of(spec.Text("rule", "absmean") == "absmean", g).Value : 0,
         };
     }
 

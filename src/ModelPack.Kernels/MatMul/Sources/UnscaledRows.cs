@@ -2,7 +2,7 @@ using ModelPack.Numbers;
 
 namespace ModelPack.Kernels.MatMul;
 
-/// <summary>Formats whose only stream is codes side by side, each with one value: <c>posit8</c>, <c>bfloat8</c>, <c>scalar</c>, and those with one scale or table for the whole tensor.</summary>
+/// <summary>Formats whose only stream is codes side by side, each with one value: <c>posit8</c>, <c>bfloat8</c>, <c>scalar</c>, and those with one table or scale for the whole tensor.</summary>
 internal sealed unsafe class UnscaledRows : CodeRows
 {
     private const int AllCodes = 256;
@@ -26,8 +26,24 @@ internal sealed unsafe class UnscaledRows : CodeRows
         }
 
         int bits = (int)(codes.BytesPerRow * 8 / AllCodes);
-        return new UnscaledRows((((long)columns * bits) + 7) / 8) { Bits = bits, Block = 0, Table = table, Scale = TileScale.None };
+        return Of(columns, bits, table, isFixed: true);
     }
+
+    /// <summary>A palette for the whole tensor, or a float with one scale for it; where that is not known yet, with values of zero.</summary>
+    public static CodeRows? TryCreateTensorwide(UnitSpec spec, int columns)
+    {
+        IBoundNumberFormat bound = NumberFormats.Bind(spec, new Shape(1, AllCodes));
+        if (bound.Streams is not [{ Role: "codes" } codes] || codes.BytesPerRow > AllCodes)
+        {
+            return null;
+        }
+
+        int bits = (int)(codes.BytesPerRow * 8 / AllCodes);
+        return Of(columns, bits, ValuesByCode(bound, bits) ?? new float[1 << bits], isFixed: false);
+    }
+
+    private static UnscaledRows Of(int columns, int bits, float[] table, bool isFixed) =>
+        new((((long)columns * bits) + 7) / 8) { Bits = bits, Block = 0, Table = table, HasFixedTable = isFixed, Scale = TileScale.None };
 
     /// <summary>What a format decodes all its codes to; null when it does not know.</summary>
     /// <param name="bound">The format on a row of 256 values.</param>
@@ -45,7 +61,7 @@ internal sealed unsafe class UnscaledRows : CodeRows
         {
             bound.DecodeRows([codes], 1, values);
         }
-        catch (ModelPackException e) when (e.Code == ErrorCodes.BadStream)
+        catch (ModelPackException e) when (e.Code == ErrorCodes.BadStream || e.Code == ErrorCodes.BadEncoding)
         {
             return null;
         }

@@ -1,0 +1,323 @@
+using System.Runtime.InteropServices;
+using ModelPack.Kernels;
+using ModelPack.Kernels.MatMul;
+
+namespace ModelPack.OrtOps;
+
+/// <summary>
+/// The operator <c>ai.modelpack::PackedMatMul</c>: y [..., N] = x [..., K] W^T + bias, W [N, K] in a number format and in execution layout, never expanded. Inputs: x f32, W u8 [bytes] (a constant, see
+/// <see cref="PackedMatrix"/>), optionally bias f32 [N]. Attributes: <c>N</c> (for shape inference), <c>arithmetic</c> (<c>f32</c>, or <c>int8</c> to round activations).
+/// </summary>
+internal sealed unsafe class PackedMatMul
+{
+    /// <summary>Multiplications below which threads do not pay.</summary>
+    private const long MinWorkPerThread = 1 << 17;
+
+    /// <summary>Pieces per processor: ONNX Runtime's threads take them as they become free.</summary>
+    private const int PiecesPerThread = 4;
+
+    private const int MaxRank = 16;
+
+    private static byte* s_name;
+
+    private readonly MatMulRun _run;
+
+    /// <summary>Handle of this object, by which threads without references find it.</summary>
+    private nint _self;
+
+    /// <summary>The tiles: constant, so ONNX Runtime neither moves nor frees them before the kernel.</summary>
+    private readonly byte* _tiles;
+
+    private PackedMatMul(MatMulRun run, byte* tiles)
+    {
+        _run = run;
+        _tiles = tiles;
+    }
+
+    /// <summary>Fills in the callbacks.</summary>
+    /// <param name="name">Name of the operator, zero-terminated, living as long as the process.</param>
+    public static CustomOp Describe(byte* name)
+    {
+        s_name = name;
+        return new CustomOp
+        {
+            Version = OrtApi.Version,
+            GetName = &GetName,
+            GetExecutionProviderType = &GetNull,
+            GetInputType = &GetInputType,
+            GetInputTypeCount = &GetThree,
+            GetOutputType = &GetFloat,
+            GetOutputTypeCount = &GetOne,
+            KernelDestroy = &Destroy,
+            GetInputCharacteristic = &GetInputCharacteristic,
+            GetOutputCharacteristic = &GetZeroOf,
+            GetInputMemoryType = &GetZeroOf,
+            GetVariadicInputMinArity = &GetZero,
+            GetVariadicInputHomogeneity = &GetZero,
+            GetVariadicOutputMinArity = &GetZero,
+            GetVariadicOutputHomogeneity = &GetZero,
+            CreateKernelV2 = &Create,
+            KernelComputeV2 = &Compute,
+            InferOutputShape = &InferShape,
+            GetStartVersion = &GetOneVersion,
+            GetEndVersion = &GetLastVersion,
+        };
+    }
+
+    [UnmanagedCallersOnly]
+    private static byte* GetName(CustomOp* op) => s_name;
+
+    [UnmanagedCallersOnly]
+    private static byte* GetNull(CustomOp* op) => null;
+
+    [UnmanagedCallersOnly]
+    private static int GetInputType(CustomOp* op, nuint index) => index == 1 ? OrtApi.UInt8 : OrtApi.Float;
+
+    [UnmanagedCallersOnly]
+    private static nuint GetThree(CustomOp* op) => 3;
+
+    [UnmanagedCallersOnly]
+    private static nuint GetOne(CustomOp* op) => 1;
+
+    [UnmanagedCallersOnly]
+    private static int GetFloat(CustomOp* op, nuint index) => OrtApi.Float;
+
+    /// <summary>The bias is optional.</summary>
+    [UnmanagedCallersOnly]
+    private static int GetInputCharacteristic(CustomOp* op, nuint index) => index == 2 ? 1 : 0;
+
+    [UnmanagedCallersOnly]
+    private static int GetZeroOf(CustomOp* op, nuint index) => 0;
+
+    [UnmanagedCallersOnly]
+    private static int GetZero(CustomOp* op) => 0;
+
+    [UnmanagedCallersOnly]
+    private static int GetOneVersion(CustomOp* op) => 1;
+
+    [UnmanagedCallersOnly]
+    private static int GetLastVersion(CustomOp* op) => int.MaxValue;
+
+    [UnmanagedCallersOnly]
+    private static void Destroy(nint kernel)
+    {
+        GCHandle handle = GCHandle.FromIntPtr(kernel);
+        (handle.Target as PackedMatMul)?._run.Weight.Dispose();
+        handle.Free();
+    }
+
+    [UnmanagedCallersOnly]
+    private static nint Create(CustomOp* op, nint api, nint info, nint* kernel)
+    {
+        try
+        {
+            nint status = OrtApi.GetText(info, "arithmetic\0"u8, out string? arithmetic);
+            nint input = 0;
+            status = status != 0 ? status : OrtApi.GetConstantInput(info, 1, &input);
+            if (status != 0)
+            {
+                return status;
+            }
+
+            if (input == 0)
+            {
+                return OrtApi.Error(OrtApi.InvalidArgument, "PackedMatMul: the weight is not a constant");
+            }
+
+            long* dims = stackalloc long[MaxRank];
+            nuint rank = 0;
+            long bytes = 0;
+            byte* data = null;
+            status = Shape(input, dims, &rank, &bytes);
+            status = status != 0 ? status : OrtApi.GetData(input, (void**)&data);
+            if (status != 0)
+            {
+                return status;
+            }
+
+            MatMulWeight? weight = PackedMatrix.Read(data, bytes);
+            bool integer = arithmetic == "int8";
+            if (weight is null || (!integer && arithmetic != "f32") || (integer && !weight.HasIntegerKernel))
+            {
+                weight?.Dispose();
+                return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: a weight of {bytes} bytes that no kernel reads with arithmetic {arithmetic}");
+            }
+
+            var made = new PackedMatMul(new MatMulRun(weight, integer ? MatMulArithmetic.Integer : MatMulArithmetic.Float, KernelTiers.Current), data + PackedMatrix.HeaderBytes(weight.Format));
+            made._self = GCHandle.ToIntPtr(GCHandle.Alloc(made));
+            *kernel = made._self;
+            return 0;
+        }
+        catch (Exception e)
+        {
+            return OrtApi.Error(OrtApi.Fail, $"PackedMatMul: {e.Message}");
+        }
+    }
+
+    [UnmanagedCallersOnly]
+    private static nint InferShape(CustomOp* op, nint context)
+    {
+        long n = 0;
+        nint info = 0;
+        nuint rank = 0;
+        nint status = OrtApi.GetInferredInt(context, "N\0"u8, &n);
+        status = status != 0 ? status : OrtApi.GetInferredInput(context, 0, &info);
+        status = status != 0 ? status : OrtApi.GetRank(info, &rank);
+        if (status != 0 || rank is 0 or > MaxRank)
+        {
+            return status;
+        }
+
+        long* dims = stackalloc long[MaxRank];
+        byte** symbols = stackalloc byte*[MaxRank];
+        byte none = 0;
+        status = OrtApi.GetDimensions(info, dims, rank);
+        status = status != 0 ? status : OrtApi.GetSymbols(info, symbols, rank);
+        dims[rank - 1] = n;
+        symbols[rank - 1] = &none;
+        nint output = 0;
+        status = status != 0 ? status : OrtApi.CreateShapeInfo(&output);
+        if (status != 0)
+        {
+            return status;
+        }
+
+        status = OrtApi.SetElementType(output, OrtApi.Float);
+        status = status != 0 ? status : OrtApi.SetDimensions(output, dims, rank);
+        status = status != 0 ? status : OrtApi.SetSymbols(output, symbols, rank);
+        status = status != 0 ? status : OrtApi.SetInferredOutput(context, 0, output);
+        OrtApi.ReleaseShapeInfo(output);
+        return status;
+    }
+
+    [UnmanagedCallersOnly]
+    private static nint Compute(nint kernel, nint context)
+    {
+        try
+        {
+            return ((PackedMatMul)GCHandle.FromIntPtr(kernel).Target!).Compute(context);
+        }
+        catch (Exception e)
+        {
+            return OrtApi.Error(OrtApi.Fail, $"PackedMatMul: {e.Message}");
+        }
+    }
+
+    private nint Compute(nint context)
+    {
+        TileLayout layout = _run.Weight.Layout;
+        long* dims = stackalloc long[MaxRank];
+        nuint count = 0;
+        nint x = 0;
+        nint bias = 0;
+        nint status = OrtApi.GetInputCount(context, &count);
+        status = status != 0 ? status : OrtApi.GetInput(context, 0, &x);
+        status = status != 0 || count < 3 ? status : OrtApi.GetInput(context, 2, &bias);
+        nuint rank = 0;
+        long elements = 0;
+        if (status == 0 && bias != 0)
+        {
+            status = Shape(bias, dims, &rank, &elements);
+            if (status == 0 && elements != layout.Rows)
+            {
+                return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: the bias has {elements} values, not {layout.Rows}");
+            }
+        }
+
+        status = status != 0 ? status : Shape(x, dims, &rank, &elements);
+        if (status != 0)
+        {
+            return status;
+        }
+
+        if (rank == 0 || dims[rank - 1] != layout.Columns)
+        {
+            return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: the last dimension of the activations is not {layout.Columns}");
+        }
+
+        dims[rank - 1] = layout.Rows;
+        nint y = 0;
+        float* from = null;
+        float* add = null;
+        float* to = null;
+        status = OrtApi.GetOutput(context, 0, dims, rank, &y);
+        status = status != 0 ? status : OrtApi.GetData(x, (void**)&from);
+        status = status != 0 ? status : OrtApi.GetData(y, (void**)&to);
+        status = status != 0 || bias == 0 ? status : OrtApi.GetData(bias, (void**)&add);
+        long rows = elements / layout.Columns;
+        for (long first = 0; first < rows && status == 0; first += MatMulRun.MaxRows)
+        {
+            int some = (int)Math.Min(MatMulRun.MaxRows, rows - first);
+            status = Multiply(context, from + (first * layout.Columns), some, add, to + (first * layout.Rows));
+        }
+
+        return status;
+    }
+
+    private nint Multiply(nint context, float* x, int rows, float* bias, float* y)
+    {
+        TileLayout layout = _run.Weight.Layout;
+        void* scratch = ThreadScratch.Get(ScratchUse.Activations, _run.ScratchBytes(rows));
+        _run.Prepare(x, rows, scratch);
+        long work = (long)layout.Rows * layout.Columns * rows;
+        int pieces = (int)Math.Min(Math.Min(layout.Tiles, Math.Max(1, work / MinWorkPerThread)), (long)Environment.ProcessorCount * PiecesPerThread);
+        if (pieces == 1)
+        {
+            _run.Tiles(_tiles, scratch, rows, 0, layout.Tiles, bias, y);
+            return 0;
+        }
+
+        var job = new Job { Kernel = _self, Tiles = _tiles, Scratch = scratch, Rows = rows, Pieces = pieces, Bias = bias, Y = y };
+        return OrtApi.ParallelFor(context, &Piece, (nuint)pieces, &job);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void Piece(void* data, nuint index)
+    {
+        var job = (Job*)data;
+        MatMulRun run = ((PackedMatMul)GCHandle.FromIntPtr(job->Kernel).Target!)._run;
+        long tiles = run.Weight.Layout.Tiles;
+        int first = (int)(tiles * (long)index / job->Pieces);
+        int end = (int)(tiles * ((long)index + 1) / job->Pieces);
+        run.Tiles(job->Tiles, job->Scratch, job->Rows, first, end - first, job->Bias, job->Y);
+    }
+
+    /// <summary>Dimensions, their number and product.</summary>
+    private static nint Shape(nint value, long* dims, nuint* rank, long* elements)
+    {
+        nint info = 0;
+        nint status = OrtApi.GetShapeInfo(value, &info);
+        if (status != 0)
+        {
+            return status;
+        }
+
+        status = OrtApi.GetRank(info, rank);
+        if (status == 0 && *rank > MaxRank)
+        {
+            status = OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: more than {MaxRank} dimensions");
+        }
+
+        status = status != 0 ? status : OrtApi.GetDimensions(info, dims, *rank);
+        OrtApi.ReleaseShapeInfo(info);
+        *elements = 1;
+        for (nuint i = 0; i < *rank && status == 0; i++)
+        {
+            *elements *= dims[i];
+        }
+
+        return status;
+    }
+
+    /// <summary>What the threads of one product share.</summary>
+    private struct Job
+    {
+        public nint Kernel;
+        public byte* Tiles;
+        public void* Scratch;
+        public int Rows;
+        public int Pieces;
+        public float* Bias;
+        public float* Y;
+    }
+}

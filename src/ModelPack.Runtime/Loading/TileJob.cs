@@ -1,0 +1,85 @@
+using ModelPack.Kernels.MatMul;
+using ModelPack.Numbers;
+using ModelPack.Runtime.Native;
+
+namespace ModelPack.Runtime.Loading;
+
+/// <summary>Brings a stored matrix into the execution layout of the kernels: its streams are decoded, packed into tiles, and forgotten.</summary>
+internal static class TileJob
+{
+    /// <summary>Tiles that are packed as one piece of work.</summary>
+    private const int TilesAtOnce = 16;
+
+    /// <summary>What is wrong with a binding; null when it fits the stored matrix.</summary>
+    public static string? WhyNot(InitializerBinding binding, IStoredWeight stored)
+    {
+        if (binding.DType != DType.U8 || binding.Shape.Rank != 1 || binding.Transposed || stored.Matrix is not DenseEncoding matrix)
+        {
+            return "bound in execution layout, which only matrices bound as bytes have";
+        }
+
+        using MatMulWeight? weight = Weight(matrix);
+        if (weight is null)
+        {
+            return $"bound in execution layout, but no kernel reads {UnitSpec.Shorten(matrix.Format.ToString())}";
+        }
+
+        if (PackedMatrix.Bytes(weight) != binding.Shape[0])
+        {
+            return $"bound as {binding.Shape[0]} bytes, but the execution layout has {PackedMatrix.Bytes(weight)}";
+        }
+
+        IBoundNumberFormat bound = NumberFormats.Bind(matrix.Format, matrix.Shape);
+        foreach (string role in weight.Roles)
+        {
+            long bytes = bound.Streams.First(s => s.Role == role).BytesPerRow * bound.Shape.Rows;
+            if (stored.Stream(role)?.LengthBytes != bytes)
+            {
+                return $"its stream '{role}' does not have {bytes} bytes";
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Fills a buffer; the binding was found to fit.</summary>
+    public static unsafe void Run(IStoredWeight stored, WeightBuffer destination, int threads)
+    {
+        using MatMulWeight weight = Weight(stored.Matrix!)!;
+        var streams = new List<WeightBuffer>();
+        try
+        {
+            foreach (string role in weight.Roles)
+            {
+                var buffer = new WeightBuffer(stored.Stream(role)!.Value.LengthBytes);
+                streams.Add(buffer);
+                stored.ReadStream(role, buffer.Address, buffer.LengthBytes, threads);
+            }
+
+            int header = PackedMatrix.HeaderBytes(weight.Format);
+            PackedMatrix.WriteHeader(weight, new Span<byte>((void*)destination.Address, header));
+            nint[] addresses = [.. streams.Select(s => s.Address)];
+            int tiles = weight.Layout.Tiles;
+            void Pack(int piece) => weight.Pack(addresses, piece * TilesAtOnce, Math.Min(TilesAtOnce, tiles - (piece * TilesAtOnce)), destination.Address + header);
+            int pieces = (tiles + TilesAtOnce - 1) / TilesAtOnce;
+            if (threads == 1)
+            {
+                for (int i = 0; i < pieces; i++)
+                {
+                    Pack(i);
+                }
+            }
+            else
+            {
+                Parallel.For(0, pieces, new ParallelOptions { MaxDegreeOfParallelism = threads }, Pack);
+            }
+        }
+        finally
+        {
+            streams.ForEach(s => s.Dispose());
+        }
+    }
+
+    private static MatMulWeight? Weight(DenseEncoding matrix) =>
+        matrix.Shape.Rows <= int.MaxValue && matrix.Shape.Columns <= int.MaxValue ? MatMulWeight.TryCreate(matrix.Format, (int)matrix.Shape.Rows, (int)matrix.Shape.Columns) : null;
+}
