@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -85,9 +86,11 @@ internal readonly unsafe struct ActivationCodes(sbyte* codes, float* scales, int
     }
 
     /// <summary>One block; returns its scale.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static float Round(float* x, int count, sbyte* codes, out int sum)
     {
-        float largest = Largest(x, count);
+        int bits = LargestBits(x, count);
+        float largest = BitConverter.Int32BitsToSingle(bits);
         float factor = largest > 0 ? 127f / largest : 0;
         if (!float.IsFinite(factor))
         {
@@ -98,19 +101,18 @@ internal readonly unsafe struct ActivationCodes(sbyte* codes, float* scales, int
         }
 
         int i = 0;
-        Vector128<int> sums = Vector128<int>.Zero;
-        Vector128<float> f = Vector128.Create(factor);
+        Vector256<int> sums = Vector256<int>.Zero;
+        Vector256<float> f = Vector256.Create(factor);
         for (; i + 16 <= count; i += 16)
         {
-            Vector128<int> a = Vector128.ConvertToInt32(Vector128.Round(Vector128.Load(x + i) * f));
-            Vector128<int> b = Vector128.ConvertToInt32(Vector128.Round(Vector128.Load(x + i + 4) * f));
-            Vector128<int> c = Vector128.ConvertToInt32(Vector128.Round(Vector128.Load(x + i + 8) * f));
-            Vector128<int> d = Vector128.ConvertToInt32(Vector128.Round(Vector128.Load(x + i + 12) * f));
-            sums += a + b + c + d;
-            Vector128.Narrow(Vector128.Narrow(a, b), Vector128.Narrow(c, d)).Store(codes + i);
+            Vector256<int> a = Vector256.ConvertToInt32Native(Vector256.Round(Vector256.Load(x + i) * f));
+            Vector256<int> b = Vector256.ConvertToInt32Native(Vector256.Round(Vector256.Load(x + i + 8) * f));
+            sums += a + b;
+            Vector256<short> words = Vector256.Narrow(a, b);
+            Vector128.Narrow(words.GetLower(), words.GetUpper()).Store(codes + i);
         }
 
-        sum = Vector128.Sum(sums);
+        sum = Vector256.Sum(sums);
         for (; i < count; i++)
         {
             int code = (int)MathF.Round(x[i] * factor);
@@ -121,20 +123,23 @@ internal readonly unsafe struct ActivationCodes(sbyte* codes, float* scales, int
         return largest / 127f;
     }
 
-    /// <summary>The largest magnitude; NaN when there is a NaN.</summary>
-    private static float Largest(float* x, int count)
+    /// <summary>Bits of the largest magnitude, in the order of integers: infinities and NaN are above all numbers.</summary>
+    private static int LargestBits(float* x, int count)
     {
+        const int magnitude = 0x7FFFFFFF;
         int i = 0;
-        Vector128<float> largest = Vector128<float>.Zero;
-        for (; i + 4 <= count; i += 4)
+        Vector256<int> largest = Vector256<int>.Zero;
+        Vector256<int> mask = Vector256.Create(magnitude);
+        for (; i + 8 <= count; i += 8)
         {
-            largest = Vector128.Max(largest, Vector128.Abs(Vector128.Load(x + i)));
+            largest = Vector256.Max(largest, Vector256.Load((int*)x + i) & mask);
         }
 
-        float result = MathF.Max(MathF.Max(largest[0], largest[1]), MathF.Max(largest[2], largest[3]));
+        Vector128<int> half = Vector128.Max(largest.GetLower(), largest.GetUpper());
+        int result = Math.Max(Math.Max(half[0], half[1]), Math.Max(half[2], half[3]));
         for (; i < count; i++)
         {
-            result = MathF.Max(result, MathF.Abs(x[i]));
+            result = Math.Max(result, ((int*)x)[i] & magnitude);
         }
 
         return result;

@@ -27,6 +27,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     /// <param name="groups">Groups of eight rows.</param>
     /// <param name="panel">[PanelColumns, 16 x tiles] scratch.</param>
     /// <param name="y">[8 x groups, 16 x tiles] sums.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* tile, int tiles, in TileWeight weight, float* x, int groups, float* panel, float* y)
     {
         int step = PanelColumns / TCodes.UnitColumns;
@@ -102,7 +103,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
         }
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void DecodeBlock(byte* unit, int units, float* table, float* zeros, float* scales, float* to, int width)
     {
         TSimd zero = TSimd.Load(zeros);
@@ -138,7 +139,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     }
 
     /// <summary>Eight rows by two vectors.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void EightByTwo(float* panel, int width, float* x, int columns, float* y)
     {
         TSimd a0 = TSimd.Load(y);
@@ -208,7 +209,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     }
 
     /// <summary>Eight rows by one vector.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void EightByOne(float* panel, int width, float* x, int columns, float* y)
     {
         TSimd a0 = TSimd.Load(y);
@@ -253,7 +254,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     }
 
     /// <summary>Four rows by two vectors.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void FourByTwo(float* panel, int width, float* x, int columns, float* y)
     {
         TSimd a0 = TSimd.Load(y);

@@ -15,6 +15,7 @@ internal static unsafe class FloatMatVec<TSimd, TCodes, TValues>
     /// <param name="weight">What codes mean.</param>
     /// <param name="x">[padded columns] activations, zero beyond the matrix.</param>
     /// <param name="y">[16] sums.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* tile, in TileWeight weight, float* x, float* y)
     {
         float* scratch = stackalloc float[TileScales.Scratch];
@@ -54,7 +55,7 @@ internal static unsafe class FloatMatVec<TSimd, TCodes, TValues>
     }
 
     /// <summary>Adds blocks of the same length to the sums of as many rows as there are lanes.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Blocks(byte* unit, int blocks, int units, float* x, float* table, float* scales, float* zeros, int zeroStride, float* y)
     {
         TSimd total = TSimd.Load(y);

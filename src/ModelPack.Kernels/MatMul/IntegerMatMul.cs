@@ -19,6 +19,7 @@ internal static unsafe class IntegerMatMul<TSimd, TCodes, TMap>
     /// <param name="x">The activations; their number of rows is filled up to a multiple of four.</param>
     /// <param name="panel">16 bytes of scratch for every column of a block.</param>
     /// <param name="y">[rows, 16] sums.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* tile, in TileWeight weight, in ActivationCodes x, byte* panel, float* y)
     {
         int rows = x.PaddedRows;
@@ -58,6 +59,7 @@ internal static unsafe class IntegerMatMul<TSimd, TCodes, TMap>
     }
 
     /// <summary>The bytes that are multiplied, of whole units: 64 bytes per group.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Unpack(byte* units, byte* table, int count, byte* panel)
     {
         TSimd map = table == null ? TSimd.Zero : TSimd.RepeatBytes(table);
@@ -90,7 +92,7 @@ internal static unsafe class IntegerMatMul<TSimd, TCodes, TMap>
     }
 
     /// <summary>A block of four rows of activations by two vectors of rows of the weight.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void FourByTwo(byte* panel, sbyte* x, int xStride, int groups, float* scales, int* zeros, int zeroStride, float* factors, int* sums, int stride, float* y)
     {
         TSimd a0 = IntegerMatVec<TSimd, TCodes, TMap>.Start(zeros, zeroStride, sums);

@@ -15,6 +15,7 @@ internal static unsafe class IntegerMatVec<TSimd, TCodes, TMap>
     /// <param name="weight">What codes mean.</param>
     /// <param name="x">The activations; the first row is multiplied.</param>
     /// <param name="y">[16] sums.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* tile, in TileWeight weight, in ActivationCodes x, float* y)
     {
         sbyte* codes = x.Codes;
@@ -58,7 +59,7 @@ internal static unsafe class IntegerMatVec<TSimd, TCodes, TMap>
     }
 
     /// <summary>Adds blocks of the same length to the sums of two vectors of rows.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Blocks(byte* unit, int blocks, int units, sbyte* x, byte* table, float* scales, int* zeros, int zeroStride, float* factors, int* sums, float* y)
     {
         TSimd map = table == null ? TSimd.Zero : TSimd.RepeatBytes(table);

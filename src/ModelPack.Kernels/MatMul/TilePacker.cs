@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace ModelPack.Kernels.MatMul;
@@ -11,13 +13,14 @@ internal static unsafe class TilePacker
     /// <param name="streams">Addresses of the streams.</param>
     /// <param name="index">Which tile.</param>
     /// <param name="tile">Destination, <see cref="TileLayout.TileBytes"/>.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack(CodeRows source, in TileLayout layout, ReadOnlySpan<nint> streams, int index, byte* tile)
     {
         new Span<byte>(tile, checked((int)layout.TileBytes)).Clear();
         int groups = layout.PaddedColumns / 4;
-        byte[] rented = System.Buffers.ArrayPool<byte>.Shared.Rent(layout.PaddedColumns + (groups * TilePlanes.VectorBytes));
-        float[] scales = System.Buffers.ArrayPool<float>.Shared.Rent(layout.Blocks);
-        byte[] zeros = System.Buffers.ArrayPool<byte>.Shared.Rent(layout.Blocks);
+        byte[] rented = ArrayPool<byte>.Shared.Rent(layout.PaddedColumns + (groups * TilePlanes.VectorBytes));
+        float[] scales = ArrayPool<float>.Shared.Rent(layout.Blocks);
+        byte[] zeros = ArrayPool<byte>.Shared.Rent(layout.Blocks);
         try
         {
             Span<byte> codes = rented.AsSpan(0, layout.PaddedColumns);
@@ -68,9 +71,9 @@ internal static unsafe class TilePacker
         }
         finally
         {
-            System.Buffers.ArrayPool<byte>.Shared.Return(rented);
-            System.Buffers.ArrayPool<float>.Shared.Return(scales);
-            System.Buffers.ArrayPool<byte>.Shared.Return(zeros);
+            ArrayPool<byte>.Shared.Return(rented);
+            ArrayPool<float>.Shared.Return(scales);
+            ArrayPool<byte>.Shared.Return(zeros);
         }
     }
 
@@ -92,6 +95,7 @@ internal static unsafe class TilePacker
     }
 
     /// <summary>Groups with a code per byte to the planes of a unit.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Join(byte* groups, in TileLayout layout, byte* unit)
     {
         int shift = 0;

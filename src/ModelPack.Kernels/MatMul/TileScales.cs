@@ -18,7 +18,7 @@ internal static unsafe class TileScales
     /// <param name="count">At most <see cref="Blocks"/>.</param>
     /// <param name="scratch">Room for them.</param>
     /// <returns>[count, 16]: in scratch, or in the tile.</returns>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static float* Scales<TSimd>(byte* tile, TileScale scale, int block, int count, float* scratch)
         where TSimd : struct, ISimd<TSimd>
     {
@@ -55,7 +55,7 @@ internal static unsafe class TileScales
     }
 
     /// <summary>Zero points of some blocks as f32, [count, 16]; where blocks have none, one row of the common one.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static float* Zeros<TSimd>(byte* tile, in TileWeight weight, int block, int count, float* scratch)
         where TSimd : struct, ISimd<TSimd>
     {
@@ -71,7 +71,7 @@ internal static unsafe class TileScales
     }
 
     /// <summary>Zero points of some blocks as integers, for the bytes that are multiplied; otherwise as <see cref="Zeros"/>.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static int* IntegerZeros<TSimd>(byte* tile, in TileWeight weight, int block, int count, float* scratch)
         where TSimd : struct, ISimd<TSimd>
     {

@@ -73,7 +73,7 @@ internal static unsafe class KernelTable
 
                 // Share of the time that reading the same bytes takes; for several rows, billions of multiplications per second.
                 string Cells(double time, double read) => m == 1
-                    ? string.Create(CultureInfo.InvariantCulture, $"{time:0.00} | {bytes / time:0.0} | {read / time:0.00}")
+                    ? string.Create(CultureInfo.InvariantCulture, $"{time:0.0000} | {bytes / time:0.0} | {read / time:0.00}")
                     : string.Create(CultureInfo.InvariantCulture, $"{time:0.00} | {(double)m * n * k / time / 1e6:0} | ");
                 output.Flush();
                 NativeMemory.AlignedFree(tiles);
