@@ -11,7 +11,7 @@ namespace ModelPack.OrtOps;
 internal sealed unsafe class PackedMatMul
 {
     /// <summary>Multiplications below which threads do not pay.</summary>
-    private const long MinWorkPerThread = 1 << 17;
+    private const long MinWorkPerThread = 1 << 16;
 
     /// <summary>Pieces per processor: ONNX Runtime's threads take them as they become free.</summary>
     private const int PiecesPerThread = 4;
@@ -175,6 +175,15 @@ internal sealed unsafe class PackedMatMul
         status = status != 0 ? status : OrtApi.GetSymbols(info, symbols, rank);
         dims[rank - 1] = n;
         symbols[rank - 1] = &none;
+        for (nuint i = 0; i < rank && status == 0; i++)
+        {
+            // A dimension without size and name would erase the name that the model gives the output.
+            if (dims[i] < 0 && *symbols[i] == 0)
+            {
+                return 0;
+            }
+        }
+
         nint output = 0;
         status = status != 0 ? status : OrtApi.CreateShapeInfo(&output);
         if (status != 0)

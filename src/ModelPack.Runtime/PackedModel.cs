@@ -84,10 +84,7 @@ public sealed class PackedModel : ModelSession
         OrtTable.AddExternalFilesInMemory(
             options, [.. weights.Select(w => w.Location)], [.. weights.Select(w => w.Buffer.Address)], [.. weights.Select(w => (nuint)w.Buffer.LengthBytes)]);
 
-        if (weights.Any(w => w.IsTiles))
-        {
-            OrtTable.AddOperators(options);
-        }
+        OrtTable.AddOperators(options);
 
         // The bytes are an ONNX model whatever they look like: the loader must not take them for ONNX Runtime's own format.
         options.AddSessionConfigEntry("session.load_model_format", "ONNX");

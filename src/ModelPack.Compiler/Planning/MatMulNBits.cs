@@ -60,6 +60,9 @@ internal static class MatMulNBits
         return new NodeChoice(kernel, Build(node, tensor, weight, level, context), [other, new RejectedKernel(NodeChoice.Expand, Memory(tensor, weight))]);
     }
 
+    /// <summary>True when the operator reads the weight of a node as it is stored.</summary>
+    public static bool IsPossible(Node node, Tensor tensor, PlanContext context) => BlockWeight.Of(tensor.Encoding) is BlockWeight weight && WhyNot(node, tensor, weight, context) is null;
+
     private static string Kernel(BlockWeight weight, int level) =>
         string.Create(CultureInfo.InvariantCulture, $"ort:MatMulNBits(bits={weight.Bits},block={weight.Block},level={level})");
 

@@ -24,6 +24,11 @@ internal static class PackedMatMul
     /// <summary>Domain of the operator.</summary>
     public const string Domain = "ai.modelpack";
 
+    /// <summary>
+    /// Weights of a matrix below which ONNX Runtime's level 4 is as fast as the integer kernels, or up to a tenth faster (0.9 times the time of the sample model at one row, whose matrices have 65,536 to 1,048,576).
+    /// </summary>
+    private const long LeastForIntegers = 1 << 19;
+
     /// <summary>The choice for a node whose input 1 is <paramref name="tensor"/>; null when the operator cannot take its place.</summary>
     public static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
     {
@@ -44,6 +49,11 @@ internal static class PackedMatMul
         }
 
         bool integer = context.Options.Accuracy == PlanAccuracy.Fast && weight.HasIntegerKernel;
+        if (integer && matrix.Shape.ElementCount < LeastForIntegers && MatMulNBits.IsPossible(node, tensor, context))
+        {
+            return null;
+        }
+
         long bytes = PackedMatrix.Bytes(weight);
         var alternatives = ImmutableArray.CreateBuilder<RejectedKernel>();
         if (weight.HasIntegerKernel)

@@ -6,5 +6,4 @@ namespace ModelPack.Runtime.Loading;
 /// <param name="Location">Name under which ONNX Runtime finds it.</param>
 /// <param name="Buffer">Its bytes.</param>
 /// <param name="Initializers">Names of the initializers.</param>
-/// <param name="IsTiles">True for the execution layout of the kernels on packed weights.</param>
-internal sealed record LoadedWeight(string Location, WeightBuffer Buffer, List<string> Initializers, bool IsTiles);
+internal sealed record LoadedWeight(string Location, WeightBuffer Buffer, List<string> Initializers);

@@ -75,7 +75,7 @@ internal static class WeightLoader
 
                 LoadJob job = Open(binding, source);
                 jobs.Add(job);
-                weights.Add(new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer], binding.Role == InitializerBinding.Tiles));
+                weights.Add(new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer]));
                 byContent.Add(key, weights[^1]);
             }
 

@@ -129,7 +129,7 @@ public sealed class CompileTests
         using var folder = new TempFolder();
         (_, string artifact) = Compile(folder, "language", "int4", "quantize.ends=same");
         ExplainResult plan = Inspection.Explain(artifact);
-        Assert.Equal(4, plan.Nodes.Count(n => n.Op == "MatMul" && n.Kernel.StartsWith("ort:MatMulNBits(bits=4,block=32", StringComparison.Ordinal)));
+        Assert.Equal(4, plan.Nodes.Count(n => n.Op == "MatMul" && n.Kernel == "modelpack:PackedMatMul(int4,f32)"));
         Assert.All(plan.Nodes, n => Assert.True(n.Kernel != "expand" || n.Alternatives.Count > 0 || !n.Op.StartsWith("MatMul", StringComparison.Ordinal), n.Name));
     }
 

@@ -26,12 +26,41 @@ public sealed class PlannedNetworkTests
     public void Plan_supportedNode_readsStoredCodesAndComputesTheSame(string network, string format, string kernel)
     {
         using var folder = new TempFolder();
+        string artifact = Compile(folder, network, format, stock: true);
+
+        ExplainedNode node = Assert.Single(Inspection.Explain(artifact).Nodes, n => n.Tensor == "w");
+
+        Assert.Equal(kernel, node.Kernel);
+        AssertRunsAsExpanded(artifact, network);
+    }
+
+    [Theory]
+    [InlineData("matmul", "int4", "modelpack:PackedMatMul(int4,f32)")]
+    [InlineData("matmul", "int3(symmetric=false)", "modelpack:PackedMatMul(int3,f32)")]
+    [InlineData("matmul", "int8", "modelpack:PackedMatMul(int8,f32)")]
+    [InlineData("matmul", "nf4", "modelpack:PackedMatMul(nf4,f32)")]
+    [InlineData("matmul", "nvfp4", "modelpack:PackedMatMul(nvfp4,f32)")]
+    [InlineData("matmul", "fp8(scope=tensor)", "modelpack:PackedMatMul(fp8,f32)")]
+    [InlineData("matmul", "palette(bits=5)", "modelpack:PackedMatMul(palette,f32)")]
+    [InlineData("matmul-odd-rows", "mxfp6", "modelpack:PackedMatMul(mxfp6,f32)")]
+    [InlineData("matmul-odd-depth", "posit8", "modelpack:PackedMatMul(posit8,f32)")]
+    [InlineData("gemm", "mxfp4", "modelpack:PackedMatMul(mxfp4,f32)")]
+    [InlineData("gemm-trans-b", "int4", "modelpack:PackedMatMul(int4,f32)")]
+    [InlineData("gemm-computed-bias", "int4", "modelpack:PackedMatMul(int4,f32)")]
+    [InlineData("gemm-no-bias", "int4", "modelpack:PackedMatMul(int4,f32)")]
+    public void Plan_ownKernel_readsPackedWeightsComputesTheSameAndExportsToStockOperators(string network, string format, string kernel)
+    {
+        using var folder = new TempFolder();
         string artifact = Compile(folder, network, format);
 
         ExplainedNode node = Assert.Single(Inspection.Explain(artifact).Nodes, n => n.Tensor == "w");
 
         Assert.Equal(kernel, node.Kernel);
         AssertRunsAsExpanded(artifact, network);
+        Exporting.Export(artifact, "onnx", folder["stock.onnx"]);
+        Assert.DoesNotContain("ai.modelpack", File.ReadAllText(folder["stock.onnx"], System.Text.Encoding.Latin1), StringComparison.Ordinal);
+        Assert.Equal(Run(artifact, network, expandAll: false), Run(folder["stock.onnx"], network, expandAll: false), (a, b) => Math.Abs(a - b) < 1e-3);
+        Assert.True(Verification.Verify(artifact, rederive: folder["m.onnx"]).Rederived);
     }
 
     [Theory]
@@ -47,7 +76,7 @@ public sealed class PlannedNetworkTests
     public void Plan_otherNode_expandsAndSaysWhy(string network, string format, string reason)
     {
         using var folder = new TempFolder();
-        string artifact = Compile(folder, network, format);
+        string artifact = Compile(folder, network, format, stock: true);
 
         ExplainedNode node = Assert.Single(Inspection.Explain(artifact).Nodes, n => n.Tensor == "w");
 
@@ -82,7 +111,7 @@ public sealed class PlannedNetworkTests
         Assert.Equal(Run(model, "branch-weight", expandAll: false), Run(folder["dense.onnx"], "branch-weight", expandAll: false));
     }
 
-    private static string Compile(TempFolder folder, string network, string format)
+    private static string Compile(TempFolder folder, string network, string format, bool stock = false)
     {
         string model = folder["m.onnx"];
         string recipe = folder["r.json"];
@@ -91,7 +120,7 @@ public sealed class PlannedNetworkTests
             { "passes": ["canonicalize", { "pass": "quantize", "min_elements": 0 }], "rules": [{ "match": "w", "quantize": { "format": "{{format}}" } }, { "match": "b", "skip": true }] }
             """);
         string artifact = folder["m.mpack"];
-        ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = recipe, Threads = 1 });
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = recipe, Threads = 1, StockOperators = stock });
         return artifact;
     }
 

@@ -1,5 +1,3 @@
-using ModelPack.Numbers;
-
 namespace ModelPack.Kernels.MatMul;
 
 /// <summary>int2 to int8 with integer zero points or none, see formats/numbers/IntBlock/SPEC.md.</summary>

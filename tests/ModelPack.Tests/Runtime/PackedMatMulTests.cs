@@ -1,0 +1,173 @@
+using System.Reflection;
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+using ModelPack.Kernels.MatMul;
+using ModelPack.OrtOps;
+using ModelPack.Runtime.Native;
+using ModelPack.Testing;
+using ModelPack.Testing.Onnx;
+using Xunit;
+
+namespace ModelPack.Tests.Runtime;
+
+/// <summary>The operator ai.modelpack::PackedMatMul inside ONNX Runtime.</summary>
+public sealed class PackedMatMulTests
+{
+    private const int N = 200;
+    private const int K = 96;
+
+    [Fact]
+    public void FunctionTable_indexes_of_the_operators_match_the_managed_package()
+    {
+        FieldInfo[] table = typeof(OrtValue).Assembly
+            .GetType("Microsoft.ML.OnnxRuntime.OrtApi", throwOnError: true)!
+            .GetFields(BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance);
+
+        // The managed package leaves out what it does not use under names of its own: those are fillers.
+        foreach ((string name, int index) in ModelPack.OrtOps.OrtApi.Indexes)
+        {
+            Assert.True(table[index].Name == name || !table.Any(f => f.Name == name), $"{name} is at {Array.FindIndex(table, f => f.Name == name)}, not {index} ({table[index].Name})");
+        }
+    }
+
+    [Theory]
+    [InlineData("int4", "f32")]
+    [InlineData("int4", "int8")]
+    [InlineData("mxfp4", "int8")]
+    [InlineData("nvfp4", "f32")]
+    [InlineData("palette", "f32")]
+    [InlineData("fp8(scope=tensor)", "f32")]
+    public void Operator_equals_the_product_of_decoded_weights(string format, string arithmetic)
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode(format, N, K, Values.Weights(1, N * K));
+        float[] bias = Values.Weights(2, N);
+        using InferenceSession session = Open(Model(Packed(matrix), arithmetic, bias), threads: 2);
+        foreach (long[] batch in new[] { new long[] { 1 }, [300], [2, 3], [0], [] })
+        {
+            int rows = (int)batch.Aggregate(1L, (a, b) => a * b);
+            float[] x = Values.Weights(3, rows * K);
+            float[] y = Run(session, x, [.. batch, K], out long[] shape);
+
+            Assert.Equal([.. batch, N], shape);
+            double[] expected = new double[rows * N];
+            double[] magnitudes = new double[rows * N];
+            MatMulReference.Multiply(x, matrix.Decoded, expected, magnitudes, K);
+            for (int i = 0; i < y.Length; i++)
+            {
+                // Half a step of the largest activation for every weight.
+                double rounding = arithmetic == "f32" ? 0 : 0.5 / 127 * x.AsSpan(i / N * K, K).ToArray().Max(Math.Abs) * matrix.Decoded.AsSpan(i % N * K, K).ToArray().Sum(Math.Abs);
+                double tolerance = (1e-5 * (magnitudes[i] + 1)) + rounding;
+                Assert.True(Math.Abs(y[i] - expected[i] - bias[i % N]) <= tolerance, "wrong product");
+            }
+        }
+    }
+
+    [Fact]
+    public void Results_do_not_depend_on_threads()
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode("mxfp4", N, K, Values.Weights(1, N * K));
+        byte[] model = Model(Packed(matrix), "f32", null);
+        float[] x = Values.Weights(3, 300 * K);
+        using InferenceSession one = Open(model, threads: 1);
+        using InferenceSession two = Open(model, threads: 3);
+
+        Assert.Equal(Run(one, x, [300, K], out _), Run(two, x, [300, K], out _));
+    }
+
+    [Fact]
+    public void Shape_of_the_output_is_inferred()
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N, K, Values.Weights(1, N * K));
+        using InferenceSession session = Open(Model(Packed(matrix), "f32", null, anyShape: false), threads: 1);
+
+        NodeMetadata output = session.OutputMetadata["y"];
+        Assert.Equal(N, output.Dimensions[^1]);
+    }
+
+    [Theory]
+    [InlineData("cut", "no kernel reads")]
+    [InlineData("format", "")]
+    [InlineData("arithmetic", "no kernel reads")]
+    [InlineData("not-constant", "not a constant")]
+    public void Damaged_weights_are_errors_when_the_session_is_made(string damage, string message)
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N, K, Values.Weights(1, N * K));
+        byte[] bytes = Packed(matrix);
+        if (damage == "cut")
+        {
+            bytes = bytes[..^64];
+        }
+        else if (damage == "format")
+        {
+            bytes[20] = (byte)'?';
+        }
+
+        byte[] model = damage == "not-constant"
+            ? new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float, "batch", K).Input("w", OnnxBuilder.UInt8, bytes.Length).Output("y", OnnxBuilder.Float, "batch", N)
+                .Node("PackedMatMul", ["x", "w"], ["y"], Registration.Domain, "", ("N", (long)N), ("arithmetic", "f32")).Build()
+            : Model(bytes, damage == "arithmetic" ? "f16" : "f32", null);
+
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Open(model, threads: 1).Dispose());
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Activations_of_another_width_are_an_error()
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N, K, Values.Weights(1, N * K));
+        byte[] model = new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float, "batch", "width").Output("y", OnnxBuilder.Float, "batch", N)
+            .Initializer("w", OnnxBuilder.UInt8, Packed(matrix), Packed(matrix).Length)
+            .Node("PackedMatMul", ["x", "w"], ["y"], Registration.Domain, "", ("N", (long)N), ("arithmetic", "f32")).Build();
+        using InferenceSession session = Open(model, threads: 1);
+
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Run(session, new float[2 * 95], [2, 95], out _));
+        Assert.Contains("is not 96", error.Message, StringComparison.Ordinal);
+    }
+
+    private static byte[] Model(byte[] weight, string arithmetic, float[]? bias, bool anyShape = true)
+    {
+        OnnxBuilder model = new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float).Initializer("w", OnnxBuilder.UInt8, weight, weight.Length);
+        if (!anyShape)
+        {
+            // Names instead of numbers, which inference is to find.
+            model = new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float, "batch", K).Initializer("w", OnnxBuilder.UInt8, weight, weight.Length);
+        }
+
+        _ = anyShape ? model.Output("y", OnnxBuilder.Float) : model.Output("y", OnnxBuilder.Float, "rows", "outputs");
+        if (bias is not null)
+        {
+            model.Initializer("b", bias, N);
+        }
+
+        return model.Node("PackedMatMul", bias is null ? ["x", "w"] : ["x", "w", "b"], ["y"], Registration.Domain, "", ("N", (long)N), ("arithmetic", arithmetic)).Build();
+    }
+
+    /// <summary>The execution layout with its header.</summary>
+    private static unsafe byte[] Packed(EncodedMatrix matrix)
+    {
+        using MatMulWeight weight = MatMulWeight.TryCreate(matrix.Spec, N, K)!;
+        int header = PackedMatrix.HeaderBytes(weight.Format);
+        byte[] bytes = new byte[PackedMatrix.Bytes(weight)];
+        PackedMatrix.WriteHeader(weight, bytes.AsSpan(0, header));
+        void* tiles = NativeMemory.AlignedAlloc((nuint)weight.Bytes, 64);
+        weight.Pack(matrix.Streams(weight.Roles), 0, weight.Layout.Tiles, (nint)tiles);
+        new Span<byte>(tiles, (int)weight.Bytes).CopyTo(bytes.AsSpan(header));
+        NativeMemory.AlignedFree(tiles);
+        return bytes;
+    }
+
+    private static InferenceSession Open(byte[] model, int threads)
+    {
+        using var options = new SessionOptions { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
+        OrtTable.AddOperators(options);
+        return new InferenceSession(model, options);
+    }
+
+    private static float[] Run(InferenceSession session, float[] x, long[] shape, out long[] outputShape)
+    {
+        using OrtValue input = OrtValue.CreateTensorValueFromMemory(x, shape);
+        using IDisposableReadOnlyCollection<OrtValue> outputs = session.Run(new RunOptions(), ["x"], [input], ["y"]);
+        outputShape = outputs[0].GetTensorTypeAndShape().Shape;
+        return outputs[0].GetTensorDataAsSpan<float>().ToArray();
+    }
+}
