@@ -1,7 +1,7 @@
 using BenchmarkDotNet.Running;
 using ModelPack.Benchmarks;
 
-// `--quick [results-folder]`: minimum times of a few seconds, as a table beside memcpy; `--codecs [results-folder]`: the lossless codecs. `--matmul`: ONNX Runtime's MatMulNBits beside its MatMul.
+// `--quick [results-folder]`: minimum times of a few seconds, as a table beside memcpy; `--codecs [results-folder]`: the lossless codecs.
 // Otherwise BenchmarkDotNet with its own options.
 if (args is ["--quick", ..])
 {
@@ -24,19 +24,6 @@ if (args is ["--deltas"])
 if (args is ["--algorithms"])
 {
     Console.WriteLine(ModelPack.Benchmarks.Algorithms.WeightAlgorithmTable.ToMarkdown(2));
-    return 0;
-}
-
-if (args is ["--matmul"])
-{
-    MatMulTable.Run(Console.Out);
-    return 0;
-}
-
-// `--kernels [K N M seconds format...]`: products with packed weights, beside the speed of memory.
-if (args is ["--kernels", ..])
-{
-    ModelPack.Benchmarks.Kernels.KernelTable.Run(args[1..], Console.Out);
     return 0;
 }
 

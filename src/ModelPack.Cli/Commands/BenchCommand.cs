@@ -11,5 +11,6 @@ internal static class BenchCommand
         BenchStartCommand.Create(host),
         BenchCodecCommand.Create(host),
         BenchNumbersCommand.Create(host),
+        BenchKernelsCommand.Create(host),
     };
 }

@@ -18,6 +18,7 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(FormatsResult))]
 [JsonSerializable(typeof(BenchModelDocument))]
 [JsonSerializable(typeof(BenchNumbersResult))]
+[JsonSerializable(typeof(BenchKernelsResult))]
 [JsonSerializable(typeof(BenchCodecResult))]
 [JsonSerializable(typeof(ModelStart))]
 [JsonSerializable(typeof(ErrorEnvelope))]

@@ -8,7 +8,7 @@ namespace ModelPack.Compiler.Planning;
 /// </summary>
 /// <remarks>
 /// <para>Why what is chosen: ONNX Runtime 1.31.1, one thread of an AMD EPYC (family 26 model 2) with AVX-512, 2026-11-25, best of many runs, milliseconds at M = 1 / M = 256
-/// (made by <c>dotnet run -c Release --project tests/ModelPack.Benchmarks -- --matmul</c>), and error of the product relative to f64 on the decoded weights (N(0,1) activations):</para>
+/// (<c>modelpack bench kernels --rows --columns --batch</c> makes such a table), and error of the product relative to f64 on the decoded weights (N(0,1) activations):</para>
 /// <code>
 ///                         K=768 N=256     K=1024 N=1024    K=4096 N=4096   error
 /// dense f32               0.015 / 0.54    0.117 / 3.8      3.7 / 137       3e-7

@@ -1,0 +1,59 @@
+using System.CommandLine;
+using ModelPack.Toolchain;
+using Spectre.Console;
+
+namespace ModelPack.Cli;
+
+/// <summary><c>modelpack bench kernels</c>.</summary>
+internal static class BenchKernelsCommand
+{
+    private const int MostSide = 1 << 20;
+
+    public static Command Create(CliHost host)
+    {
+        var formats = new Argument<string[]>("format") { Description = "Number formats of the weight with arguments; none measures the usual ones", Arity = ArgumentArity.ZeroOrMore };
+        Option<int> rows = IntOption.Create("--rows", "Outputs of the layer", 32768, 1, MostSide);
+        Option<int> columns = IntOption.Create("--columns", "Inputs of the layer", 4096, 1, MostSide);
+        Option<int> batch = IntOption.Create("--batch", "Rows of activations: 1 for generating text, many for reading it", 1, 1, 4096);
+        var command = new Command("kernels", "Matrix products with packed weights on one and on several threads, beside ONNX Runtime's and the speed of memory") { formats, rows, columns, batch };
+        command.SetAction(parsed => Session.Run(host, parsed, session =>
+        {
+            var options = new KernelBenchmarkOptions
+            {
+                Rows = session.Get(rows),
+                Columns = session.Get(columns),
+                Batch = session.Get(batch),
+                Threads = session.Threads,
+                Formats = session.Get(formats) ?? [],
+            };
+            BenchKernelsResult result = KernelBenchmark.Run(options, session.Progress, session.Cancellation);
+            session.Show(result, JsonOutput.Types.BenchKernelsResult, console => Print(console, result));
+            return ExitCodes.Done;
+        }));
+        return command;
+    }
+
+    private static void Print(IAnsiConsole console, BenchKernelsResult result)
+    {
+        // One row of activations is a matter of memory, many rows are one of arithmetic.
+        bool memory = result.Batch == 1;
+        string[] units = memory ? [">GB/s", ">of read"] : [">G mul/s"];
+        bool many = result.Threads > 1;
+        var table = new TextTable(["kernel", "weight", ">size", ">ms", .. units, .. many ? [$">ms, {Words.Count(result.Threads, "thread")}", .. units] : Array.Empty<string>()]);
+        foreach (BenchedKernel row in result.Results)
+        {
+            table.Add([row.Kernel, row.Format, ByteSize.Format(row.WeightBytes), .. Cells(row.One, memory), .. many ? Cells(row.Many, memory) : []]);
+        }
+
+        table.WriteTo(console);
+        console.WriteLine($"y[{result.Batch}, {result.Rows}] = x[{result.Batch}, {result.Columns}] W^T; {result.Tier}; {result.Cpu}");
+        if (memory)
+        {
+            console.WriteLine("GB/s of the packed weight; of read: the time that reading as many bytes takes, over that of the kernel");
+        }
+    }
+
+    private static string[] Cells(KernelTime time, bool memory) => memory
+        ? [Words.Fixed(time.Milliseconds, 3), Words.Fixed(time.Gbps, 1), Words.Percent(time.ReadShare)]
+        : [Words.Fixed(time.Milliseconds, 2), Words.Fixed(time.GigaMultiplications, 0)];
+}

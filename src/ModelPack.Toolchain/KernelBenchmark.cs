@@ -1,0 +1,210 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+using ModelPack.Kernels;
+using ModelPack.Kernels.MatMul;
+using ModelPack.Runtime;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>What is measured.</summary>
+public sealed record KernelBenchmarkOptions
+{
+    /// <summary>Outputs of the layer.</summary>
+    public int Rows { get; init; } = 32768;
+
+    /// <summary>Its inputs.</summary>
+    public int Columns { get; init; } = 4096;
+
+    /// <summary>Rows of activations.</summary>
+    public int Batch { get; init; } = 1;
+
+    /// <summary>Threads of the second measurement; 0 means one per processor.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Number formats; empty for <see cref="KernelBenchmark.DefaultFormats"/>.</summary>
+    public IReadOnlyList<string> Formats { get; init; } = [];
+}
+
+/// <summary>Times the matrix kernels on packed weights, and ONNX Runtime's on the same shape.</summary>
+/// <remarks>Runs on one and on several threads and plain reads of as many bytes take turns, so that a machine that slows down slows down all of them; each figure is the fastest of its runs.</remarks>
+public static unsafe class KernelBenchmark
+{
+    private const int LeastRounds = 5;
+
+    private const int MostRounds = 2000;
+
+    private static readonly TimeSpan EnoughTime = TimeSpan.FromSeconds(1.5);
+
+    /// <summary>What is measured when no formats are named.</summary>
+    public static IReadOnlyList<string> DefaultFormats { get; } =
+    [
+        "int4", "int4(block=128)", "int8(block=128)", "int3", "int6", "mxfp4", "nvfp4", "nf4", "mxfp6", "mxfp8", "mxint8", "fp8", "ternary", "posit8",
+    ];
+
+    /// <summary>Measures kernels one after the other.</summary>
+    /// <param name="options">Shape, threads, formats.</param>
+    /// <param name="progress">Told the name of each format.</param>
+    /// <param name="cancellation">Checked between runs.</param>
+    /// <exception cref="ModelPackException">MP1021, MP1022: a format does not exist or has wrong arguments, or no kernel reads it.</exception>
+    public static BenchKernelsResult Run(KernelBenchmarkOptions options, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.Rows);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.Columns);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.Batch);
+        options = options with { Threads = options.Threads == 0 ? Environment.ProcessorCount : options.Threads };
+
+        // Binding first: a misspelt name should not cost the measurements before it.
+        string[] formats = [.. options.Formats.Count == 0 ? DefaultFormats : options.Formats];
+        foreach (string format in formats)
+        {
+            BenchedWeight.Check(format, options.Columns);
+        }
+
+        var results = new List<BenchedKernel>();
+        void Report(int done, string name) => progress?.Report(new ToolProgress("bench kernels", done, formats.Length + OrtProduct.All.Count, name));
+        float[] x = GaussianError.Sample(options.Batch * options.Columns, 1);
+        float[] y = new float[(long)options.Batch * options.Rows];
+        for (int i = 0; i < formats.Length; i++)
+        {
+            Report(i, formats[i]);
+            using BenchedWeight weight = BenchedWeight.Make(formats[i], options.Rows, options.Columns);
+            foreach (MatMulArithmetic arithmetic in Enum.GetValues<MatMulArithmetic>())
+            {
+                if (arithmetic == MatMulArithmetic.Float || weight.Weight.HasIntegerKernel)
+                {
+                    results.Add(Own(weight, arithmetic, options, x, y, cancellation));
+                }
+            }
+        }
+
+        for (int i = 0; i < OrtProduct.All.Count; i++)
+        {
+            OrtProduct product = OrtProduct.All[i];
+            Report(formats.Length + i, product.Kernel);
+            if (product.Fits(options.Rows, options.Columns))
+            {
+                results.Add(Theirs(product, options, x, cancellation));
+            }
+        }
+
+        return new BenchKernelsResult
+        {
+            Rows = options.Rows,
+            Columns = options.Columns,
+            Batch = options.Batch,
+            Threads = options.Threads,
+            Results = results,
+            Tier = KernelTiers.Current.ToString(),
+            Cpu = Processor.Name,
+        };
+    }
+
+    private static BenchedKernel Own(BenchedWeight benched, MatMulArithmetic arithmetic, KernelBenchmarkOptions options, float[] x, float[] y, CancellationToken cancellation)
+    {
+        MatMulWeight weight = benched.Weight;
+        var run = new MatMulRun(weight, arithmetic, KernelTiers.Current);
+        byte* tiles = benched.Tiles;
+        byte* scratch = (byte*)NativeMemory.AlignedAlloc((nuint)run.ScratchBytes(Math.Min(options.Batch, MatMulRun.MaxRows)), 64);
+        try
+        {
+            fixed (float* input = x, output = y)
+            {
+                float* from = input;
+                float* to = output;
+                void Product(int threads)
+                {
+                    for (int first = 0; first < options.Batch; first += MatMulRun.MaxRows)
+                    {
+                        int rows = Math.Min(MatMulRun.MaxRows, options.Batch - first);
+                        float* rowsOut = to + ((long)first * options.Rows);
+                        run.Prepare(from + ((long)first * options.Columns), rows, scratch);
+                        Split(threads, weight.Layout.Tiles, (tile, count) => run.Tiles(tiles, scratch, rows, (int)tile, (int)count, null, rowsOut));
+                    }
+                }
+
+                (KernelTime one, KernelTime many) = Measure(options, tiles, weight.Bytes, Product, Product, cancellation);
+                return new BenchedKernel
+                {
+                    Kernel = $"modelpack:PackedMatMul({weight.Format.Id},{(arithmetic == MatMulArithmetic.Integer ? "int8" : "f32")})",
+                    Format = benched.Name,
+                    WeightBytes = weight.Bytes,
+                    One = one,
+                    Many = many,
+                };
+            }
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(scratch);
+        }
+    }
+
+    private static BenchedKernel Theirs(OrtProduct product, KernelBenchmarkOptions options, float[] x, CancellationToken cancellation)
+    {
+        byte[] codes = product.Codes(options.Rows, options.Columns);
+        using PackedModel one = product.Open(codes, options.Rows, options.Columns, 1);
+        using PackedModel many = product.Open(codes, options.Rows, options.Columns, options.Threads);
+        using OrtValue input = OrtValue.CreateTensorValueFromMemory(x, [options.Batch, options.Columns]);
+        var inputs = new Dictionary<string, OrtValue> { ["x"] = input };
+        fixed (byte* memory = codes)
+        {
+            (KernelTime first, KernelTime second) = Measure(options, memory, codes.LongLength, _ => one.Run(inputs).Dispose(), _ => many.Run(inputs).Dispose(), cancellation);
+            return new BenchedKernel { Kernel = product.Kernel, Format = product.Format, WeightBytes = codes.LongLength, One = first, Many = second };
+        }
+    }
+
+    /// <summary>Times both, and reading the weight in between.</summary>
+    private static (KernelTime One, KernelTime Many) Measure(KernelBenchmarkOptions options, byte* weight, long bytes, Action<int> one, Action<int> many, CancellationToken cancellation)
+    {
+        double[] kernel = [double.MaxValue, double.MaxValue];
+        double[] read = [double.MaxValue, double.MaxValue];
+        Action<int>[] runs = [one, many];
+        int[] threads = [1, options.Threads];
+        long start = Stopwatch.GetTimestamp();
+        for (int round = 0; round < LeastRounds || (round < MostRounds && Stopwatch.GetElapsedTime(start) < EnoughTime); round++)
+        {
+            for (int i = 0; i < runs.Length; i++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                int count = threads[i];
+                Action<int> run = runs[i];
+                kernel[i] = Math.Min(kernel[i], Seconds(() => run(count)));
+                read[i] = Math.Min(read[i], Seconds(() => Split(count, bytes, (first, length) => MemoryRead.Run(weight + first, length, (round & 1) != 0))));
+            }
+        }
+
+        KernelTime Time(int i) => new()
+        {
+            Milliseconds = kernel[i] * 1e3,
+            Gbps = bytes / kernel[i] / 1e9,
+            ReadShare = read[i] / kernel[i],
+            GigaMultiplications = (double)options.Batch * options.Rows * options.Columns / kernel[i] / 1e9,
+        };
+        return (Time(0), Time(1));
+    }
+
+    private static double Seconds(Action action)
+    {
+        long start = Stopwatch.GetTimestamp();
+        action();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    /// <summary>Calls for as many equal ranges as there are threads, at once.</summary>
+    private static void Split(int threads, long length, Action<long, long> range)
+    {
+        if (threads == 1)
+        {
+            range(0, length);
+            return;
+        }
+
+        Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, t =>
+        {
+            long first = length * t / threads;
+            range(first, (length * (t + 1) / threads) - first);
+        });
+    }
+}

@@ -1,0 +1,46 @@
+using ModelPack.Toolchain;
+using Xunit;
+
+namespace ModelPack.Tests.Toolchain;
+
+/// <summary>What <c>bench kernels</c> measures; not how fast it is.</summary>
+public sealed class KernelBenchmarkTests
+{
+    [Fact]
+    public void Every_kernel_of_a_format_is_measured_beside_those_of_onnx_runtime()
+    {
+        BenchKernelsResult result = KernelBenchmark.Run(new KernelBenchmarkOptions { Rows = 300, Columns = 64, Batch = 3, Threads = 2, Formats = ["int4", "fp8"] });
+
+        Assert.Equal(
+            ["modelpack:PackedMatMul(int4,f32)", "modelpack:PackedMatMul(int4,int8)", "modelpack:PackedMatMul(fp8,f32)", "ort:MatMul", "ort:MatMulNBits(level=0)", "ort:MatMulNBits(level=4)"],
+            result.Results.Select(r => r.Kernel));
+        Assert.Equal(300 * 64 * 4, result.Results[3].WeightBytes);
+        Assert.All(result.Results, r => Assert.All(new[] { r.One, r.Many }, time =>
+        {
+            Assert.True(time.Milliseconds > 0);
+            Assert.Equal(3 * 300 * 64, time.GigaMultiplications * time.Milliseconds * 1e6, 1e-3);
+            Assert.Equal(r.WeightBytes, time.Gbps * time.Milliseconds * 1e6, 1e-3);
+        }));
+    }
+
+    [Theory]
+    [InlineData("int9", "MP1021")]
+    [InlineData("int4(block=7)", "MP1022")]
+    [InlineData("f32", "MP1022")]
+    [InlineData("gguf-q4_k", "MP1022")]
+    public void A_format_without_kernel_is_refused_before_anything_is_measured(string format, string code)
+    {
+        ModelPackException error = Assert.Throws<ModelPackException>(() => KernelBenchmark.Run(new KernelBenchmarkOptions { Rows = 16, Columns = 256, Formats = ["int4", format] }));
+
+        Assert.Equal(code, error.Code.ToString());
+    }
+
+    [Fact]
+    public void A_cancelled_run_stops()
+    {
+        using var cancelled = new CancellationTokenSource();
+        cancelled.Cancel();
+
+        Assert.Throws<OperationCanceledException>(() => KernelBenchmark.Run(new KernelBenchmarkOptions { Rows = 16, Columns = 32, Formats = ["int4"] }, cancellation: cancelled.Token));
+    }
+}
