@@ -6,18 +6,24 @@ namespace ModelPack.Compiler.Planning;
 
 /// <summary>MatMul and Gemm on a weight that the own kernels read packed, as <c>ai.modelpack::PackedMatMul</c>.</summary>
 /// <remarks>
-/// Why before the operators of ONNX Runtime: one thread of an Intel Xeon (family 6 model 207) with AVX-512, 2026-11-29, ONNX Runtime 1.31.1, billions of weights per second at M = 1 (K = N = 4096; own kernels N = 32768, from
-/// memory), and of multiplications at M = 128 (ONNX Runtime M = 256); made by <c>--kernels</c> and <c>--matmul</c> of tests/ModelPack.Benchmarks:
+/// Why before the operators of ONNX Runtime (1.31.1): milliseconds by <c>modelpack bench kernels</c>, 2 cores of an AMD EPYC (family 25 model 17: AVX-512 without AVX-VNNI), 2026-11-29, the best of many runs; the last
+/// column is one product of 128 rows.
 /// <code>
-///                    ONNX Runtime          own, f32          own, int8 activations
-/// dense f32          3.6 / 72
-/// int4 b32           8.2 / 69 (level 0)    15-22 / 70        27-36 / 73
-/// int4 b32 level 4   14 / 53
-/// int4 b128 level 4  18 / 79               17-21 / 71        41-43 / 101
-/// int8 b128 level 4  12 / 98               7.5 / 62          14 / 92
-/// mxfp4 b32          none                  21-23 / 74        33 / 73
-/// fp8                none                  6.5 / 61          none
+///                       M = 1, K = 4096, N = 32768, one / two threads            M = 128, K = N = 4096, one thread
+///                       own, f32      own, int8     ONNX Runtime                 own f32   own int8   ONNX Runtime
+/// f32                                               24 / 18                                           44
+/// int4 b32              6.6 / 3.5     4.3 / 2.5     14 / 7.1 (level 0)           42        27         45
+///                                                   4.5 / 3.3 (level 4)                               31
+/// int4 b128             6.2 / 3.5     4.2 / 2.9     12 / 6.3 (level 0)           41        23         45
+///                                                   3.6 / 2.6 (level 4)                               23
+/// int8 b128             8.4 / 4.9     6.9 / 4.5     5.9 / 4.3 (level 4)          41        39         20
+/// mxfp4                 6.1 / 3.2     3.8 / 2.1     none                         40        27         none
+/// nvfp4                 7.4 / 4.1     5.3 / 3.4     none                         41        42         none
+/// nf4                   6.2 / 3.5     4.6 / 2.7     none                         41        41         none
+/// fp8                   8.9 / 4.9     none          none
+/// ternary               5.5 / 2.8     1.6 / 0.9     none                         40        21         none
 /// </code>
+/// On an Intel Xeon (family 6 model 207), which has AVX-VNNI, the own kernels with 8-bit activations took 0.8 times the time of level 4 for int4 in blocks of 32 and the same for int8 in blocks of 128.
 /// </remarks>
 internal static class PackedMatMul
 {
@@ -65,7 +71,7 @@ internal static class PackedMatMul
 
         if (BlockWeight.Of(tensor.Encoding) is { Bits: 2 or 4 or 8 } block)
         {
-            alternatives.Add(new RejectedKernel(string.Create(CultureInfo.InvariantCulture, $"ort:MatMulNBits(bits={block.Bits},block={block.Block})"), "half as fast at one row where it was measured; taken with stock operators"));
+            alternatives.Add(new RejectedKernel(string.Create(CultureInfo.InvariantCulture, $"ort:MatMulNBits(bits={block.Bits},block={block.Block})"), (integer ? "level 4 takes 0.85 to 1.3 times as long at one row where it was measured" : "level 0 takes about twice as long at one row where it was measured") + "; taken with stock operators"));
         }
 
         alternatives.Add(new RejectedKernel(NodeChoice.Expand, string.Create(CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}")));

@@ -68,6 +68,7 @@ internal static unsafe class FloatMatVec<TSimd, TCodes, TValues>
             TSimd d = TSimd.Zero;
             for (int i = 0; i < units; i++)
             {
+                Prefetching.Ahead(unit, TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8);
                 Group(unit, 0, x, table, zero, ref a, ref b, ref c, ref d);
                 Group(unit, 1, x, table, zero, ref a, ref b, ref c, ref d);
                 Group(unit, 2, x, table, zero, ref a, ref b, ref c, ref d);

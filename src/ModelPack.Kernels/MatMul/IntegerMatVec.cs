@@ -3,13 +3,14 @@ using System.Runtime.CompilerServices;
 namespace ModelPack.Kernels.MatMul;
 
 /// <summary>
-/// One tile times one row of activations that were rounded to 8 bits: integer sums of every block are exact in 32 bits, then multiplied with the scales of weight and activations in f32. Lane = row of the weight, four
-/// columns per instruction, eight accumulators for two vectors of rows.
+/// One tile times one row of activations that were rounded to 8 bits: integer sums of every block are exact in 32 bits, then multiplied with the scales of weight and activations in f32. Lane = row of the weight; four
+/// columns per lane and step.
 /// </summary>
-internal static unsafe class IntegerMatVec<TSimd, TCodes, TMap>
+internal static unsafe class IntegerMatVec<TSimd, TCodes, TMap, TDot>
     where TSimd : struct, ISimd<TSimd>
     where TCodes : struct, ICodes
     where TMap : struct, IByteMap
+    where TDot : struct, IDot
 {
     /// <param name="tile">The tile.</param>
     /// <param name="weight">What codes mean.</param>
@@ -18,7 +19,7 @@ internal static unsafe class IntegerMatVec<TSimd, TCodes, TMap>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* tile, in TileWeight weight, in ActivationCodes x, float* y)
     {
-        sbyte* codes = x.Codes;
+        byte* codes = x.Codes;
         float* factors = x.Scales;
         int* sums = x.Sums;
         float* scratch = stackalloc float[TileScales.Scratch];
@@ -33,22 +34,14 @@ internal static unsafe class IntegerMatVec<TSimd, TCodes, TMap>
 
             // The last block of a row may be short.
             int whole = Math.Min(blocks, left / weight.BlockUnits);
-            for (int first = 0; first < TileLayout.TileRows; first += 2 * TSimd.Count)
-            {
-                Blocks(unit + (4 * first), whole, weight.BlockUnits, codes, weight.ByteTable, scales + first, zeros + first, weight.ZeroStride, factors + block, sums + block, y + first);
-            }
-
+            Blocks(unit, whole, weight.BlockUnits, codes, weight, scales, zeros, factors + block, sums + block, y);
             int done = whole * weight.BlockUnits;
             left -= done;
             unit += (long)done * weight.UnitBytes;
-            codes += done * TCodes.UnitColumns;
+            codes += done * TCodes.UnitColumns * TDot.ActivationBytes;
             if (whole < blocks)
             {
-                for (int first = 0; first < TileLayout.TileRows; first += 2 * TSimd.Count)
-                {
-                    Blocks(
-                        unit + (4 * first), 1, left, codes, weight.ByteTable, scales + (TileLayout.TileRows * whole) + first, zeros + (weight.ZeroStride * whole) + first, weight.ZeroStride, factors + block + whole, sums + block + whole, y + first);
-                }
+                Blocks(unit, 1, left, codes, weight, scales + (TileLayout.TileRows * whole), zeros + (weight.ZeroStride * whole), factors + block + whole, sums + block + whole, y);
             }
         }
 
@@ -58,9 +51,56 @@ internal static unsafe class IntegerMatVec<TSimd, TCodes, TMap>
         }
     }
 
-    /// <summary>Adds blocks of the same length to the sums of two vectors of rows.</summary>
+    /// <summary>Adds blocks of the same length to the sums of all rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Blocks(byte* unit, int blocks, int units, byte* x, in TileWeight weight, float* scales, int* zeros, float* factors, int* sums, float* y)
+    {
+        if (TSimd.Count == TileLayout.TileRows)
+        {
+            OneVector(unit, blocks, units, x, weight.ByteTable, scales, zeros, weight.ZeroStride, factors, sums, y);
+            return;
+        }
+
+        for (int first = 0; first < TileLayout.TileRows; first += 2 * TSimd.Count)
+        {
+            TwoVectors(unit + (4 * first), blocks, units, x, weight.ByteTable, scales + first, zeros + first, weight.ZeroStride, factors, sums, y + first);
+        }
+    }
+
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void Blocks(byte* unit, int blocks, int units, sbyte* x, byte* table, float* scales, int* zeros, int zeroStride, float* factors, int* sums, float* y)
+    private static void OneVector(byte* unit, int blocks, int units, byte* x, byte* table, float* scales, int* zeros, int zeroStride, float* factors, int* sums, float* y)
+    {
+        TSimd map = table == null ? TSimd.Zero : TSimd.RepeatBytes(table);
+        TSimd total = TSimd.Load(y);
+        for (int block = 0; block < blocks; block++)
+        {
+            TSimd a = Start(zeros, zeroStride, sums + block);
+            TSimd b = TSimd.Zero;
+            TSimd c = TSimd.Zero;
+            TSimd d = TSimd.Zero;
+            for (int i = 0; i < units; i++)
+            {
+                Prefetching.Ahead(unit, TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8);
+                Add(unit, 0, x, map, ref a, ref b, ref c, ref d);
+                if (TCodes.UnitColumns == 32)
+                {
+                    Add(unit, 4, x + (16 * TDot.ActivationBytes), map, ref a, ref b, ref c, ref d);
+                }
+
+                unit += TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8;
+                x += TCodes.UnitColumns * TDot.ActivationBytes;
+            }
+
+            total = Add(total, TDot.Join(a, b, c, d), scales, TSimd.Broadcast(factors + block));
+            scales += TileLayout.TileRows;
+            zeros += zeroStride;
+        }
+
+        TSimd.Store(total, y);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void TwoVectors(byte* unit, int blocks, int units, byte* x, byte* table, float* scales, int* zeros, int zeroStride, float* factors, int* sums, float* y)
     {
         TSimd map = table == null ? TSimd.Zero : TSimd.RepeatBytes(table);
         TSimd total0 = TSimd.Load(y);
@@ -77,25 +117,22 @@ internal static unsafe class IntegerMatVec<TSimd, TCodes, TMap>
             TSimd d1 = TSimd.Zero;
             for (int i = 0; i < units; i++)
             {
-                Dot(unit, 0, x, map, ref a0, ref a1);
-                Dot(unit, 1, x, map, ref b0, ref b1);
-                Dot(unit, 2, x, map, ref c0, ref c1);
-                Dot(unit, 3, x, map, ref d0, ref d1);
+                Prefetching.Ahead(unit, TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8);
+                Add(unit, 0, x, map, ref a0, ref b0, ref c0, ref d0);
+                Add(unit + (4 * TSimd.Count), 0, x, map, ref a1, ref b1, ref c1, ref d1);
                 if (TCodes.UnitColumns == 32)
                 {
-                    Dot(unit, 4, x, map, ref a0, ref a1);
-                    Dot(unit, 5, x, map, ref b0, ref b1);
-                    Dot(unit, 6, x, map, ref c0, ref c1);
-                    Dot(unit, 7, x, map, ref d0, ref d1);
+                    Add(unit, 4, x + (16 * TDot.ActivationBytes), map, ref a0, ref b0, ref c0, ref d0);
+                    Add(unit + (4 * TSimd.Count), 4, x + (16 * TDot.ActivationBytes), map, ref a1, ref b1, ref c1, ref d1);
                 }
 
                 unit += TileLayout.TileRows * TCodes.UnitColumns * TCodes.Bits / 8;
-                x += TCodes.UnitColumns;
+                x += TCodes.UnitColumns * TDot.ActivationBytes;
             }
 
             TSimd factor = TSimd.Broadcast(factors + block);
-            total0 = Add(total0, TSimd.AddIntegers(TSimd.AddIntegers(a0, b0), TSimd.AddIntegers(c0, d0)), scales, factor);
-            total1 = Add(total1, TSimd.AddIntegers(TSimd.AddIntegers(a1, b1), TSimd.AddIntegers(c1, d1)), scales + TSimd.Count, factor);
+            total0 = Add(total0, TDot.Join(a0, b0, c0, d0), scales, factor);
+            total1 = Add(total1, TDot.Join(a1, b1, c1, d1), scales + TSimd.Count, factor);
             scales += TileLayout.TileRows;
             zeros += zeroStride;
         }
@@ -104,13 +141,18 @@ internal static unsafe class IntegerMatVec<TSimd, TCodes, TMap>
         TSimd.Store(total1, y + TSimd.Count);
     }
 
+    /// <summary>The products of four groups from <paramref name="group"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Dot(byte* unit, int group, sbyte* x, TSimd map, ref TSimd first, ref TSimd second)
-    {
-        TSimd activations = TSimd.Broadcast(x + (4 * group));
-        first = TSimd.Dot(first, TMap.Map(TCodes.Group<TSimd>(unit, group), map), activations);
-        second = TSimd.Dot(second, TMap.Map(TCodes.Group<TSimd>(unit + (4 * TSimd.Count), group), map), activations);
-    }
+    private static void Add(byte* unit, int group, byte* x, TSimd map, ref TSimd a, ref TSimd b, ref TSimd c, ref TSimd d) => TDot.Add(
+        TMap.Get<TSimd, TCodes>(unit, group, map),
+        TMap.Get<TSimd, TCodes>(unit, group + 1, map),
+        TMap.Get<TSimd, TCodes>(unit, group + 2, map),
+        TMap.Get<TSimd, TCodes>(unit, group + 3, map),
+        x,
+        ref a,
+        ref b,
+        ref c,
+        ref d);
 
     /// <summary>Minus zero point times sum of the activations, see <see cref="ActivationCodes.Sums"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

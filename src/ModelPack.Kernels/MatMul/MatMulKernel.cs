@@ -7,12 +7,14 @@ internal readonly unsafe struct MatMulKernel
         delegate*<byte*, in TileWeight, float*, float*, void> floatRow,
         delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> floatRows,
         delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> integerRow,
-        delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> integerRows)
+        delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> integerRows,
+        int activationBytes)
     {
         FloatRow = floatRow;
         FloatRows = floatRows;
         IntegerRow = integerRow;
         IntegerRows = integerRows;
+        ActivationBytes = activationBytes;
     }
 
     /// <summary>See <see cref="FloatMatVec{TSimd, TCodes, TValues}"/>.</summary>
@@ -21,59 +23,85 @@ internal readonly unsafe struct MatMulKernel
     /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}"/>.</summary>
     public delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> FloatRows { get; }
 
-    /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap}"/>.</summary>
+    /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap, TDot}"/>.</summary>
     public delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> IntegerRow { get; }
 
-    /// <summary>See <see cref="IntegerMatMul{TSimd, TCodes, TMap}"/>.</summary>
+    /// <summary>See <see cref="IntegerMatMul{TSimd, TCodes, TMap, TDot}"/>.</summary>
     public delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> IntegerRows { get; }
 
+    /// <summary>Width of the activations that the integer kernels read, see <see cref="IDot"/>.</summary>
+    public int ActivationBytes { get; }
+
     /// <summary>The kernels of a tier.</summary>
-    public static MatMulKernel For(MatMulWeight weight, KernelTier tier) => tier switch
+    /// <param name="weight">The weight.</param>
+    /// <param name="tier">Instruction set.</param>
+    public static MatMulKernel For(MatMulWeight weight, KernelTier tier) => For(weight, tier, Simd256.HasDot);
+
+    /// <param name="weight">The weight.</param>
+    /// <param name="tier">Instruction set.</param>
+    /// <param name="hasDot">
+    /// Multiply integers by the instruction of four products, in 256 bits also where 512 are there: .NET has it only at 256. Without the instruction its result comes by others.
+    /// </param>
+    internal static MatMulKernel For(MatMulWeight weight, KernelTier tier, bool hasDot) => tier switch
     {
-        // Integers are multiplied in 256 bits also where 512 are there: .NET has the instruction of four products only at 256.
-        KernelTier.Avx512 => For<Simd512, Simd256>(weight),
-        KernelTier.Avx2 => For<Simd256, Simd256>(weight),
-        _ => For<Simd128, Simd128>(weight),
+        KernelTier.Avx512 when hasDot => For<Simd512, Simd256>(weight, true),
+        KernelTier.Avx512 => For<Simd512, Simd512>(weight, false),
+        KernelTier.Avx2 => For<Simd256, Simd256>(weight, hasDot),
+        _ => For<Simd128, Simd128>(weight, false),
     };
 
-    private static MatMulKernel For<TFloat, TInteger>(MatMulWeight weight)
+    private static MatMulKernel For<TFloat, TInteger>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>
         where TInteger : struct, ISimd<TInteger> => weight.Layout.Bits switch
         {
-            2 => For<TFloat, TInteger, Codes2>(weight),
-            3 => For<TFloat, TInteger, Codes3>(weight),
-            4 => For<TFloat, TInteger, Codes4>(weight),
-            5 => For<TFloat, TInteger, Codes5>(weight),
-            6 => For<TFloat, TInteger, Codes6>(weight),
-            7 => For<TFloat, TInteger, Codes7>(weight),
-            _ => For<TFloat, TInteger, Codes8>(weight),
+            2 => For<TFloat, TInteger, Codes2>(weight, hasDot),
+            3 => For<TFloat, TInteger, Codes3>(weight, hasDot),
+            4 => For<TFloat, TInteger, Codes4>(weight, hasDot),
+            5 => For<TFloat, TInteger, Codes5>(weight, hasDot),
+            6 => For<TFloat, TInteger, Codes6>(weight, hasDot),
+            7 => For<TFloat, TInteger, Codes7>(weight, hasDot),
+            _ => For<TFloat, TInteger, Codes8>(weight, hasDot),
         };
 
-    private static MatMulKernel For<TFloat, TInteger, TCodes>(MatMulWeight weight)
+    private static MatMulKernel For<TFloat, TInteger, TCodes>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>
         where TInteger : struct, ISimd<TInteger>
         where TCodes : struct, ICodes =>
         weight.Kind switch
         {
-            ValueKind.Table16 when weight.HasIntegerTable => For<TFloat, TInteger, TCodes, Table16Values, TableBytes>(),
+            ValueKind.Table16 when weight.HasIntegerTable => For<TFloat, TInteger, TCodes, Table16Values, TableBytes>(weight, hasDot),
 
             // With 16 lanes a look-up is one instruction; with fewer, integers are converted faster.
-            ValueKind.Table16 when TFloat.Count == 16 || weight.IsTableOnly => For<TFloat, TInteger, TCodes, Table16Values, SameBytes>(),
-            ValueKind.Table => For<TFloat, TInteger, TCodes, TableValues, SameBytes>(),
-            ValueKind.Paired64 => For<TFloat, TInteger, TCodes, Paired64Values, SameBytes>(),
-            ValueKind.PairedSigned => For<TFloat, TInteger, TCodes, PairedSignedValues, SameBytes>(),
-            ValueKind.Paired256 => For<TFloat, TInteger, TCodes, Paired256Values, SameBytes>(),
-            _ => For<TFloat, TInteger, TCodes, LinearValues, SameBytes>(),
+            ValueKind.Table16 when TFloat.Count == 16 || weight.IsTableOnly => For<TFloat, TInteger, TCodes, Table16Values, SameBytes>(weight, hasDot),
+            ValueKind.Table => For<TFloat, TInteger, TCodes, TableValues, SameBytes>(weight, hasDot),
+            ValueKind.Paired64 => For<TFloat, TInteger, TCodes, Paired64Values, SameBytes>(weight, hasDot),
+            ValueKind.PairedSigned => For<TFloat, TInteger, TCodes, PairedSignedValues, SameBytes>(weight, hasDot),
+            ValueKind.Paired256 => For<TFloat, TInteger, TCodes, Paired256Values, SameBytes>(weight, hasDot),
+            _ => For<TFloat, TInteger, TCodes, LinearValues, SameBytes>(weight, hasDot),
         };
 
-    private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap>()
+    private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>
         where TInteger : struct, ISimd<TInteger>
         where TCodes : struct, ICodes
         where TValues : struct, IValues
-        where TMap : struct, IByteMap => new(
+        where TMap : struct, IByteMap =>
+        hasDot ? For<TFloat, TInteger, TCodes, TValues, TMap, InstructionDot>()
+        : weight.LargestByte <= FourGroupsDot.Largest ? For<TFloat, TInteger, TCodes, TValues, TMap, FourGroupsDot>()
+        : weight.LargestByte <= TwoGroupsDot.Largest ? For<TFloat, TInteger, TCodes, TValues, TMap, TwoGroupsDot>()
+        : weight.LargestByte <= OneGroupDot.Largest ? For<TFloat, TInteger, TCodes, TValues, TMap, OneGroupDot>()
+        : For<TFloat, TInteger, TCodes, TValues, TMap, WordsDot>();
+
+    private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap, TDot>()
+        where TFloat : struct, ISimd<TFloat>
+        where TInteger : struct, ISimd<TInteger>
+        where TCodes : struct, ICodes
+        where TValues : struct, IValues
+        where TMap : struct, IByteMap
+        where TDot : struct, IDot => new(
             &FloatMatVec<TFloat, TCodes, TValues>.Run,
             &FloatMatMul<TFloat, TCodes, TValues>.Run,
-            &IntegerMatVec<TInteger, TCodes, TMap>.Run,
-            &IntegerMatMul<TInteger, TCodes, TMap>.Run);
+            &IntegerMatVec<TInteger, TCodes, TMap, TDot>.Run,
+            &IntegerMatMul<TInteger, TCodes, TMap, TDot>.Run,
+            TDot.ActivationBytes);
 }

@@ -15,10 +15,7 @@ public enum MatMulArithmetic
 /// <summary>
 /// One product y = x W^T, cut into steps that threads may share: <see cref="Prepare"/> once, then <see cref="Tiles"/> for ranges of tiles, in any split and order with the same result, bit for bit.
 /// </summary>
-/// <param name="weight">The weight.</param>
-/// <param name="arithmetic">How to compute.</param>
-/// <param name="tier">On which instruction set.</param>
-public sealed unsafe class MatMulRun(MatMulWeight weight, MatMulArithmetic arithmetic, KernelTier tier)
+public sealed unsafe class MatMulRun
 {
     /// <summary>Rows of activations that are worked on at a time; more are done in turns.</summary>
     public const int MaxRows = 128;
@@ -27,18 +24,34 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, MatMulArithmetic arith
 
     private const int MaxTiles = FloatMatMul<Simd128, Codes8, LinearValues>.MaxTiles;
 
-    private readonly MatMulKernel _kernel = MatMulKernel.For(weight, tier);
+    private readonly MatMulKernel _kernel;
+    private readonly MatMulArithmetic _arithmetic;
+
+    /// <param name="weight">The weight.</param>
+    /// <param name="arithmetic">How to compute.</param>
+    /// <param name="tier">On which instruction set.</param>
+    public MatMulRun(MatMulWeight weight, MatMulArithmetic arithmetic, KernelTier tier)
+        : this(weight, arithmetic, MatMulKernel.For(weight, tier))
+    {
+    }
+
+    internal MatMulRun(MatMulWeight weight, MatMulArithmetic arithmetic, MatMulKernel kernel)
+    {
+        Weight = weight;
+        _arithmetic = arithmetic;
+        _kernel = kernel;
+    }
 
     /// <summary>The weight.</summary>
-    public MatMulWeight Weight => weight;
+    public MatMulWeight Weight { get; }
 
     /// <summary>Bytes of scratch that <see cref="Prepare"/> needs for so many rows, at most <see cref="MaxRows"/>.</summary>
     public long ScratchBytes(int rows)
     {
         int padded = (rows + Batch - 1) / Batch * Batch;
-        return arithmetic == MatMulArithmetic.Integer
-            ? ActivationCodes.Bytes(weight.Layout, padded) + 64
-            : (long)(rows == 1 ? 1 : padded) * weight.Layout.PaddedColumns * sizeof(float);
+        return _arithmetic == MatMulArithmetic.Integer
+            ? ActivationCodes.Bytes(Weight.Layout, padded, _kernel.ActivationBytes) + 64
+            : (long)(rows == 1 ? 1 : padded) * Weight.Layout.PaddedColumns * sizeof(float);
     }
 
     /// <summary>Brings activations into the form that the kernels read.</summary>
@@ -47,10 +60,10 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, MatMulArithmetic arith
     /// <param name="scratch"><see cref="ScratchBytes"/> bytes at a multiple of 64, kept until all tiles are done.</param>
     public void Prepare(float* x, int rows, void* scratch)
     {
-        TileLayout layout = weight.Layout;
-        if (arithmetic == MatMulArithmetic.Integer)
+        TileLayout layout = Weight.Layout;
+        if (_arithmetic == MatMulArithmetic.Integer)
         {
-            _ = ActivationCodes.Round(x, rows, layout, weight.Tile.ByteZero, Batch, (byte*)scratch);
+            _ = ActivationCodes.Round(x, rows, layout, Weight.Tile.ByteZero, _kernel.ActivationBytes, Batch, (byte*)scratch);
             return;
         }
 
@@ -78,16 +91,16 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, MatMulArithmetic arith
     /// <param name="y">[rows, outputs] destination.</param>
     public void Tiles(byte* tiles, void* scratch, int rows, int firstTile, int count, float* bias, float* y)
     {
-        TileWeight tile = weight.Tile;
+        TileWeight tile = Weight.Tile;
         int padded = (rows + Batch - 1) / Batch * Batch;
         byte* at = tiles + (firstTile * tile.TileBytes);
-        bool integer = arithmetic == MatMulArithmetic.Integer;
+        bool integer = _arithmetic == MatMulArithmetic.Integer;
         long panelBytes = rows == 1 ? 0
-            : integer ? (long)TileLayout.TileRows * tile.BlockUnits * tile.UnitColumns
+            : integer ? 2L * TileLayout.TileRows * tile.BlockUnits * tile.UnitColumns
             : (long)sizeof(float) * FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * TileLayout.TileRows * MaxTiles;
         float* sums = (float*)ThreadScratch.Get(ScratchUse.Tile, ((long)sizeof(float) * padded * TileLayout.TileRows * MaxTiles) + panelBytes);
         void* panel = sums + ((long)padded * TileLayout.TileRows * MaxTiles);
-        ActivationCodes codes = integer ? ActivationCodes.At(rows, weight.Layout, Batch, (byte*)scratch) : default;
+        ActivationCodes codes = integer ? ActivationCodes.At(rows, Weight.Layout, _kernel.ActivationBytes, Batch, (byte*)scratch) : default;
         int end = firstTile + count;
         for (int i = firstTile; i < end;)
         {
@@ -129,8 +142,8 @@ public sealed unsafe class MatMulRun(MatMulWeight weight, MatMulArithmetic arith
             for (int first = 0; first < rows; first += MaxRows)
             {
                 int count = Math.Min(MaxRows, rows - first);
-                Prepare(x + ((long)first * weight.Layout.Columns), count, scratch);
-                Tiles(tiles, scratch, count, 0, weight.Layout.Tiles, null, y + ((long)first * weight.Layout.Rows));
+                Prepare(x + ((long)first * Weight.Layout.Columns), count, scratch);
+                Tiles(tiles, scratch, count, 0, Weight.Layout.Tiles, null, y + ((long)first * Weight.Layout.Rows));
             }
         }
         finally

@@ -86,7 +86,10 @@ public sealed unsafe class MatMulWeight : IDisposable
     internal bool IsTableOnly => _rows.Table is not null;
 
     /// <summary>True when integer kernels multiply entries of a table instead of codes.</summary>
-    internal bool HasIntegerTable => _bytes != null;
+    internal bool HasIntegerTable => _integers is not null;
+
+    /// <summary>The largest byte that integer kernels multiply.</summary>
+    internal int LargestByte => _integers?.Bytes.Max() ?? (1 << _rows.Bits) - 1;
 
     /// <summary>
     /// Recognises a number format. What is only known once the tensor is encoded, such as the scale of a whole tensor, does not change the layout: until then a weight can be planned, but its values are meaningless.

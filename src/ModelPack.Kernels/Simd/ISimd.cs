@@ -80,14 +80,32 @@ internal unsafe interface ISimd<TSelf>
     /// <summary>As <see cref="Pair64"/> for any 256 values.</summary>
     static abstract void Pair256(float* table, TSelf codes, out TSelf a, out TSelf b, out TSelf c, out TSelf d);
 
-    /// <summary>table[byte] for every byte, each below 16; the 16-byte table is repeated in every 128 bits of <paramref name="table"/>.</summary>
+    /// <summary>table[byte mod 16] for every byte; the 16-byte table is repeated in every 128 bits of <paramref name="table"/>.</summary>
     static abstract TSelf LookupBytes(TSelf table, TSelf indices);
 
     /// <summary>Sixteen bytes, repeated in every 128 bits.</summary>
     static abstract TSelf RepeatBytes(byte* table);
 
+    /// <summary>True when <see cref="Dot"/> is one instruction here.</summary>
+    static abstract bool HasDot { get; }
+
     /// <summary>
     /// accumulator + the four products of unsigned bytes of <paramref name="codes"/> (0 to 255) and signed bytes of <paramref name="activations"/> (-127 to 127) in every lane, exact in 32 bits.
     /// </summary>
     static abstract TSelf Dot(TSelf accumulator, TSelf codes, TSelf activations);
+
+    /// <summary>Sums of two products of unsigned and signed bytes, in 16 bits each: where they may not fit, nobody calls it.</summary>
+    static abstract TSelf MultiplyBytes(TSelf codes, TSelf activations);
+
+    /// <summary>Per 16 bits.</summary>
+    static abstract TSelf AddWords(TSelf left, TSelf right);
+
+    /// <summary>Logical, per 16 bits.</summary>
+    static abstract TSelf ShiftRightWords(TSelf value, int count);
+
+    /// <summary>accumulator + the two products of signed 16-bit words in every lane.</summary>
+    static abstract TSelf DotWords(TSelf accumulator, TSelf left, TSelf right);
+
+    /// <summary>accumulator + both signed 16-bit words of every lane.</summary>
+    static abstract TSelf AddPairs(TSelf accumulator, TSelf words);
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Kernels;
 
@@ -99,21 +100,50 @@ internal readonly unsafe struct Simd128(Vector128<byte> value) : ISimd<Simd128>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 LookupBytes(Simd128 table, Simd128 indices) => new(Vector128.Shuffle(table._value, indices._value));
+    public static Simd128 LookupBytes(Simd128 table, Simd128 indices) => new(Vector128.Shuffle(table._value, indices._value & Vector128.Create((byte)15)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 RepeatBytes(byte* table) => new(Vector128.Load(table));
 
+    /// <summary>There is no portable operation of four products.</summary>
+    public static bool HasDot => false;
+
+    public static Simd128 Dot(Simd128 accumulator, Simd128 codes, Simd128 activations) => throw new NotSupportedException();
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128 Dot(Simd128 accumulator, Simd128 codes, Simd128 activations)
+    public static Simd128 MultiplyBytes(Simd128 codes, Simd128 activations)
     {
-        // A code of 8 bits times an activation of 7 bits and sign fits 16 bits; even and odd bytes apart, then the halves of every lane are widened.
+        if (Ssse3.IsSupported)
+        {
+            return new(Ssse3.MultiplyAddAdjacent(codes._value, activations._value.AsSByte()).AsByte());
+        }
+
+        // Even and odd bytes apart.
         Vector128<short> pairs = activations._value.AsInt16();
         Vector128<short> even = (codes._value.AsUInt16() & Vector128.Create((ushort)0xFF)).AsInt16() * ((pairs << 8) >> 8);
-        Vector128<short> odd = (codes._value.AsUInt16() >>> 8).AsInt16() * (pairs >> 8);
-        return new((accumulator._value.AsInt32() + HalvesAdded(even) + HalvesAdded(odd)).AsByte());
+        return new((even + ((codes._value.AsUInt16() >>> 8).AsInt16() * (pairs >> 8))).AsByte());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<int> HalvesAdded(Vector128<short> products) => ((products.AsInt32() << 16) >> 16) + (products.AsInt32() >> 16);
+    public static Simd128 AddWords(Simd128 left, Simd128 right) => new((left._value.AsInt16() + right._value.AsInt16()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 ShiftRightWords(Simd128 value, int count) => new((value._value.AsUInt16() >>> count).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 DotWords(Simd128 accumulator, Simd128 left, Simd128 right)
+    {
+        if (Sse2.IsSupported)
+        {
+            return new((accumulator._value.AsInt32() + Sse2.MultiplyAddAdjacent(left._value.AsInt16(), right._value.AsInt16())).AsByte());
+        }
+
+        Vector128<int> l = left._value.AsInt32();
+        Vector128<int> r = right._value.AsInt32();
+        return new((accumulator._value.AsInt32() + (((l << 16) >> 16) * ((r << 16) >> 16)) + ((l >> 16) * (r >> 16))).AsByte());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 AddPairs(Simd128 accumulator, Simd128 words) =>
+        new((accumulator._value.AsInt32() + ((words._value.AsInt32() << 16) >> 16) + (words._value.AsInt32() >> 16)).AsByte());
 }

@@ -104,10 +104,12 @@ internal readonly unsafe struct Simd256(Vector256<byte> value) : ISimd<Simd256>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256 LookupBytes(Simd256 table, Simd256 indices) => new(Avx2.Shuffle(table._value, indices._value));
+    public static Simd256 LookupBytes(Simd256 table, Simd256 indices) => new(Avx2.Shuffle(table._value, indices._value & Vector256.Create((byte)15)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 RepeatBytes(byte* table) => new(Vector256.Create(Vector128.Load(table), Vector128.Load(table)));
+
+    public static bool HasDot => AvxVnni.IsSupported;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Dot(Simd256 accumulator, Simd256 codes, Simd256 activations)
@@ -117,10 +119,25 @@ internal readonly unsafe struct Simd256(Vector256<byte> value) : ISimd<Simd256>
             return new(AvxVnni.MultiplyWideningAndAdd(accumulator._value.AsInt32(), codes._value, activations._value.AsSByte()).AsByte());
         }
 
-        // Codes to 16 bits, even and odd bytes apart, so that nothing saturates.
-        Vector256<short> even = (codes._value.AsUInt16() & Vector256.Create((ushort)0xFF)).AsInt16();
-        Vector256<short> odd = (codes._value.AsUInt16() >>> 8).AsInt16();
+        // Even and odd bytes apart: for tests on machines without the instruction.
         Vector256<short> pairs = activations._value.AsInt16();
-        return new((accumulator._value.AsInt32() + Avx2.MultiplyAddAdjacent(even, (pairs << 8) >> 8) + Avx2.MultiplyAddAdjacent(odd, pairs >> 8)).AsByte());
+        Simd256 even = DotWords(accumulator, new(codes._value & Vector256.Create((ushort)0xFF).AsByte()), new(((pairs << 8) >> 8).AsByte()));
+        return DotWords(even, ShiftRightWords(codes, 8), new((pairs >> 8).AsByte()));
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 MultiplyBytes(Simd256 codes, Simd256 activations) => new(Avx2.MultiplyAddAdjacent(codes._value, activations._value.AsSByte()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 AddWords(Simd256 left, Simd256 right) => new((left._value.AsInt16() + right._value.AsInt16()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 ShiftRightWords(Simd256 value, int count) => new((value._value.AsUInt16() >>> count).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 DotWords(Simd256 accumulator, Simd256 left, Simd256 right) =>
+        new((accumulator._value.AsInt32() + Avx2.MultiplyAddAdjacent(left._value.AsInt16(), right._value.AsInt16())).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 AddPairs(Simd256 accumulator, Simd256 words) => DotWords(accumulator, words, new(Vector256<short>.One.AsByte()));
 }

@@ -161,7 +161,9 @@ internal readonly unsafe struct Simd512(Vector512<byte> value) : ISimd<Simd512>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd512 LookupBytes(Simd512 table, Simd512 indices) => new(Avx512BW.Shuffle(table._value, indices._value));
+    public static Simd512 LookupBytes(Simd512 table, Simd512 indices) => new(Avx512Vbmi.IsSupported
+        ? Avx512Vbmi.PermuteVar64x8(table._value, indices._value)
+        : Avx512BW.Shuffle(table._value, indices._value & Vector512.Create((byte)15)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 RepeatBytes(byte* table)
@@ -170,13 +172,24 @@ internal readonly unsafe struct Simd512(Vector512<byte> value) : ISimd<Simd512>
         return new(Vector512.Create(twice, twice));
     }
 
+    /// <summary>.NET has no 512-bit instruction of four products.</summary>
+    public static bool HasDot => false;
+
+    public static Simd512 Dot(Simd512 accumulator, Simd512 codes, Simd512 activations) => throw new NotSupportedException();
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd512 Dot(Simd512 accumulator, Simd512 codes, Simd512 activations)
-    {
-        // No 512-bit instruction of four products: codes to 16 bits, even and odd bytes apart, so that nothing saturates.
-        Vector512<short> even = (codes._value.AsUInt16() & Vector512.Create((ushort)0xFF)).AsInt16();
-        Vector512<short> odd = (codes._value.AsUInt16() >>> 8).AsInt16();
-        Vector512<short> pairs = activations._value.AsInt16();
-        return new((accumulator._value.AsInt32() + Avx512BW.MultiplyAddAdjacent(even, (pairs << 8) >> 8) + Avx512BW.MultiplyAddAdjacent(odd, pairs >> 8)).AsByte());
-    }
+    public static Simd512 MultiplyBytes(Simd512 codes, Simd512 activations) => new(Avx512BW.MultiplyAddAdjacent(codes._value, activations._value.AsSByte()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 AddWords(Simd512 left, Simd512 right) => new((left._value.AsInt16() + right._value.AsInt16()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 ShiftRightWords(Simd512 value, int count) => new((value._value.AsUInt16() >>> count).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 DotWords(Simd512 accumulator, Simd512 left, Simd512 right) =>
+        new((accumulator._value.AsInt32() + Avx512BW.MultiplyAddAdjacent(left._value.AsInt16(), right._value.AsInt16())).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 AddPairs(Simd512 accumulator, Simd512 words) => DotWords(accumulator, words, new(Vector512<short>.One.AsByte()));
 }

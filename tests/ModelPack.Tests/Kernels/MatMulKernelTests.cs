@@ -67,6 +67,25 @@ public sealed unsafe class MatMulKernelTests
     }
 
     [Theory]
+    [MemberData(nameof(AllFormats))]
+    public void The_instruction_of_four_products_and_what_stands_in_for_it_give_the_same_bits(string format)
+    {
+        // Sums are exact integers, whoever makes them. Without the instruction its kernels run on a replacement, so that they are tested everywhere.
+        foreach ((int n, int k) in new[] { (17, 33), (40, 272), (5, 1100) })
+        {
+            using EncodedMatrix matrix = EncodedMatrix.Encode(format, n, k, Values.Weights((ulong)(n + k), n * k));
+            foreach (KernelTier tier in KernelTiers.Supported.Where(t => t != KernelTier.Portable))
+            {
+                foreach (int rows in new[] { 1, 5 })
+                {
+                    float[] x = Values.Weights((ulong)rows, rows * k);
+                    Assert.Equal(Run(matrix, x, rows, MatMulArithmetic.Integer, tier, out _, hasDot: false), Run(matrix, x, rows, MatMulArithmetic.Integer, tier, out _, hasDot: true));
+                }
+            }
+        }
+    }
+
+    [Theory]
     [InlineData("int4", MatMulArithmetic.Float)]
     [InlineData("mxfp4", MatMulArithmetic.Integer)]
     public void Any_split_into_ranges_gives_the_same_bits(string format, MatMulArithmetic arithmetic)
@@ -181,7 +200,7 @@ public sealed unsafe class MatMulKernelTests
     private sealed record Sums(double Products, double Weights, double Activations, double LargestWeight, double LargestActivation);
 
     /// <summary>Runs with weight, activations and output ending at unmapped pages. Empty where the format has no such kernel.</summary>
-    private static float[] Run(EncodedMatrix matrix, float[] x, int rows, MatMulArithmetic arithmetic, KernelTier tier, out MatMulWeight weight)
+    private static float[] Run(EncodedMatrix matrix, float[] x, int rows, MatMulArithmetic arithmetic, KernelTier tier, out MatMulWeight weight, bool? hasDot = null)
     {
         weight = MatMulWeight.TryCreate(matrix.Spec, (int)matrix.Shape[0], (int)matrix.Shape[1])!;
         Assert.NotNull(weight);
@@ -195,7 +214,7 @@ public sealed unsafe class MatMulKernelTests
         using PoisonBuffer input = PoisonBuffer.Copy<float>(x);
         using PoisonBuffer output = PoisonBuffer.EndingAtGuard(rows * n * sizeof(float));
         weight.Pack(matrix.Streams(weight.Roles), 0, weight.Layout.Tiles, (nint)tiles.Pointer);
-        var run = new MatMulRun(weight, arithmetic, tier);
+        MatMulRun run = hasDot is bool dot ? new MatMulRun(weight, arithmetic, MatMulKernel.For(weight, tier, dot)) : new MatMulRun(weight, arithmetic, tier);
         run.Run(tiles.Pointer, (float*)input.Pointer, rows, (float*)output.Pointer);
         return new Span<float>(output.Pointer, rows * n).ToArray();
     }

@@ -14,6 +14,10 @@ internal readonly unsafe struct Codes2 : ICodes
         where TSimd : struct, ISimd<TSimd> => TilePlanes.Two<TSimd>(unit, group, 0);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Low<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd> => TSimd.ShiftRight(TSimd.Load(unit), 2 * group);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TSimd Raw<TSimd>(byte* unit, int group)
         where TSimd : struct, ISimd<TSimd> => TSimd.Load(unit);
 

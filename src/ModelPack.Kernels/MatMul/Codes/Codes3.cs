@@ -14,6 +14,10 @@ internal readonly unsafe struct Codes3 : ICodes
         where TSimd : struct, ISimd<TSimd> => TSimd.Or(TilePlanes.Two<TSimd>(unit + (TilePlanes.VectorBytes * (group >> 2)), group & 3, 0), TilePlanes.One<TSimd>(unit + (2 * TilePlanes.VectorBytes), group, 2));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Low<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd> => Group<TSimd>(unit, group);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TSimd Raw<TSimd>(byte* unit, int group)
         where TSimd : struct, ISimd<TSimd> => Group<TSimd>(unit, group);
 

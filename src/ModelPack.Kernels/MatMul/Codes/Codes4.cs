@@ -14,6 +14,10 @@ internal readonly unsafe struct Codes4 : ICodes
         where TSimd : struct, ISimd<TSimd> => TilePlanes.Four<TSimd>(unit, group);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Low<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd> => TSimd.ShiftRight(TSimd.Load(unit + (TilePlanes.VectorBytes * (group >> 1))), 4 * (group & 1));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TSimd Raw<TSimd>(byte* unit, int group)
         where TSimd : struct, ISimd<TSimd> => TSimd.Load(unit + (TilePlanes.VectorBytes * (group >> 1)));
 

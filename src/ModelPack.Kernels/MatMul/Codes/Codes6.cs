@@ -14,6 +14,10 @@ internal readonly unsafe struct Codes6 : ICodes
         where TSimd : struct, ISimd<TSimd> => TSimd.Or(TilePlanes.Four<TSimd>(unit, group), TilePlanes.Two<TSimd>(unit + (2 * TilePlanes.VectorBytes), group, 4));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Low<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd> => Group<TSimd>(unit, group);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TSimd Raw<TSimd>(byte* unit, int group)
         where TSimd : struct, ISimd<TSimd> => Group<TSimd>(unit, group);
 

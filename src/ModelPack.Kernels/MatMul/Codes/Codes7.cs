@@ -16,6 +16,10 @@ internal readonly unsafe struct Codes7 : ICodes
             TilePlanes.One<TSimd>(unit + (6 * TilePlanes.VectorBytes), group, 6));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Low<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd> => Group<TSimd>(unit, group);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TSimd Raw<TSimd>(byte* unit, int group)
         where TSimd : struct, ISimd<TSimd> => Group<TSimd>(unit, group);
 

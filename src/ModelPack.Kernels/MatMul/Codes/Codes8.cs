@@ -14,6 +14,10 @@ internal readonly unsafe struct Codes8 : ICodes
         where TSimd : struct, ISimd<TSimd> => TSimd.Load(unit + (TilePlanes.VectorBytes * group));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TSimd Low<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd> => Group<TSimd>(unit, group);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TSimd Raw<TSimd>(byte* unit, int group)
         where TSimd : struct, ISimd<TSimd> => Group<TSimd>(unit, group);
 

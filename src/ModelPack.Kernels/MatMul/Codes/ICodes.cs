@@ -18,6 +18,10 @@ internal unsafe interface ICodes
     static abstract TSimd Group<TSimd>(byte* unit, int group)
         where TSimd : struct, ISimd<TSimd>;
 
+    /// <summary>As <see cref="Group"/>, but above the codes there may be other bits.</summary>
+    static abstract TSimd Low<TSimd>(byte* unit, int group)
+        where TSimd : struct, ISimd<TSimd>;
+
     /// <summary>What <see cref="Lane"/> needs of a group: its codes, or the vector that holds them.</summary>
     static abstract TSimd Raw<TSimd>(byte* unit, int group)
         where TSimd : struct, ISimd<TSimd>;
