@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Collections.Immutable;
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.Pack;
+using ModelPack.Runtime.Native;
 
 namespace ModelPack.Runtime;
 
@@ -135,6 +136,7 @@ public abstract class ModelSession : IDisposable
 
             // Idle sessions must not burn the cores of the one that runs: stop spinning when a run ends.
             session.AddSessionConfigEntry("session.force_spinning_stop", "1");
+            OrtTable.AddOperators(session);
             options.ConfigureSession?.Invoke(session);
             return session;
         }

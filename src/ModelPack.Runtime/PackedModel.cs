@@ -84,8 +84,6 @@ public sealed class PackedModel : ModelSession
         OrtTable.AddExternalFilesInMemory(
             options, [.. weights.Select(w => w.Location)], [.. weights.Select(w => w.Buffer.Address)], [.. weights.Select(w => (nuint)w.Buffer.LengthBytes)]);
 
-        OrtTable.AddOperators(options);
-
         // The bytes are an ONNX model whatever they look like: the loader must not take them for ONNX Runtime's own format.
         options.AddSessionConfigEntry("session.load_model_format", "ONNX");
         try

@@ -4,30 +4,49 @@ using ModelPack.Compiler.Planning;
 using ModelPack.Containers.Checkpoint;
 using ModelPack.Containers.Onnx;
 using ModelPack.Pack;
+using ModelPack.Runtime.Loading;
 
 namespace ModelPack.Toolchain;
 
-/// <summary>Writes compiled artifacts for unmodified runtimes.</summary>
+/// <summary>What an export makes of compressed weights.</summary>
+public enum ExportForm
+{
+    /// <summary>Operators that every ONNX Runtime has; for safetensors the formats that loaders know.</summary>
+    Stock,
+
+    /// <summary>Dense weights and the original operators.</summary>
+    Dense,
+
+    /// <summary>ONNX only: operators of ModelPack's library for ONNX Runtime, weights in the layout that its kernels read, mapped from the file.</summary>
+    Packed,
+}
+
+/// <summary>Writes compiled artifacts for other runtimes.</summary>
 public static class Exporting
 {
     /// <summary>Formats <see cref="Export"/> writes.</summary>
     public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors"];
 
     /// <summary>
-    /// Exports an artifact. <c>onnx</c>: the execution graph with its compressed weights in stock operators (or dense weights when <paramref name="dense"/>).
-    /// <c>safetensors</c>: dense tensors, and unless <paramref name="dense"/> weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> as FP8 checkpoints have them.
+    /// Exports an artifact. <c>onnx</c>: the execution graph with its weights in the <paramref name="form"/> asked for.
+    /// <c>safetensors</c>: dense tensors, and unless dense ones are asked for weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> as FP8 checkpoints have them.
     /// </summary>
-    /// <exception cref="ModelPackException">MP4107: the artifact has no graph to export as ONNX, or the format is unknown.</exception>
+    /// <exception cref="ModelPackException">MP4107: the artifact has no graph to export as ONNX, the format is unknown, or has no such form.</exception>
     public static ExportResult Export(
-        string artifact, string to, string output, bool dense = false, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string artifact, string to, string output, ExportForm form = ExportForm.Stock, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         using PackReader reader = PackReader.Open(artifact);
-        Model model = to == "onnx" && !dense ? ExecutionModel(reader, cancellation) : Artifact.ReadModel(reader, cancellation);
+        if (form == ExportForm.Packed && to != "onnx")
+        {
+            throw new ModelPackException(ErrorCodes.ExportNotPossible, $"{to} has no form for kernels; only onnx does", artifact);
+        }
+
+        Model model = to == "onnx" && form != ExportForm.Dense ? ExecutionModel(reader, form == ExportForm.Packed, cancellation) : Artifact.ReadModel(reader, cancellation);
         Model source = model;
         if (to == "safetensors" && model.Kind != ModelKind.Onnx)
         {
-            model = dense ? model : Fp8BlockWeights.Split(model);
+            model = form == ExportForm.Dense ? model : Fp8BlockWeights.Split(model);
             model = ReferenceEquals(model, source) ? Fp8BlockWeights.Undeclared(model) : model;
         }
 
@@ -35,6 +54,9 @@ public static class Exporting
         progress?.Report(new ToolProgress("export", 0, 0, output));
         IReadOnlyList<string> files = to switch
         {
+            // In a file of their own, at whole pages, ONNX Runtime maps the weights instead of reading them.
+            "onnx" when form == ExportForm.Packed && model.Kind == ModelKind.Onnx =>
+                OnnxModelWriter.Write(model, output, ArtifactContent.Dense, new OnnxExportOptions { Weights = OnnxWeights.External }, cancellation),
             "onnx" when model.Kind == ModelKind.Onnx => Container("onnx").Export(model, output, ArtifactContent.Dense, cancellation),
             "onnx" => throw new ModelPackException(ErrorCodes.ExportNotPossible, "the artifact was made from a checkpoint and has no graph", artifact),
             "safetensors" => Container(model.Kind == ModelKind.Checkpoint && !output.EndsWith(".safetensors", StringComparison.Ordinal) ? "checkpoint" : "safetensors")
@@ -53,19 +75,20 @@ public static class Exporting
 
     private static IContainer Container(string id) => Containers.Containers.All.First(c => c.Id == id);
 
-    private static string[] LoadableOnnx(Model model) => model.Opsets.ContainsKey("com.microsoft")
-        ? ["ONNX Runtime (com.microsoft operators)"]
+    private static string[] LoadableOnnx(Model model) =>
+        model.Opsets.ContainsKey(PackedMatMul.Domain) ? ["ONNX Runtime with ModelPack's operators registered (libmodelpack_ort)"]
+        : model.Opsets.ContainsKey("com.microsoft") ? ["ONNX Runtime (com.microsoft operators)"]
         : ["any ONNX runtime that reads the model's opset"];
 
     /// <summary>The execution graph with every bound initializer filled in from the artifact.</summary>
-    private static Model ExecutionModel(PackReader reader, CancellationToken cancellation)
+    private static Model ExecutionModel(PackReader reader, bool packed, CancellationToken cancellation)
     {
         if (!reader.Blobs.TryGetValue(Artifact.ExecutionGraphBlob, out TensorData? graph) || Artifact.ReadPlan(reader) is not ExecutionPlan plan)
         {
             return Artifact.ReadModel(reader, cancellation);
         }
 
-        if (plan.Bindings.Any(b => b.Role == InitializerBinding.Tiles))
+        if (!packed && plan.Bindings.Any(b => b.Role == InitializerBinding.Tiles))
         {
             // Other hosts do not have our operators: the same weights in stock ones.
             PlanAccuracy accuracy = ArtifactContent.ParseAccuracy(Artifact.ReadProvenance(reader).Accuracy);
@@ -73,15 +96,21 @@ public static class Exporting
                 Artifact.ReadModel(reader, cancellation), new PlanOptions { Target = plan.Target, Accuracy = accuracy, StockOperators = true, IsExternal = ArtifactContent.IsExternal }).ExecutionModel;
         }
 
+        var weights = new PackSource(reader);
         Dictionary<string, InitializerBinding> bindings = plan.Bindings.ToDictionary(b => b.Initializer, StringComparer.Ordinal);
         return OnnxModelReader.ReadWeightless(
             graph,
-            (path, _) => bindings.TryGetValue(path, out InitializerBinding? binding) && reader.Find(binding.Tensor) is PackTensor tensor ? Fill(binding, tensor) : null,
+            (path, _) => bindings.TryGetValue(path, out InitializerBinding? binding) && reader.Find(binding.Tensor) is PackTensor tensor ? Fill(binding, tensor, weights) : null,
             cancellation);
     }
 
-    private static Tensor Fill(InitializerBinding binding, PackTensor tensor)
+    private static Tensor Fill(InitializerBinding binding, PackTensor tensor, PackSource weights)
     {
+        if (binding.Role == InitializerBinding.Tiles)
+        {
+            return Tensor.Raw(binding.Initializer, DType.U8, binding.Shape, new TileData(weights.Find(tensor.Name)!, binding.Shape[0]));
+        }
+
         if (binding.Role is null)
         {
             return new Tensor { Name = binding.Initializer, DType = binding.DType, Shape = binding.Shape, Encoding = tensor.Encoding };

@@ -25,7 +25,7 @@ namespace ModelPack.Compiler.Planning;
 /// </code>
 /// On an Intel Xeon (family 6 model 207), which has AVX-VNNI, the own kernels with 8-bit activations took 0.8 times the time of level 4 for int4 in blocks of 32 and the same for int8 in blocks of 128.
 /// </remarks>
-internal static class PackedMatMul
+public static class PackedMatMul
 {
     /// <summary>Domain of the operator.</summary>
     public const string Domain = "ai.modelpack";
@@ -36,7 +36,7 @@ internal static class PackedMatMul
     private const long LeastForIntegers = 1 << 19;
 
     /// <summary>The choice for a node whose input 1 is <paramref name="tensor"/>; null when the operator cannot take its place.</summary>
-    public static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
+    internal static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
     {
         if (context.Options.StockOperators || !(node.Is("MatMul") || node.Is("Gemm")) || Matrix(tensor.Encoding) is not (DenseEncoding matrix, bool transposed))
         {

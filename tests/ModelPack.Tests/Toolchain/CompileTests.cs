@@ -37,7 +37,7 @@ public sealed class CompileTests
         (string model, string artifact) = Compile(folder, network, recipe);
         string dense = folder["dense.onnx"];
         string stock = folder["stock.onnx"];
-        Exporting.Export(artifact, "onnx", dense, dense: true);
+        Exporting.Export(artifact, "onnx", dense, ExportForm.Dense);
         Exporting.Export(artifact, "onnx", stock);
 
         float[] expected = Run(dense, network);
@@ -87,7 +87,7 @@ public sealed class CompileTests
         bool ternary = NumberFormats.Get(format) is ITernaryFormat;
         ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = format, Sets = ternary ? ["quantize.allow_ternary=true"] : [], Threads = 1 });
 
-        Exporting.Export(artifact, "onnx", folder["dense.onnx"], dense: true);
+        Exporting.Export(artifact, "onnx", folder["dense.onnx"], ExportForm.Dense);
 
         Assert.Contains(Inspection.Inspect(artifact).Tensors, t => t.Encoding.Contains(format, StringComparison.Ordinal));
         AssertClose(Run(folder["dense.onnx"], "language"), Run(artifact, "language"), 1e-5);

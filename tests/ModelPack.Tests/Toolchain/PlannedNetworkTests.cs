@@ -107,7 +107,7 @@ public sealed class PlannedNetworkTests
         ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = "lossless", Threads = 1 });
 
         AssertRunsAsExpanded(artifact, "branch-weight");
-        Exporting.Export(artifact, "onnx", folder["dense.onnx"], dense: true);
+        Exporting.Export(artifact, "onnx", folder["dense.onnx"], ExportForm.Dense);
         Assert.Equal(Run(model, "branch-weight", expandAll: false), Run(folder["dense.onnx"], "branch-weight", expandAll: false));
     }
 
