@@ -119,6 +119,7 @@ internal static class CommandLine
         ExportCommand.Create(host),
         FormatsCommand.Create(host),
         BenchCommand.Create(host),
+        ProfileCommand.Create(host),
         CompletionCommand.Create(host),
     ];
 

@@ -35,6 +35,12 @@ public sealed record CompileRequest
     /// <summary>Only operators of ONNX Runtime itself in the execution graph, none of ModelPack's own.</summary>
     public bool StockOperators { get; init; }
 
+    /// <summary>A hardware profile by whose measurements kernels are chosen and times predicted: a built-in name or a file made by <c>modelpack profile</c>; null for the choices that are good on most machines.</summary>
+    public string? Profile { get; init; }
+
+    /// <summary>The profile once it is loaded.</summary>
+    internal HardwareProfile? LoadedProfile { get; init; }
+
     /// <summary>Calibration data (a token file or a folder of .npy inputs) or statistics made by <c>calibrate</c>; null for none. Recipes that do not need them do not look.</summary>
     public string? Calibration { get; init; }
 

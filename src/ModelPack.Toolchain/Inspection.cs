@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using ModelPack.Compiler;
+using ModelPack.Compiler.Planning;
 using ModelPack.Pack;
 using ModelPack.Structures;
 
@@ -38,7 +39,12 @@ public static class Inspection
 
     /// <summary>The execution plan of an artifact.</summary>
     /// <exception cref="ModelPackException">MP4102: the artifact has no plan.</exception>
-    public static ExplainResult Explain(string path, CancellationToken cancellation = default)
+    /// <param name="path">The artifact.</param>
+    /// <param name="profile">A machine to predict times for; null for the one the artifact was compiled for, if any.</param>
+    /// <param name="rows">Rows of activations of the predicted run.</param>
+    /// <param name="threads">Threads of the predicted run: 1, or 0 for all cores.</param>
+    /// <param name="cancellation">Stops it.</param>
+    public static ExplainResult Explain(string path, HardwareProfile? profile = null, long rows = 1, int threads = 0, CancellationToken cancellation = default)
     {
         cancellation.ThrowIfCancellationRequested();
         using PackReader reader = PackReader.Open(path);
@@ -50,14 +56,20 @@ public static class Inspection
             totals[node.Kernel] = totals.GetValueOrDefault(node.Kernel) + 1;
         }
 
-        return new ExplainResult(
-            plan.Target,
-            [.. plan.Nodes.Select(n => new ExplainedNode(n.Node, n.Op, n.Kernel, n.Tensor, [.. n.Alternatives.Select(a => new ExplainedAlternative(a.Kernel, a.Reason))])
-            {
-                Sparsity = reader.Find(n.Tensor) is PackTensor weight ? Sparsity(weight.Encoding) : null,
-            })],
-            totals);
+        profile ??= Artifact.ReadProfile(reader);
+        (IReadOnlyList<NodeCost?> costs, PredictedRun? run) = profile is null ? ([], null) : PlanPrediction.Of(reader, plan, profile, rows, threads == 1 ? 1 : profile.Cores, cancellation);
+        return new ExplainResult(plan.Target, [.. plan.Nodes.Select((node, i) => Explain(reader, node, costs.Count == 0 ? null : costs[i]))], totals) { Predicted = run };
     }
+
+    private static ExplainedNode Explain(PackReader reader, PlannedNode node, NodeCost? cost) =>
+        new(node.Node, node.Op, node.Kernel, node.Tensor, [.. node.Alternatives.Select(a => new ExplainedAlternative(a.Kernel, a.Reason))])
+        {
+            Sparsity = reader.Find(node.Tensor) is PackTensor weight ? Sparsity(weight.Encoding) : null,
+            PredictedSeconds = cost?.Seconds,
+            Bound = cost?.Bound,
+            PredictedBytes = cost?.Bytes,
+            PredictedFlops = cost?.Flops,
+        };
 
     private static long FileBytes(string path) => Directory.Exists(path)
         ? Directory.EnumerateFiles(path).Sum(f => new FileInfo(f).Length)

@@ -24,6 +24,9 @@ public sealed record KernelBenchmarkOptions
 
     /// <summary>Number formats; empty for <see cref="KernelBenchmark.DefaultFormats"/>.</summary>
     public IReadOnlyList<string> Formats { get; init; } = [];
+
+    /// <summary>Time that a kernel is measured for, after five runs.</summary>
+    public TimeSpan Enough { get; init; } = TimeSpan.FromSeconds(1.5);
 }
 
 /// <summary>Times the matrix kernels on packed weights, and ONNX Runtime's on the same shape.</summary>
@@ -33,8 +36,6 @@ public static unsafe class KernelBenchmark
     private const int LeastRounds = 5;
 
     private const int MostRounds = 2000;
-
-    private static readonly TimeSpan EnoughTime = TimeSpan.FromSeconds(1.5);
 
     /// <summary>What is measured when no formats are named.</summary>
     public static IReadOnlyList<string> DefaultFormats { get; } =
@@ -63,30 +64,17 @@ public static unsafe class KernelBenchmark
         }
 
         var results = new List<BenchedKernel>();
-        void Report(int done, string name) => progress?.Report(new ToolProgress("bench kernels", done, formats.Length + OrtProduct.All.Count, name));
-        float[] x = GaussianError.Sample(options.Batch * options.Columns, 1);
-        float[] y = new float[(long)options.Batch * options.Rows];
-        for (int i = 0; i < formats.Length; i++)
+        void Report(string name) => progress?.Report(new ToolProgress("bench kernels", results.Count, 0, name));
+        foreach (string format in formats)
         {
-            Report(i, formats[i]);
-            using BenchedWeight weight = BenchedWeight.Make(formats[i], options.Rows, options.Columns);
-            foreach (MatMulArithmetic arithmetic in Enum.GetValues<MatMulArithmetic>())
-            {
-                if (arithmetic == MatMulArithmetic.Float || weight.Weight.HasIntegerKernel)
-                {
-                    results.Add(Own(weight, arithmetic, options, x, y, cancellation));
-                }
-            }
+            Report(format);
+            results.AddRange(Format(format, options, cancellation));
         }
 
-        for (int i = 0; i < OrtProduct.All.Count; i++)
+        foreach (OrtProduct product in OrtProduct.All.Where(p => p.Fits(options.Rows, options.Columns)))
         {
-            OrtProduct product = OrtProduct.All[i];
-            Report(formats.Length + i, product.Kernel);
-            if (product.Fits(options.Rows, options.Columns))
-            {
-                results.Add(Theirs(product, options, x, cancellation));
-            }
+            Report(product.Kernel);
+            results.Add(Theirs(product, options, cancellation));
         }
 
         return new BenchKernelsResult
@@ -101,8 +89,17 @@ public static unsafe class KernelBenchmark
         };
     }
 
-    private static BenchedKernel Own(BenchedWeight benched, MatMulArithmetic arithmetic, KernelBenchmarkOptions options, float[] x, float[] y, CancellationToken cancellation)
+    /// <summary>The kernels of one format.</summary>
+    internal static IReadOnlyList<BenchedKernel> Format(string format, KernelBenchmarkOptions options, CancellationToken cancellation)
     {
+        using BenchedWeight weight = BenchedWeight.Make(format, options.Rows, options.Columns);
+        return [.. Enum.GetValues<MatMulArithmetic>().Where(a => a == MatMulArithmetic.Float || weight.Weight.HasIntegerKernel).Select(a => Own(weight, a, options, cancellation))];
+    }
+
+    private static BenchedKernel Own(BenchedWeight benched, MatMulArithmetic arithmetic, KernelBenchmarkOptions options, CancellationToken cancellation)
+    {
+        float[] x = GaussianError.Sample(options.Batch * options.Columns, 1);
+        float[] y = new float[(long)options.Batch * options.Rows];
         MatMulWeight weight = benched.Weight;
         var run = new MatMulRun(weight, arithmetic, KernelTiers.Current);
         byte* tiles = benched.Tiles;
@@ -129,6 +126,7 @@ public static unsafe class KernelBenchmark
                 {
                     Kernel = $"modelpack:PackedMatMul({weight.Format.Id},{(arithmetic == MatMulArithmetic.Integer ? "int8" : "f32")})",
                     Format = benched.Name,
+                    Block = weight.Layout.BlockUnits * weight.Layout.UnitColumns,
                     WeightBytes = weight.Bytes,
                     One = one,
                     Many = many,
@@ -141,8 +139,10 @@ public static unsafe class KernelBenchmark
         }
     }
 
-    private static BenchedKernel Theirs(OrtProduct product, KernelBenchmarkOptions options, float[] x, CancellationToken cancellation)
+    /// <summary>One product of ONNX Runtime.</summary>
+    internal static BenchedKernel Theirs(OrtProduct product, KernelBenchmarkOptions options, CancellationToken cancellation)
     {
+        float[] x = GaussianError.Sample(options.Batch * options.Columns, 1);
         byte[] codes = product.Codes(options.Rows, options.Columns);
         using PackedModel one = product.Open(codes, options.Rows, options.Columns, 1);
         using PackedModel many = product.Open(codes, options.Rows, options.Columns, options.Threads);
@@ -151,7 +151,7 @@ public static unsafe class KernelBenchmark
         fixed (byte* memory = codes)
         {
             (KernelTime first, KernelTime second) = Measure(options, memory, codes.LongLength, _ => one.Run(inputs).Dispose(), _ => many.Run(inputs).Dispose(), cancellation);
-            return new BenchedKernel { Kernel = product.Kernel, Format = product.Format, WeightBytes = codes.LongLength, One = first, Many = second };
+            return new BenchedKernel { Kernel = product.Kernel, Format = product.Format, Block = product.Block, WeightBytes = codes.LongLength, One = first, Many = second };
         }
     }
 
@@ -163,7 +163,7 @@ public static unsafe class KernelBenchmark
         Action<int>[] runs = [one, many];
         int[] threads = [1, options.Threads];
         long start = Stopwatch.GetTimestamp();
-        for (int round = 0; round < LeastRounds || (round < MostRounds && Stopwatch.GetElapsedTime(start) < EnoughTime); round++)
+        for (int round = 0; round < LeastRounds || (round < MostRounds && Stopwatch.GetElapsedTime(start) < options.Enough); round++)
         {
             for (int i = 0; i < runs.Length; i++)
             {
@@ -185,7 +185,7 @@ public static unsafe class KernelBenchmark
         return (Time(0), Time(1));
     }
 
-    private static double Seconds(Action action)
+    internal static double Seconds(Action action)
     {
         long start = Stopwatch.GetTimestamp();
         action();
@@ -193,7 +193,7 @@ public static unsafe class KernelBenchmark
     }
 
     /// <summary>Calls for as many equal ranges as there are threads, at once.</summary>
-    private static void Split(int threads, long length, Action<long, long> range)
+    internal static void Split(int threads, long length, Action<long, long> range)
     {
         if (threads == 1)
         {

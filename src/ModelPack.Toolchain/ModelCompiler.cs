@@ -20,6 +20,7 @@ public static class ModelCompiler
     {
         long start = Stopwatch.GetTimestamp();
         CheckTarget(request);
+        request = request with { LoadedProfile = request.Profile is null ? null : HardwareProfiles.Load(request.Profile) };
         // A named recipe is checked before the work begins; one that is chosen depends on the model.
         ResolvedRecipe? named = request.Recipe is null ? null : Pipelines.ResolveRecipe(request.Recipe, request.Sets);
         CheckTokens(request);

@@ -160,11 +160,16 @@ public static class Verification
         {
             string again = Path.Combine(folder, "again.mpack");
             string recipeFile = Path.Combine(folder, "recipe.json");
+            string? profileFile = null;
             Provenance provenance;
             using (PackReader reader = PackReader.Open(path))
             {
                 provenance = Artifact.ReadProvenance(reader);
                 File.WriteAllText(recipeFile, Artifact.ReadRecipe(reader));
+                if (Artifact.ReadProfile(reader) is HardwareProfile profile)
+                {
+                    File.WriteAllBytes(profileFile = Path.Combine(folder, "profile.json"), HardwareProfileJson.Write(profile));
+                }
             }
 
             CheckIsOriginal(provenance, original, cancellation);
@@ -178,6 +183,7 @@ public static class Verification
                 AllowFloat = true, // The artifact exists: whoever wanted it knew.
                 Accuracy = provenance.Accuracy,
                 StockOperators = provenance.StockOperators,
+                Profile = profileFile,
                 Calibration = calibration ?? GeneratedData.SpecificationOf(provenance.Calibration?.Name),
                 CalibrationOptions = new CalibrationOptions { Samples = provenance.Calibration?.Samples ?? 0, Window = provenance.Calibration is { Window: > 0 and int window } ? window : 256 },
                 Portable = provenance.Portable,

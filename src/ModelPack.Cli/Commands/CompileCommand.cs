@@ -24,6 +24,7 @@ internal static class CompileCommand
         };
         accuracy.AcceptOnlyFromAmong("exact", "fast");
         var stock = new Option<bool>("--stock-operators") { Description = "Run on operators of ONNX Runtime alone, without ModelPack's own kernels" };
+        var profile = new Option<string>("--profile") { Description = "Choose kernels by a machine's measurements: a file made by profile -o, or a built-in name (profile --list)", HelpName = "file|name" };
         TargetArguments search = TargetArguments.Create("Recipe auto: ");
         CalibrationArguments calibration = CalibrationArguments.Create();
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
@@ -37,7 +38,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
+            input, output, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -59,6 +60,7 @@ internal static class CompileCommand
                     AllowFloat = session.Get(allowFloat),
                     Accuracy = session.Get(accuracy) ?? "exact",
                     StockOperators = session.Get(stock),
+                    Profile = session.Get(profile),
                     Level = LevelOption.Parse(session.Get(level)),
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,
                     Portable = session.Get(portable),

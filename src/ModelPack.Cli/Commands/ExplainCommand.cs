@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using ModelPack.Toolchain;
 using Spectre.Console;
 
@@ -10,10 +11,13 @@ internal static class ExplainCommand
     public static Command Create(CliHost host)
     {
         var file = new Argument<string>("artifact") { Description = "An .mpack file made by compile" };
-        var command = new Command("explain", "Show the execution plan: the kernel of each node, and why the others lost") { file };
+        var profile = new Option<string>("--profile") { Description = "Predict times on a machine: a file made by profile -o, or a built-in name (profile --list); by default the one the artifact was compiled for", HelpName = "file|name" };
+        Option<int> rows = IntOption.Create("--rows", "With a profile: rows of activations, 1 for generating text, many for reading it", 1, 1, 1 << 20);
+        var command = new Command("explain", "Show the execution plan: the kernel of each node, why the others lost, and on a known machine how long it takes") { file, profile, rows };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
-            ExplainResult result = Inspection.Explain(session.Get(file), session.Cancellation);
+            HardwareProfile? machine = session.Get(profile) is string named ? HardwareProfiles.Load(named) : null;
+            ExplainResult result = Inspection.Explain(session.Get(file), machine, session.Get(rows), session.Threads, session.Cancellation);
             session.Show(result, JsonOutput.Types.ExplainResult, console => Write(console, result));
             return ExitCodes.Done;
         }));
@@ -24,10 +28,13 @@ internal static class ExplainCommand
     {
         console.WriteLine($"target {result.Target}");
         console.WriteLine();
-        var table = new TextTable("node", "op", "kernel", "weight");
+        bool predicted = result.Predicted is not null;
+        var table = new TextTable(["node", "op", "kernel", .. predicted ? [">us", "bound"] : Array.Empty<string>(), "weight"]);
         foreach (ExplainedNode node in result.Nodes)
         {
-            table.Add(node.Name, node.Op, node.Kernel, node.Sparsity is InspectedSparsity sparsity ? $"{node.Tensor}  {sparsity}" : node.Tensor);
+            string weight = node.Sparsity is InspectedSparsity sparsity ? $"{node.Tensor}  {sparsity}" : node.Tensor;
+            string[] cost = predicted ? [node.PredictedSeconds is double seconds ? Words.Fixed(seconds * 1e6, 1) : "", node.Bound ?? ""] : [];
+            table.Add([node.Name, node.Op, node.Kernel, .. cost, weight]);
         }
 
         table.WriteTo(console);
@@ -36,6 +43,13 @@ internal static class ExplainCommand
         {
             console.WriteLine();
             console.WriteLine($"totals  {string.Join(", ", result.Totals.OrderBy(t => t.Key, StringComparer.Ordinal).Select(t => $"{t.Key} {t.Value}"))}");
+        }
+
+        if (result.Predicted is PredictedRun run)
+        {
+            console.WriteLine($"predicted on {run.Profile}, {Words.Count(run.Rows, "row")}, {Words.Count(run.Threads, "thread")}  {Words.Seconds(run.Seconds)}: products {Words.Seconds(run.ProductSeconds)} ({Words.Percent(run.MeasuredShare)} of it in measured kernels), starting {Words.Count(run.OtherNodes, "other node")}");
+            string energy = run.EstimatedJoules is double joules ? $", about {joules.ToString("G2", CultureInfo.InvariantCulture)} J (estimate)" : "";
+            console.WriteLine($"weights read {ByteSize.Format(run.WeightBytes)}, {Words.Fixed(run.Flops / 1e9, 3)} GFLOP{energy}");
         }
     }
 

@@ -53,7 +53,7 @@ internal static class Examples
             "modelpack inspect model.mpack --tensors",
             "modelpack inspect model.mpack --tensor lm_head.weight --json",
         ],
-        ["modelpack explain"] = ["modelpack explain model.mpack"],
+        ["modelpack explain"] = ["modelpack explain model.mpack --profile host.json --rows 128", "modelpack explain model.mpack"],
         ["modelpack verify"] =
         [
             "modelpack verify model.mpack",
@@ -84,6 +84,7 @@ internal static class Examples
         ["modelpack bench codec"] = ["modelpack bench codec model.safetensors", "modelpack bench codec model.mpack --threads 2 --json"],
         ["modelpack bench kernels"] = ["modelpack bench kernels int4 mxfp4", "modelpack bench kernels \"int8(block=128)\" --batch 128 --rows 4096 --threads 2"],
         ["modelpack bench numbers"] = ["modelpack bench numbers", "modelpack bench numbers int4 \"nf4(block=128)\" --json"],
+        ["modelpack profile"] = ["modelpack profile -o host.json", "modelpack profile --list"],
         ["modelpack completion"] =
         [
             "source <(modelpack completion bash)",

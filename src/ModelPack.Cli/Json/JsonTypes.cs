@@ -19,6 +19,8 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(BenchModelDocument))]
 [JsonSerializable(typeof(BenchNumbersResult))]
 [JsonSerializable(typeof(BenchKernelsResult))]
+[JsonSerializable(typeof(HardwareProfile))]
+[JsonSerializable(typeof(HardwareProfile[]))]
 [JsonSerializable(typeof(BenchCodecResult))]
 [JsonSerializable(typeof(ModelStart))]
 [JsonSerializable(typeof(ErrorEnvelope))]

@@ -63,7 +63,8 @@ internal static class MatMulNBits
     /// <summary>True when the operator reads the weight of a node as it is stored.</summary>
     public static bool IsPossible(Node node, Tensor tensor, PlanContext context) => BlockWeight.Of(tensor.Encoding) is BlockWeight weight && WhyNot(node, tensor, weight, context) is null;
 
-    private static string Kernel(BlockWeight weight, int level) =>
+    /// <summary>Name of the kernel as plans record it.</summary>
+    internal static string Kernel(BlockWeight weight, int level) =>
         string.Create(CultureInfo.InvariantCulture, $"ort:MatMulNBits(bits={weight.Bits},block={weight.Block},level={level})");
 
     private static string Memory(Tensor tensor, BlockWeight weight) => string.Create(

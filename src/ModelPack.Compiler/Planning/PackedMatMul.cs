@@ -38,28 +38,32 @@ public static class PackedMatMul
     /// <summary>The choice for a node whose input 1 is <paramref name="tensor"/>; null when the operator cannot take its place.</summary>
     internal static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
     {
-        if (context.Options.StockOperators || !(node.Is("MatMul") || node.Is("Gemm")) || Matrix(tensor.Encoding) is not (DenseEncoding matrix, bool transposed))
-        {
-            return null;
-        }
+        using MatMulWeight? weight = Weight(node, tensor, context);
+        bool integer = context.Options.Accuracy == PlanAccuracy.Fast && weight is { HasIntegerKernel: true };
+        return weight is null || (integer && weight.Layout.Rows * (long)weight.Layout.Columns < LeastForIntegers && MatMulNBits.IsPossible(node, tensor, context))
+            ? null
+            : Choose(node, tensor, weight, integer, context);
+    }
 
-        if (MatMulNode.WhyNot(node, tensor, transposed, context) is not null || matrix.Shape.Rows > int.MaxValue || matrix.Shape.Columns > int.MaxValue)
-        {
-            return null;
-        }
+    /// <summary>The weight of a node as the operator takes it, to be disposed; null when the operator cannot take the node's place.</summary>
+    internal static MatMulWeight? Weight(Node node, Tensor tensor, PlanContext context) =>
+        !context.Options.StockOperators && (node.Is("MatMul") || node.Is("Gemm")) && Matrix(tensor.Encoding) is (DenseEncoding, bool transposed) && MatMulNode.WhyNot(node, tensor, transposed, context) is null
+            ? Weight(tensor)
+            : null;
 
-        using MatMulWeight? weight = MatMulWeight.TryCreate(matrix.Format, (int)matrix.Shape.Rows, (int)matrix.Shape.Columns);
-        if (weight is null)
-        {
-            return null;
-        }
+    /// <summary>A weight in execution layout, to be disposed; null when no kernel reads it.</summary>
+    internal static MatMulWeight? Weight(Tensor tensor) =>
+        Matrix(tensor.Encoding) is (DenseEncoding matrix, _) && matrix.Shape.Rows <= int.MaxValue && matrix.Shape.Columns <= int.MaxValue
+            ? MatMulWeight.TryCreate(matrix.Format, (int)matrix.Shape.Rows, (int)matrix.Shape.Columns)
+            : null;
 
-        bool integer = context.Options.Accuracy == PlanAccuracy.Fast && weight.HasIntegerKernel;
-        if (integer && matrix.Shape.ElementCount < LeastForIntegers && MatMulNBits.IsPossible(node, tensor, context))
-        {
-            return null;
-        }
+    /// <summary>Name of a kernel as plans record it.</summary>
+    internal static string Kernel(UnitSpec format, bool integer) => $"modelpack:PackedMatMul({format.Id},{(integer ? "int8" : "f32")})";
 
+    /// <summary>The choice of one of the two arithmetics.</summary>
+    internal static NodeChoice Choose(Node node, Tensor tensor, MatMulWeight weight, bool integer, PlanContext context)
+    {
+        DenseEncoding matrix = Matrix(tensor.Encoding)!.Value.Matrix;
         long bytes = PackedMatrix.Bytes(weight);
         var alternatives = ImmutableArray.CreateBuilder<RejectedKernel>();
         if (weight.HasIntegerKernel)
@@ -81,8 +85,6 @@ public static class PackedMatMul
     private static string WeightError(MatMulWeight weight) => weight.IntegerWeightError == 0
         ? ""
         : string.Create(CultureInfo.InvariantCulture, $" of products and up to {weight.IntegerWeightError:0.000} of the largest weight of a block");
-
-    private static string Kernel(UnitSpec format, bool integer) => $"modelpack:PackedMatMul({format.Id},{(integer ? "int8" : "f32")})";
 
     /// <summary>The dense matrix, and whether the tensor is its transpose.</summary>
     private static (DenseEncoding Matrix, bool Transposed)? Matrix(WeightEncoding encoding) => encoding switch

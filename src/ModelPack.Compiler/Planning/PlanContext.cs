@@ -11,6 +11,9 @@ internal sealed record PlanContext(Model Model, GraphIndex Index, PlanOptions Op
     /// <summary>Version of the standard operator set.</summary>
     public long Opset => Model.Opsets.GetValueOrDefault("", 1);
 
+    /// <summary>Bytes of all weights about as kernels read them: what competes for the caches. 0 when no profile is given.</summary>
+    public long WeightBytes { get; init; }
+
     /// <summary>Small constants that chosen operators need, to stay inside the execution graph.</summary>
     public List<Tensor> Constants { get; } = [];
 

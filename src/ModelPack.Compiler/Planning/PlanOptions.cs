@@ -12,6 +12,12 @@ public sealed record PlanOptions
     /// <summary>Operators of ONNX Runtime only: for models that other hosts run.</summary>
     public bool StockOperators { get; init; }
 
+    /// <summary>A machine whose measurements decide between kernels; null for the order that is good on most machines.</summary>
+    public HardwareProfile? Profile { get; init; }
+
+    /// <summary>Rows of activations at which kernels are compared: 1 for generating text.</summary>
+    public long Rows { get; init; } = 1;
+
     /// <summary>True for tensors that live in the artifact instead of inside the graph. Tensors that stay inside are not planned.</summary>
     public Func<Tensor, bool> IsExternal { get; init; } = Planner.IsExternalByDefault;
 }

@@ -28,11 +28,11 @@ public static class Planner
 
         Graph graph = model.Graph;
         HashSet<string> names = GraphNames.All(graph);
-        var context = new PlanContext(model, new GraphIndex(graph), options, new StreamTensors(names), names);
         var weights = graph.Initializers
             .Where(t => options.IsExternal(t) && !t.TryGetRawData(out _))
             .DistinctBy(t => t.Name, StringComparer.Ordinal)
             .ToDictionary(t => t.Name, StringComparer.Ordinal);
+        var context = new PlanContext(model, new GraphIndex(graph), options, new StreamTensors(names), names) { WeightBytes = options.Profile is null ? 0 : weights.Values.Sum(MeasuredProduct.Bytes) };
         ImmutableArray<Node>.Builder nodes = ImmutableArray.CreateBuilder<Node>(graph.Nodes.Length);
         ImmutableArray<PlannedNode>.Builder planned = ImmutableArray.CreateBuilder<PlannedNode>();
         var dense = new HashSet<string>(graph.Outputs.Concat(graph.Inputs).Select(v => v.Name), StringComparer.Ordinal);
@@ -103,7 +103,7 @@ public static class Planner
         NodeChoice? choice = input switch
         {
             0 => QuantizedGather.Choose(node, tensor, weight, context),
-            1 => IntegerKernels.Choose(node, tensor, context) ?? PackedMatMul.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),
+            1 => IntegerKernels.Choose(node, tensor, context) ?? MeasuredProduct.Choose(node, tensor, weight, context) ?? PackedMatMul.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),
             _ => null,
         };
         return choice ?? NodeChoice.Expanded(weight is null ? [] : [new RejectedKernel("ort:*", $"no operator reads block integers as input {input} of {node.OpType}")]);

@@ -9,4 +9,5 @@ public static partial class ErrorCodes
     public static readonly ErrorCode BadInput = new(5004, "an input has a wrong name, element type or shape");
     public static readonly ErrorCode RunFailed = new(5005, "ONNX Runtime failed while running the model");
     public static readonly ErrorCode BadOutput = new(5006, "an output was asked for that the model does not have, or in a type it does not have");
+    public static readonly ErrorCode BadProfile = new(5007, "a file is not a hardware profile, or its numbers make no sense");
 }

@@ -56,7 +56,7 @@ internal static unsafe class FloatMatVec<TSimd, TCodes, TValues>
 
     /// <summary>Adds blocks of the same length to the sums of as many rows as there are lanes.</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void Blocks(byte* unit, int blocks, int units, float* x, float* table, float* scales, float* zeros, int zeroStride, float* y)
+    internal static void Blocks(byte* unit, int blocks, int units, float* x, float* table, float* scales, float* zeros, int zeroStride, float* y)
     {
         TSimd total = TSimd.Load(y);
         for (int block = 0; block < blocks; block++)

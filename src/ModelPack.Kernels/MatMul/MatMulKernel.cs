@@ -77,8 +77,12 @@ internal readonly unsafe struct MatMulKernel
             ValueKind.Paired64 => For<TFloat, TInteger, TCodes, Paired64Values, SameBytes>(weight, hasDot),
             ValueKind.PairedSigned => For<TFloat, TInteger, TCodes, PairedSignedValues, SameBytes>(weight, hasDot),
             ValueKind.Paired256 => For<TFloat, TInteger, TCodes, Paired256Values, SameBytes>(weight, hasDot),
+            _ when weight.Layout.Bits is 5 or 6 or 7 =>
+                For<TFloat, TInteger, TCodes, LinearValues, SameBytes>(weight, hasDot).WithFloatRow(&UnpackedMatVec<TFloat, TCodes, LinearValues>.Run),
             _ => For<TFloat, TInteger, TCodes, LinearValues, SameBytes>(weight, hasDot),
         };
+
+    private MatMulKernel WithFloatRow(delegate*<byte*, in TileWeight, float*, float*, void> floatRow) => new(floatRow, FloatRows, IntegerRow, IntegerRows, ActivationBytes);
 
     private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>

@@ -10,6 +10,7 @@ internal static class Artifact
     public const string GraphBlob = "graph";
     public const string ExecutionGraphBlob = "execution-graph";
     public const string PlanBlob = "plan";
+    public const string ProfileBlob = "profile";
     public const string RecipeBlob = "recipe";
     public const string ProvenanceBlob = "provenance";
 
@@ -34,6 +35,10 @@ internal static class Artifact
     /// <summary>The recorded plan, or null for artifacts without a graph.</summary>
     public static ExecutionPlan? ReadPlan(PackReader reader) =>
         reader.Blobs.TryGetValue(PlanBlob, out TensorData? data) ? ExecutionPlanJson.Read(data.ToArray(MaxTextBytes)) : null;
+
+    /// <summary>The hardware profile that the plan was made for, or null when it was made for none.</summary>
+    public static HardwareProfile? ReadProfile(PackReader reader) =>
+        reader.Blobs.TryGetValue(ProfileBlob, out TensorData? data) ? HardwareProfileJson.Read(data.ToArray(HardwareProfileJson.MaxBytes), reader.File.Path) : null;
 
     /// <summary>The model as it was after all passes, tensors decoding from the artifact.</summary>
     /// <exception cref="ModelPackException">MP4102, or what reading the graph reports.</exception>

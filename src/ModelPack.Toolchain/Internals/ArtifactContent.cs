@@ -31,13 +31,17 @@ internal static class ArtifactContent
         ImmutableArray<Tensor> stored = hasGraph ? [.. model.Graph.Initializers.Where(IsExternal)] : model.Graph.Initializers;
         if (hasGraph)
         {
-            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(request.Accuracy), StockOperators = request.StockOperators, IsExternal = IsExternal });
+            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(request.Accuracy), StockOperators = request.StockOperators, Profile = request.LoadedProfile, IsExternal = IsExternal });
             var bound = planned.Plan.Bindings.Select(b => b.Initializer).ToHashSet(StringComparer.Ordinal);
             // Only initializers of the main graph are tensors of the artifact: a weight of a branch stays inside the graph, however large.
             var external = stored.ToHashSet<Tensor>(ReferenceEqualityComparer.Instance);
             Add(Artifact.GraphBlob, OnnxModelWriter.WriteWeightless(model, external.Contains, Dense));
             Add(Artifact.ExecutionGraphBlob, OnnxModelWriter.WriteWeightless(planned.ExecutionModel, t => bound.Contains(t.Name), Dense));
             Add(Artifact.PlanBlob, ExecutionPlanJson.Write(planned.Plan));
+            if (request.LoadedProfile is HardwareProfile profile)
+            {
+                Add(Artifact.ProfileBlob, HardwareProfileJson.Write(profile));
+            }
         }
 
         Add(Artifact.RecipeBlob, Encoding.UTF8.GetBytes(recipe.ToJson()));

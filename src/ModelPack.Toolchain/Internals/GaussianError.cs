@@ -60,7 +60,10 @@ internal static class GaussianError
             double radius = Math.Sqrt(-2 * Math.Log(random.OpenUnit()));
             double angle = 2 * Math.PI * random.OpenUnit();
             values[i] = deviation * (float)(radius * Math.Cos(angle));
-            values[i + 1] = deviation * (float)(radius * Math.Sin(angle));
+            if (i + 1 < count)
+            {
+                values[i + 1] = deviation * (float)(radius * Math.Sin(angle));
+            }
         }
 
         return values;

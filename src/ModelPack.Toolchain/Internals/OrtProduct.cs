@@ -19,7 +19,7 @@ internal sealed record OrtProduct(int Bits, int Block, int Level)
         new(0, 0, 0), new(4, 32, 0), new(4, 32, 4), new(4, 128, 0), new(4, 128, 4), new(8, 128, 4),
     ];
 
-    public string Kernel => Bits == 0 ? "ort:MatMul" : $"ort:MatMulNBits(level={Level})";
+    public string Kernel => Bits == 0 ? "ort:MatMul" : $"ort:MatMulNBits(bits={Bits},block={Block},level={Level})";
 
     public string Format => Bits == 0 ? "f32" : $"int{Bits}(block={Block})";
 
@@ -63,13 +63,22 @@ internal sealed record OrtProduct(int Bits, int Block, int Level)
             weights.Add(Tensor.Raw("scales", DType.F32, new Shape(rows, columns / Block), TensorData.FromBytes(MemoryMarshal.AsBytes<float>(scales).ToArray())));
         }
 
+        return Open(Kernel, [Node(rows, columns)], weights, [default, new Dimension(columns)], [default, new Dimension(rows)], threads);
+    }
+
+    /// <summary>A chain of nodes that compute next to nothing, from x [1] to y [1].</summary>
+    public static PackedModel Chain(int nodes) => Open(
+        "chain", [.. Enumerable.Range(0, nodes).Select(i => new Node { OpType = "Sin", Inputs = [i == 0 ? "x" : $"x{i}"], Outputs = [i == nodes - 1 ? "y" : $"x{i + 1}"] })], [], [new Dimension(1)], [new Dimension(1)], 1);
+
+    private static PackedModel Open(string name, ImmutableArray<Node> nodes, List<Tensor> weights, ImmutableArray<Dimension> input, ImmutableArray<Dimension> output, int threads)
+    {
         var graph = new Graph
         {
-            Name = "product",
-            Nodes = [Node(rows, columns)],
+            Name = name,
+            Nodes = nodes,
             Initializers = [.. weights],
-            Inputs = [new ValueInfo("x", new Compiler.ValueType(DType.F32, [default, new Dimension(columns)]))],
-            Outputs = [new ValueInfo("y", new Compiler.ValueType(DType.F32, [default, new Dimension(rows)]))],
+            Inputs = [new ValueInfo("x", new Compiler.ValueType(DType.F32, input))],
+            Outputs = [new ValueInfo("y", new Compiler.ValueType(DType.F32, output))],
         };
         Model model = new()
         {
@@ -80,7 +89,7 @@ internal sealed record OrtProduct(int Bits, int Block, int Level)
         };
         byte[] bytes = OnnxModelWriter.WriteWeightless(model, _ => true, ArtifactContent.Dense);
         var source = new ModelWeights(bytes, weights.ToDictionary(w => w.Name, StringComparer.Ordinal));
-        return PackedModel.Open(Kernel, source, new ModelSessionOptions { ExpandAll = true, Threads = threads });
+        return PackedModel.Open(name, source, new ModelSessionOptions { ExpandAll = true, Threads = threads });
     }
 
     private Node Node(int rows, int columns) => Bits == 0

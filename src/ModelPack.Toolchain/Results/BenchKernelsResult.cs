@@ -32,6 +32,9 @@ public sealed record BenchedKernel
     /// <summary>Format of the weight with its arguments.</summary>
     public required string Format { get; init; }
 
+    /// <summary>Weights along the inputs that share a scale; 0 where there is no scale.</summary>
+    public required int Block { get; init; }
+
     /// <summary>Bytes of the weight that the kernel reads.</summary>
     public required long WeightBytes { get; init; }
 

@@ -1,14 +1,64 @@
 namespace ModelPack.Toolchain;
 
 /// <summary>The execution plan of an artifact.</summary>
-public sealed record ExplainResult(string Target, IReadOnlyList<ExplainedNode> Nodes, IReadOnlyDictionary<string, int> Totals);
+public sealed record ExplainResult(string Target, IReadOnlyList<ExplainedNode> Nodes, IReadOnlyDictionary<string, int> Totals)
+{
+    /// <summary>What a run is expected to cost; null without a hardware profile.</summary>
+    public PredictedRun? Predicted { get; init; }
+}
 
 /// <summary>One planned node.</summary>
 public sealed record ExplainedNode(string Name, string Op, string Kernel, string Tensor, IReadOnlyList<ExplainedAlternative> Alternatives)
 {
     /// <summary>What is stored of the weight, if it is a sparse matrix; null otherwise.</summary>
     public InspectedSparsity? Sparsity { get; init; }
+
+    /// <summary>Expected time, of products of matrices; null for other nodes and without a hardware profile.</summary>
+    public double? PredictedSeconds { get; init; }
+
+    /// <summary>What it waits for: <c>memory</c>, <c>compute</c> or <c>launch</c>.</summary>
+    public string? Bound { get; init; }
+
+    /// <summary>Bytes of the weight that it reads.</summary>
+    public long? PredictedBytes { get; init; }
+
+    /// <summary>Operations, two per multiplication.</summary>
+    public double? PredictedFlops { get; init; }
 }
 
 /// <summary>A kernel that was not chosen.</summary>
 public sealed record ExplainedAlternative(string Kernel, string Reason);
+
+/// <summary>What one run of the model is expected to cost on a machine.</summary>
+public sealed record PredictedRun
+{
+    /// <summary>The hardware profile.</summary>
+    public required string Profile { get; init; }
+
+    /// <summary>Rows of activations: tokens that are read at once.</summary>
+    public required long Rows { get; init; }
+
+    /// <summary>1, or all cores of the profile.</summary>
+    public required int Threads { get; init; }
+
+    /// <summary>All nodes.</summary>
+    public required double Seconds { get; init; }
+
+    /// <summary>Products with compressed weights.</summary>
+    public required double ProductSeconds { get; init; }
+
+    /// <summary>Other nodes, of which only the cost of starting them is counted.</summary>
+    public required int OtherNodes { get; init; }
+
+    /// <summary>Bytes of weights that are read.</summary>
+    public required long WeightBytes { get; init; }
+
+    /// <summary>Operations of the products.</summary>
+    public required double Flops { get; init; }
+
+    /// <summary>Share of the products' time in kernels that the profile measured; for the others bandwidth and peak arithmetic of the profile were used.</summary>
+    public required double MeasuredShare { get; init; }
+
+    /// <summary>An estimate: 30 % of the profile's watts, 40 % more by how much of the arithmetic and 20 % more by how much of the bandwidth is used, times the time; null where it has no watts.</summary>
+    public required double? EstimatedJoules { get; init; }
+}

@@ -1,0 +1,103 @@
+using System.Text.RegularExpressions;
+
+namespace ModelPack.Compiler.Planning;
+
+/// <summary>What a product is expected to cost.</summary>
+/// <param name="Seconds">Time.</param>
+/// <param name="Bound">What it waits for: <c>memory</c>, <c>compute</c> or <c>launch</c>.</param>
+/// <param name="Bytes">Bytes of the weight that it reads.</param>
+/// <param name="Flops">Operations: two per multiplication.</param>
+/// <param name="Measured">True when the kernel was measured on the machine; else the time follows from bandwidth and peak arithmetic.</param>
+public sealed record NodeCost(double Seconds, string Bound, long Bytes, double Flops, bool Measured);
+
+/// <summary>
+/// Predicts products of activations [rows, inputs] and a weight [outputs, inputs] on a machine. Kernels that its profile measured: nanoseconds per weight, between those of a cache and those of memory by how much of the model
+/// fits the last cache, and per further row what a product of 128 rows took. Others: the larger of bytes over bandwidth and operations over peak (GenZ, arXiv 2406.01698), each at 80 %.
+/// </summary>
+public static partial class CostModel
+{
+    /// <summary>Rows of activations at which the time per multiplication was measured.</summary>
+    public const int BatchRows = 128;
+
+    /// <summary>What products reach of bandwidth and peak arithmetic where nothing was measured.</summary>
+    private const double Efficiency = 0.8;
+
+    /// <summary>Predicts one product.</summary>
+    /// <param name="profile">The machine.</param>
+    /// <param name="kernel">As plans name it; <c>expand</c> is ONNX Runtime's product of dense f32.</param>
+    /// <param name="outputs">Rows of the weight.</param>
+    /// <param name="inputs">Its columns.</param>
+    /// <param name="weightBytes">Bytes that the kernel reads of it.</param>
+    /// <param name="rows">Rows of activations.</param>
+    /// <param name="threads">1, or all cores.</param>
+    /// <param name="modelBytes">All weights that a run reads: what competes for the caches.</param>
+    public static NodeCost Product(HardwareProfile profile, string kernel, long outputs, long inputs, long weightBytes, long rows, int threads, long modelBytes)
+    {
+        double weights = (double)outputs * inputs;
+        double flops = 2 * weights * rows;
+        double launch = profile.LaunchMicroseconds * 1e-6;
+        bool all = threads != 1;
+        double fromMemory = FromMemory(profile, Math.Max(modelBytes, weightBytes));
+        if (Find(profile, kernel) is KernelConstant constant)
+        {
+            // Scales of smaller blocks are more bytes to fetch, but hardly more to compute.
+            double bytes = constant.BytesPerWeight > 0 ? weightBytes / weights / constant.BytesPerWeight : 1;
+            double cached = Of(constant.Cached, all);
+            double far = Math.Max(cached, Of(constant.FromMemory, all) * bytes);
+            double row = cached + ((far - cached) * fromMemory);
+            double next = Math.Max(0, (BatchRows * Of(constant.Batch, all)) - cached) / (BatchRows - 1);
+            double computing = weights * (row + ((rows - 1) * next)) * 1e-9;
+            string bound = launch > computing ? "launch" : (row - cached) > (0.2 * cached) + ((rows - 1) * next) ? "memory" : "compute";
+            return new NodeCost(launch + computing, bound, weightBytes, flops, true);
+        }
+
+        double gbps = Bandwidth(profile, all, fromMemory);
+        double memory = weightBytes / (gbps * 1e9 * Efficiency);
+        double peak = profile.Gflops["f32"] / (all ? 1 : profile.Cores);
+        double compute = flops / (peak * 1e9 * Efficiency);
+        double time = Math.Max(memory, compute);
+        return new NodeCost(launch + time, launch > time ? "launch" : memory > compute ? "memory" : "compute", weightBytes, flops, false);
+    }
+
+    /// <summary>True when the profile measured the kernel.</summary>
+    public static bool Knows(HardwareProfile profile, string kernel) => Find(profile, kernel) is not null;
+
+    /// <summary>A kernel's name without its block, and the block.</summary>
+    public static (string Kernel, int Block) Split(string kernel)
+    {
+        if (kernel == NodeChoice.Expand)
+        {
+            return ("ort:MatMul", 0);
+        }
+
+        Match match = BlockArgument().Match(kernel);
+        return match.Success ? (kernel.Remove(match.Index, match.Length), int.Parse(match.Groups[1].ValueSpan, System.Globalization.CultureInfo.InvariantCulture)) : (kernel, 0);
+    }
+
+    /// <summary>The constants of a kernel, for the nearest block that was measured.</summary>
+    private static KernelConstant? Find(HardwareProfile profile, string kernel)
+    {
+        (string name, int block) = Split(kernel);
+        return profile.Kernels.Where(k => k.Kernel == name).MinBy(k => (double)Math.Max(Math.Max(1, k.Block), block) / Math.Max(1, Math.Min(k.Block, block)));
+    }
+
+    /// <summary>Share of the weights that comes from memory: none while the model takes half of the last cache, all from twice its size.</summary>
+    private static double FromMemory(HardwareProfile profile, long modelBytes)
+    {
+        double cache = profile.Memory.Count < 2 ? 0 : profile.Memory[^2].Bytes;
+        return cache <= 0 ? 1 : Math.Clamp((modelBytes - (0.5 * cache)) / (1.5 * cache), 0, 1);
+    }
+
+    private static double Bandwidth(HardwareProfile profile, bool all, double fromMemory)
+    {
+        double Of(MemoryLevel level) => all || level.GbpsOne <= 0 ? level.GbpsAll : level.GbpsOne;
+        MemoryLevel memory = profile.Memory[^1];
+        MemoryLevel near = profile.Memory.Count > 1 && profile.Memory[^2].GbpsAll > 0 ? profile.Memory[^2] : memory;
+        return 1 / ((fromMemory / Of(memory)) + ((1 - fromMemory) / Of(near)));
+    }
+
+    private static double Of(ThreadTimes times, bool all) => all ? times.All : times.One;
+
+    [GeneratedRegex(@",?block=(\d+)")]
+    private static partial Regex BlockArgument();
+}

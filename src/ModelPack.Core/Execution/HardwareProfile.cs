@@ -1,0 +1,57 @@
+namespace ModelPack;
+
+/// <summary>What is known of a machine: what it has, how fast it is, and how long its kernels take. Measured by <c>modelpack profile</c>, or from data sheets.</summary>
+public sealed record HardwareProfile
+{
+    /// <summary>Name by which plans remember it.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Where the numbers come from: a measurement with its date, or a data sheet.</summary>
+    public required string Source { get; init; }
+
+    /// <summary><c>cpu</c>, <c>gpu</c> or <c>accelerator</c>.</summary>
+    public required string Kind { get; init; }
+
+    /// <summary>Instruction sets that matter to kernels.</summary>
+    public IReadOnlyList<string> Isa { get; init; } = [];
+
+    /// <summary>Cores (multiprocessors of a GPU) that work on one product.</summary>
+    public required int Cores { get; init; }
+
+    /// <summary>Memory, nearest first; the last level holds the model.</summary>
+    public required IReadOnlyList<MemoryLevel> Memory { get; init; }
+
+    /// <summary>10^9 floating-point (or integer) operations per second of all cores, by element type; a multiplication and an addition are two.</summary>
+    public required IReadOnlyDictionary<string, double> Gflops { get; init; }
+
+    /// <summary>Microseconds that a node costs before it computes anything.</summary>
+    public double LaunchMicroseconds { get; init; }
+
+    /// <summary>Watts under load; 0 when unknown.</summary>
+    public double Watts { get; init; }
+
+    /// <summary>Measured kernels; none in profiles from data sheets.</summary>
+    public IReadOnlyList<KernelConstant> Kernels { get; init; } = [];
+
+    /// <summary>Bytes per second of the last level, all cores.</summary>
+    public double MemoryGbps => Memory.Count == 0 ? 0 : Memory[^1].GbpsAll;
+}
+
+/// <summary>A level of memory.</summary>
+/// <param name="Name"><c>L1</c>, <c>L2</c>, <c>L3</c> or <c>memory</c>.</param>
+/// <param name="Bytes">Capacity, of one core for private caches; 0 when unknown.</param>
+/// <param name="GbpsOne">10^9 bytes per second that one core reads; 0 when unknown.</param>
+/// <param name="GbpsAll">The same of all cores.</param>
+public sealed record MemoryLevel(string Name, long Bytes, double GbpsOne, double GbpsAll);
+
+/// <summary>How long a matrix kernel takes, in nanoseconds.</summary>
+/// <param name="Kernel">The kernel without its block: <c>modelpack:PackedMatMul(int4,f32)</c>, <c>ort:MatMulNBits(bits=4,level=0)</c>, <c>ort:MatMul</c>.</param>
+/// <param name="Block">Weights per scale in the measurement; 0 where there is no block.</param>
+/// <param name="BytesPerWeight">Bytes that it reads for a weight.</param>
+/// <param name="Cached">Per weight at one row of activations, weights in a cache.</param>
+/// <param name="FromMemory">Per weight at one row, weights in memory.</param>
+/// <param name="Batch">Per multiplication at 128 rows.</param>
+public sealed record KernelConstant(string Kernel, int Block, double BytesPerWeight, ThreadTimes Cached, ThreadTimes FromMemory, ThreadTimes Batch);
+
+/// <summary>Nanoseconds on one thread and on all.</summary>
+public sealed record ThreadTimes(double One, double All);

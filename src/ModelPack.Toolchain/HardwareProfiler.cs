@@ -1,0 +1,273 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
+using ModelPack.Compiler.Planning;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Measures this machine: memory level by level, arithmetic, what a node costs, and every matrix kernel from a cache, from memory and on many rows.</summary>
+public static unsafe class HardwareProfiler
+{
+    /// <summary>Inputs of the measured products.</summary>
+    private const int Columns = 4096;
+
+    private const int CachedRows = 512;
+
+    private const int BatchOutputs = 1024;
+
+    private const long LeastFromMemoryBytes = 64L << 20;
+
+    private const long MostFromMemoryBytes = 400L << 20;
+
+    private static readonly string[] Formats =
+    [
+        "int2", "int3", "int4", "int4(block=128)", "int5", "int6", "int8", "int8(block=128)", "mxfp4", "mxfp6", "mxfp8", "mxint8", "nvfp4", "nf4", "fp4", "dyn8", "fp8", "float(exponent=3,mantissa=4)", "ternary", "posit8", "bfloat8",
+        "palette",
+    ];
+
+    /// <summary>Measures for about a minute.</summary>
+    /// <param name="name">Name of the profile; null for that of the processor.</param>
+    /// <param name="progress">Told what is measured.</param>
+    /// <param name="cancellation">Checked between measurements.</param>
+    public static HardwareProfile Run(string? name = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default) =>
+        Run(name, Formats, OrtProduct.All, progress, cancellation);
+
+    /// <summary>With these kernels only.</summary>
+    internal static HardwareProfile Run(string? name, IReadOnlyList<string> formats, IReadOnlyList<OrtProduct> products, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    {
+        int cores = Environment.ProcessorCount;
+        int steps = 3 + formats.Count + products.Count;
+        int done = 0;
+        void Report(string what) => progress?.Report(new ToolProgress("profile", done++, steps, what));
+        Report("memory");
+        MemoryLevel[] memory = [.. CacheSizes().Append(("memory", GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)).Select(level => Level(level.Item1, level.Item2, cores, cancellation))];
+        Report("arithmetic");
+        double gflops = Gflops(cores);
+        Report("a node");
+        double launch = LaunchMicroseconds();
+        var kernels = new List<KernelConstant>();
+        long cache = memory[^2].Bytes;
+        foreach (string format in formats)
+        {
+            Report(format);
+            kernels.AddRange(Constants(cache, options => KernelBenchmark.Format(format, options, cancellation)));
+        }
+
+        foreach (OrtProduct product in products)
+        {
+            Report(product.Kernel);
+            kernels.AddRange(Constants(cache, options => [KernelBenchmark.Theirs(product, options, cancellation)]));
+        }
+
+        return new HardwareProfile
+        {
+            Name = name ?? Processor.Name,
+            Source = string.Create(CultureInfo.InvariantCulture, $"measured by {ArtifactContent.ToolVersion} on {TimeProvider.System.GetUtcNow():yyyy-MM-dd} (UTC), best of many runs, {cores} threads"),
+            Kind = "cpu",
+            Isa = Isa(),
+            Cores = cores,
+            Memory = memory,
+            Gflops = new Dictionary<string, double>(StringComparer.Ordinal) { ["f32"] = Round(gflops) },
+            LaunchMicroseconds = Round(launch),
+            Kernels = kernels,
+        };
+    }
+
+    /// <summary>Instruction sets that kernels of this build choose between.</summary>
+    internal static IReadOnlyList<string> Isa() =>
+    [
+        .. new (string Name, bool Has)[]
+        {
+            ("avx2", Avx2.IsSupported), ("fma", Fma.IsSupported), ("avx512", Avx512BW.IsSupported), ("avx512vbmi", Avx512Vbmi.IsSupported), ("avxvnni", AvxVnni.IsSupported),
+            ("neon", AdvSimd.IsSupported), ("dotprod", Dp.IsSupported),
+        }.Where(i => i.Has).Select(i => i.Name),
+    ];
+
+    /// <summary>The three measurements of the kernels of one format.</summary>
+    private static IEnumerable<KernelConstant> Constants(long cacheBytes, Func<KernelBenchmarkOptions, IReadOnlyList<BenchedKernel>> measure)
+    {
+        var options = new KernelBenchmarkOptions { Rows = CachedRows, Columns = Columns, Threads = Environment.ProcessorCount, Enough = TimeSpan.FromSeconds(0.15) };
+        IReadOnlyList<BenchedKernel> cached = measure(options);
+        double perRow = (double)cached[0].WeightBytes / CachedRows;
+        int far = (int)(Math.Clamp(5 * cacheBytes / 2, LeastFromMemoryBytes, MostFromMemoryBytes) / perRow);
+        IReadOnlyList<BenchedKernel> fromMemory = measure(options with { Rows = far, Enough = TimeSpan.FromSeconds(0.3) });
+        IReadOnlyList<BenchedKernel> batch = measure(options with { Rows = BatchOutputs, Batch = CostModel.BatchRows, Enough = TimeSpan.FromSeconds(0.2) });
+        for (int i = 0; i < cached.Count; i++)
+        {
+            double weights = (double)CachedRows * Columns;
+            (string kernel, int block) = CostModel.Split(cached[i].Kernel);
+            yield return new KernelConstant(
+                kernel,
+                block != 0 ? block : cached[i].Block,
+                Round(cached[i].WeightBytes / weights),
+                Times(cached[i], weights),
+                Times(fromMemory[i], (double)far * Columns),
+                Times(batch[i], (double)BatchOutputs * Columns * CostModel.BatchRows));
+        }
+    }
+
+    private static ThreadTimes Times(BenchedKernel kernel, double count) => new(Round(kernel.One.Milliseconds * 1e6 / count), Round(kernel.Many.Milliseconds * 1e6 / count));
+
+    /// <summary>Three digits are more than the next run will repeat.</summary>
+    private static double Round(double value) => value == 0 ? 0 : double.Parse(value.ToString("G4", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+
+    /// <summary>Sizes of the data caches, nearest first.</summary>
+    private static List<(string Name, long Bytes)> CacheSizes()
+    {
+        const string root = "/sys/devices/system/cpu/cpu0/cache";
+        var sizes = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        foreach (string index in Directory.Exists(root) ? Directory.GetDirectories(root, "index*") : [])
+        {
+            string Text(string file) => File.Exists(Path.Combine(index, file)) ? File.ReadAllText(Path.Combine(index, file)).Trim() : "";
+            string size = Text("size");
+            if (Text("type") is "Data" or "Unified" && size.Length > 1 && long.TryParse(size[..^1], NumberStyles.None, CultureInfo.InvariantCulture, out long count))
+            {
+                sizes["L" + Text("level")] = count << (size[^1] == 'M' ? 20 : 10);
+            }
+        }
+
+        // Where the system does not tell: small enough for most machines.
+        return sizes.Count > 0 ? [.. sizes.Select(s => (s.Key, s.Value))] : [("L1", 32 << 10), ("L2", 512 << 10), ("L3", 8 << 20)];
+    }
+
+    private static MemoryLevel Level(string name, long capacity, int cores, CancellationToken cancellation)
+    {
+        // Half of a cache; of memory much more than caches hold. Private caches are read by every thread for itself.
+        bool shared = name is "L3" or "memory";
+        long bytes = name == "memory" ? MostFromMemoryBytes : (capacity / 2) & -4096;
+        long all = shared ? bytes : bytes * cores;
+        byte* buffer = (byte*)NativeMemory.AlignedAlloc((nuint)all, 4096);
+        try
+        {
+            new Span<byte>(buffer, (int)all).Fill(1);
+            int repeats = (int)Math.Max(1, (64L << 20) / bytes);
+            double Best(int threads, long total)
+            {
+                double best = double.MaxValue;
+                for (int round = 0; round < 9; round++)
+                {
+                    cancellation.ThrowIfCancellationRequested();
+                    bool prefetch = name == "memory" && (round & 1) != 0;
+                    best = Math.Min(best, KernelBenchmark.Seconds(() => KernelBenchmark.Split(threads, total, (first, length) =>
+                    {
+                        for (int i = 0; i < repeats; i++)
+                        {
+                            MemoryRead.Run(buffer + first, length, prefetch);
+                        }
+                    })));
+                }
+
+                return Round(total * (double)repeats / best / 1e9);
+            }
+
+            return new MemoryLevel(name, capacity, Best(1, bytes), Best(cores, all));
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(buffer);
+        }
+    }
+
+    /// <summary>Fused multiplications of all cores.</summary>
+    private static double Gflops(int cores)
+    {
+        const int steps = 1 << 20;
+        double best = double.MaxValue;
+        for (int round = 0; round < 7; round++)
+        {
+            best = Math.Min(best, KernelBenchmark.Seconds(() => KernelBenchmark.Split(cores, cores, (_, count) => MultiplyAdd(steps * (int)count))));
+        }
+
+        int lanes = Vector512.IsHardwareAccelerated ? 16 : Vector256.IsHardwareAccelerated ? 8 : 4;
+        return 2.0 * 12 * lanes * steps * cores / best / 1e9;
+    }
+
+    private static float s_sink;
+
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void MultiplyAdd(int steps)
+    {
+        if (Vector512.IsHardwareAccelerated)
+        {
+            Vector512<float> x = Vector512.Create(0.5f), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x, k = x, l = x;
+            for (int step = 0; step < steps; step++)
+            {
+                a = Vector512.FusedMultiplyAdd(a, x, x);
+                b = Vector512.FusedMultiplyAdd(b, x, x);
+                c = Vector512.FusedMultiplyAdd(c, x, x);
+                d = Vector512.FusedMultiplyAdd(d, x, x);
+                e = Vector512.FusedMultiplyAdd(e, x, x);
+                f = Vector512.FusedMultiplyAdd(f, x, x);
+                g = Vector512.FusedMultiplyAdd(g, x, x);
+                h = Vector512.FusedMultiplyAdd(h, x, x);
+                i = Vector512.FusedMultiplyAdd(i, x, x);
+                j = Vector512.FusedMultiplyAdd(j, x, x);
+                k = Vector512.FusedMultiplyAdd(k, x, x);
+                l = Vector512.FusedMultiplyAdd(l, x, x);
+            }
+
+            s_sink = (a + b + c + d + e + f + g + h + i + j + k + l)[0];
+        }
+        else if (Vector256.IsHardwareAccelerated)
+        {
+            Vector256<float> x = Vector256.Create(0.5f), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x, k = x, l = x;
+            for (int step = 0; step < steps; step++)
+            {
+                a = Vector256.FusedMultiplyAdd(a, x, x);
+                b = Vector256.FusedMultiplyAdd(b, x, x);
+                c = Vector256.FusedMultiplyAdd(c, x, x);
+                d = Vector256.FusedMultiplyAdd(d, x, x);
+                e = Vector256.FusedMultiplyAdd(e, x, x);
+                f = Vector256.FusedMultiplyAdd(f, x, x);
+                g = Vector256.FusedMultiplyAdd(g, x, x);
+                h = Vector256.FusedMultiplyAdd(h, x, x);
+                i = Vector256.FusedMultiplyAdd(i, x, x);
+                j = Vector256.FusedMultiplyAdd(j, x, x);
+                k = Vector256.FusedMultiplyAdd(k, x, x);
+                l = Vector256.FusedMultiplyAdd(l, x, x);
+            }
+
+            s_sink = (a + b + c + d + e + f + g + h + i + j + k + l)[0];
+        }
+        else
+        {
+            Vector128<float> x = Vector128.Create(0.5f), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x, k = x, l = x;
+            for (int step = 0; step < steps; step++)
+            {
+                a = Vector128.MultiplyAddEstimate(a, x, x);
+                b = Vector128.MultiplyAddEstimate(b, x, x);
+                c = Vector128.MultiplyAddEstimate(c, x, x);
+                d = Vector128.MultiplyAddEstimate(d, x, x);
+                e = Vector128.MultiplyAddEstimate(e, x, x);
+                f = Vector128.MultiplyAddEstimate(f, x, x);
+                g = Vector128.MultiplyAddEstimate(g, x, x);
+                h = Vector128.MultiplyAddEstimate(h, x, x);
+                i = Vector128.MultiplyAddEstimate(i, x, x);
+                j = Vector128.MultiplyAddEstimate(j, x, x);
+                k = Vector128.MultiplyAddEstimate(k, x, x);
+                l = Vector128.MultiplyAddEstimate(l, x, x);
+            }
+
+            s_sink = (a + b + c + d + e + f + g + h + i + j + k + l)[0];
+        }
+    }
+
+    /// <summary>What a node adds to a run: a chain of them on one value.</summary>
+    private static double LaunchMicroseconds()
+    {
+        const int nodes = 200;
+        using Runtime.PackedModel chain = OrtProduct.Chain(nodes);
+        using var input = Microsoft.ML.OnnxRuntime.OrtValue.CreateTensorValueFromMemory(GaussianError.Sample(1), [1]);
+        var inputs = new Dictionary<string, Microsoft.ML.OnnxRuntime.OrtValue> { ["x"] = input };
+        double best = double.MaxValue;
+        for (int round = 0; round < 200; round++)
+        {
+            best = Math.Min(best, KernelBenchmark.Seconds(() => chain.Run(inputs).Dispose()));
+        }
+
+        return best * 1e6 / nodes;
+    }
+}

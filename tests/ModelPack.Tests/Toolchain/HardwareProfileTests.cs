@@ -1,0 +1,162 @@
+using System.Text;
+using ModelPack.Compiler.Planning;
+using ModelPack.Testing;
+using ModelPack.Testing.Onnx;
+using ModelPack.Toolchain;
+using Xunit;
+
+namespace ModelPack.Tests.Toolchain;
+
+/// <summary>Profiles of machines: their files, what is predicted from them, and what plans make of them.</summary>
+public sealed class HardwareProfileTests
+{
+    private static readonly HardwareProfile Machine = new()
+    {
+        Name = "test",
+        Source = "a test",
+        Kind = "cpu",
+        Cores = 4,
+        Memory = [new MemoryLevel("L3", 2_000_000, 40, 100), new MemoryLevel("memory", 0, 10, 20)],
+        Gflops = new Dictionary<string, double> { ["f32"] = 400 },
+        LaunchMicroseconds = 2,
+        Watts = 50,
+        Kernels =
+        [
+            new KernelConstant("modelpack:PackedMatMul(int4,f32)", 32, 0.625, new ThreadTimes(0.04, 0.01), new ThreadTimes(0.1, 0.05), new ThreadTimes(0.02, 0.005)),
+            new KernelConstant("modelpack:PackedMatMul(int4,int8)", 32, 0.625, new ThreadTimes(0.02, 0.005), new ThreadTimes(0.1, 0.05), new ThreadTimes(0.01, 0.0025)),
+            new KernelConstant("ort:MatMulNBits(bits=4,level=0)", 32, 0.5, new ThreadTimes(0.03, 0.008), new ThreadTimes(0.09, 0.04), new ThreadTimes(0.02, 0.005)),
+        ],
+    };
+
+    [Fact]
+    public void Profiles_survive_their_file()
+    {
+        HardwareProfile read = HardwareProfileJson.Read(HardwareProfileJson.Write(Machine));
+
+        Assert.Equal(HardwareProfileJson.Write(Machine), HardwareProfileJson.Write(read));
+        Assert.Equal(20, read.MemoryGbps);
+        Assert.All(HardwareProfiles.BuiltIn, p => Assert.Equal(p.Name, HardwareProfileJson.Read(HardwareProfileJson.Write(HardwareProfiles.Load(p.Name))).Name));
+    }
+
+    [Theory]
+    [InlineData("", "not a hardware profile")]
+    [InlineData("null", "null")]
+    [InlineData("[]", "not a hardware profile")]
+    [InlineData("{\"name\":\"x\"}", "source")]
+    [InlineData("{\"name\":\"x\",\"source\":\"s\",\"kind\":\"cpu\",\"cores\":0,\"memory\":[],\"gflops\":{}}", "no cores")]
+    [InlineData("{\"name\":\"x\",\"source\":\"s\",\"kind\":\"cpu\",\"cores\":1,\"memory\":[],\"gflops\":{}}", "memory")]
+    [InlineData("{\"name\":\"x\",\"source\":\"s\",\"kind\":\"cpu\",\"cores\":1,\"memory\":[{\"name\":\"memory\",\"bytes\":0,\"gbps_one\":1,\"gbps_all\":1}],\"gflops\":{}}", "f32")]
+    [InlineData("{\"name\":\"x\",\"source\":\"s\",\"kind\":\"cpu\",\"cores\":1,\"memory\":[{\"name\":\"memory\",\"bytes\":0,\"gbps_one\":1,\"gbps_all\":1}],\"gflops\":{\"f32\":1},\"watts\":-1}", "negative")]
+    [InlineData("{\"name\":\"x\",\"colour\":1}", "colour")]
+    public void Files_that_are_no_profiles_are_MP5007(string json, string because)
+    {
+        using var folder = new TempFolder();
+        string path = folder["machine.json"];
+        File.WriteAllText(path, json);
+        ModelPackException error = Assert.Throws<ModelPackException>(() => HardwareProfiles.Load(path));
+
+        Assert.Equal(ErrorCodes.BadProfile, error.Code);
+        Assert.Contains(because, error.Line, StringComparison.Ordinal);
+        Assert.StartsWith(path, error.Line, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Names_that_are_neither_files_nor_known_say_which_are_known()
+    {
+        ModelPackException error = Assert.Throws<ModelPackException>(() => HardwareProfiles.Load("h200"));
+
+        Assert.Equal(ErrorCodes.FileNotFound, error.Code);
+        Assert.Contains("h100", error.Line, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Measured_kernels_are_predicted_by_their_measurements()
+    {
+        const string kernel = "modelpack:PackedMatMul(int4,f32)";
+        const int n = 1000;
+        long bytes = n * n * 5 / 8;
+
+        // In a cache, from memory, and with scales of twice the size: exactly what was measured, times the weights.
+        Assert.Equal((0.04e-3) + 2e-6, CostModel.Product(Machine, kernel, n, n, bytes, 1, 1, 500_000).Seconds, 1e-12);
+        NodeCost far = CostModel.Product(Machine, kernel, n, n, bytes, 1, 1, 100_000_000);
+        Assert.Equal((0.1e-3) + 2e-6, far.Seconds, 1e-12);
+        Assert.Equal(("memory", true, bytes, 2.0 * n * n), (far.Bound, far.Measured, far.Bytes, far.Flops));
+        Assert.Equal((0.1e-3) + 2e-6, CostModel.Product(Machine, kernel, n, n, bytes * 2, 1, 4, 100_000_000).Seconds, 1e-12);
+        Assert.Equal((128 * 0.02e-3) + 2e-6, CostModel.Product(Machine, kernel, n, n, bytes, 128, 1, 500_000).Seconds, 1e-12);
+        Assert.Equal("compute", CostModel.Product(Machine, kernel, n, n, bytes, 128, 1, 500_000).Bound);
+        Assert.Equal("launch", CostModel.Product(Machine, kernel, 10, 10, 64, 1, 1, 500_000).Bound);
+        Assert.True(CostModel.Knows(Machine, "ort:MatMulNBits(bits=4,block=128,level=0)"));
+        Assert.False(CostModel.Knows(Machine, "ort:MatMulNBits(bits=4,block=128,level=4)"));
+    }
+
+    [Fact]
+    public void Other_kernels_are_predicted_by_bandwidth_and_peak_arithmetic()
+    {
+        NodeCost one = CostModel.Product(Machine, "expand", 4096, 4096, 4096 * 4096 * 4, 1, 4, 1L << 30);
+        Assert.Equal((4096 * 4096 * 4 / 20e9 / 0.8) + 2e-6, one.Seconds, 1e-9);
+        Assert.Equal(("memory", false), (one.Bound, one.Measured));
+        NodeCost many = CostModel.Product(Machine, "expand", 4096, 4096, 4096 * 4096 * 4, 512, 1, 1L << 30);
+        Assert.Equal((2.0 * 4096 * 4096 * 512 / 100e9 / 0.8) + 2e-6, many.Seconds, 1e-9);
+        Assert.Equal("compute", many.Bound);
+
+        // More bandwidth never costs time.
+        double last = double.MaxValue;
+        foreach (double gbps in new[] { 5.0, 10, 20, 40, 1000 })
+        {
+            HardwareProfile faster = Machine with { Memory = [new MemoryLevel("memory", 0, gbps, gbps)] };
+            double seconds = CostModel.Product(faster, "expand", 4096, 4096, 1 << 26, 1, 4, 1L << 30).Seconds;
+            Assert.True(seconds <= last);
+            last = seconds;
+        }
+    }
+
+    [Fact]
+    public void Plans_take_the_kernel_that_was_measured_fastest_and_remember_the_machine()
+    {
+        using var folder = new TempFolder();
+        string model = folder["m.onnx"];
+        File.WriteAllBytes(model, new OnnxBuilder().Input("x", OnnxBuilder.Float, "m", 192).Output("y", OnnxBuilder.Float, "m", 192)
+            .Initializer("first", Values.Weights(1, 192 * 256), 192, 256).Initializer("w", Values.Weights(2, 256 * 192), 256, 192).Initializer("last", Values.Weights(3, 192 * 192), 192, 192)
+            .Node("MatMul", ["x", "first"], ["a"]).Node("Tanh", ["a"], ["b"]).Node("MatMul", ["b", "w"], ["c"]).Node("Tanh", ["c"], ["d"]).Node("MatMul", ["d", "last"], ["y"]).Build());
+        string file = folder["machine.json"];
+        File.WriteAllBytes(file, HardwareProfileJson.Write(Machine));
+        ExplainResult plain = Compile(folder, model, null);
+        ExplainResult measured = Compile(folder, model, file);
+
+        Assert.Equal("modelpack:PackedMatMul(int4,f32)", Assert.Single(plain.Nodes, n => n.Tensor == "w").Kernel);
+        Assert.Null(plain.Predicted);
+        ExplainedNode node = Assert.Single(measured.Nodes, n => n.Tensor == "w");
+        Assert.Equal("ort:MatMulNBits(bits=4,block=32,level=0)", node.Kernel);
+        Assert.Contains(node.Alternatives, a => a.Kernel == "modelpack:PackedMatMul(int4,f32)" && a.Reason.Contains("times the time on test", StringComparison.Ordinal));
+        Assert.Equal("test", measured.Predicted!.Profile);
+        Assert.Equal(measured.Nodes.Sum(n => n.PredictedSeconds!.Value), measured.Predicted.ProductSeconds, 1e-12);
+        Assert.Equal(node.PredictedSeconds!.Value / measured.Predicted.ProductSeconds, measured.Predicted.MeasuredShare, 1e-12);
+        Assert.Equal(2, measured.Predicted.OtherNodes);
+        Assert.True(measured.Predicted.EstimatedJoules > 0);
+
+        // Repeated from what the artifact remembers, not from the file.
+        File.Delete(file);
+        Assert.True(Verification.Verify(folder["m.mpack"], rederive: model).Rederived);
+    }
+
+    [Fact]
+    public void This_machine_can_be_measured()
+    {
+        HardwareProfile profile = HardwareProfiler.Run("here", ["int4"], [], null, CancellationToken.None);
+
+        Assert.Equal("here", profile.Name);
+        Assert.Equal("memory", profile.Memory[^1].Name);
+        Assert.All(profile.Memory, level => Assert.True(level.GbpsOne > 0 && level.GbpsAll > 0));
+        Assert.True(profile.Gflops["f32"] > 1 && profile.LaunchMicroseconds > 0);
+        Assert.Equal(["modelpack:PackedMatMul(int4,f32)", "modelpack:PackedMatMul(int4,int8)"], profile.Kernels.Select(k => k.Kernel));
+        Assert.All(profile.Kernels, k => Assert.True(k.Block == 32 && k.Cached.One > 0 && k.FromMemory.All > 0 && k.Batch.One > 0));
+        Assert.Equal(Encoding.UTF8.GetString(HardwareProfileJson.Write(profile)), Encoding.UTF8.GetString(HardwareProfileJson.Write(HardwareProfileJson.Read(HardwareProfileJson.Write(profile)))));
+    }
+
+    private static ExplainResult Compile(TempFolder folder, string model, string? profile)
+    {
+        string artifact = folder["m.mpack"];
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = "int4(block=32)", Profile = profile });
+        return Inspection.Explain(artifact);
+    }
+}
