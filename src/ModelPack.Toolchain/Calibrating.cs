@@ -46,7 +46,7 @@ public static class Calibrating
         long start = Stopwatch.GetTimestamp();
         OutputChecks.CheckWritable(request.Output);
         ResolvedRecipe recipe = Pipelines.ResolveRecipe(request.Recipe ?? DefaultRecipe, []);
-        using ImportedModel imported = Containers.Containers.For(request.Input).Import(request.Input, cancellation);
+        using ImportedModel imported = ModelInput.Import(request.Input, cancellation);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
         CalibrationLimits limits = Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation);
         using GeneratedData? generated = GeneratedData.MakeIfAsked(request.Data, request.Input, imported.Model, limits);

@@ -138,7 +138,7 @@ public static class Verification
         Provenance provenance = Artifact.ReadProvenance(reader);
         var request = new CompileRequest { Input = original, Output = path, Seed = provenance.Seed, Target = provenance.Target };
         ResolvedRecipe recipe = Recipe.Parse(Artifact.ReadRecipe(reader), path).Resolve(PassCatalog.All);
-        using (ImportedModel imported = Containers.Containers.For(original).Import(original, cancellation))
+        using (ImportedModel imported = ModelInput.Import(original, provenance.Architecture is null, out _, cancellation))
         {
             Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, Pipelines.CreateContext(request, cancellation, planOnly: true));
             CompareResult compared = Comparison.Compare(TensorFile.BeforeEncoding(original, imported, model), artifact, progress, cancellation);
@@ -171,6 +171,7 @@ public static class Verification
             var request = new CompileRequest
             {
                 Input = original,
+                WeightsOnly = provenance.Architecture is null,
                 Output = again,
                 Recipe = recipeFile,
                 Seed = provenance.Seed,

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using ModelPack.Compiler;
 using ModelPack.Containers.Onnx;
 using ModelPack.Pack;
@@ -40,9 +41,12 @@ internal static class Artifact
     public static Model ReadModel(PackReader reader, CancellationToken cancellation)
     {
         Provenance provenance = ReadProvenance(reader);
+        ImmutableArray<CarriedFile> files = [.. reader.Blobs.Where(b => b.Key.StartsWith(FilePrefix, StringComparison.Ordinal)).Select(b => new CarriedFile(b.Key[FilePrefix.Length..], b.Value))];
         if (reader.Blobs.TryGetValue(GraphBlob, out TensorData? graph))
         {
-            return OnnxModelReader.ReadWeightless(graph, (path, _) => reader.Find(path) is PackTensor t ? ToTensor(t) : null, cancellation);
+            var read = new HashSet<string>(StringComparer.Ordinal);
+            Model model = OnnxModelReader.ReadWeightless(graph, (path, _) => reader.Find(path) is PackTensor t && read.Add(path) ? ToTensor(t) : null, cancellation);
+            return model with { Architecture = provenance.Architecture, Files = files, CarriedTensors = [.. reader.Tensors.Where(t => !read.Contains(t.Name)).Select(ToTensor)] };
         }
 
         return new Model
@@ -50,7 +54,7 @@ internal static class Artifact
             Kind = provenance.Kind == "checkpoint" ? ModelKind.Checkpoint : ModelKind.Safetensors,
             Graph = new Graph { Initializers = [.. reader.Tensors.Select(ToTensor)] },
             Metadata = [.. provenance.Metadata],
-            Files = [.. reader.Blobs.Where(b => b.Key.StartsWith(FilePrefix, StringComparison.Ordinal)).Select(b => new CarriedFile(b.Key[FilePrefix.Length..], b.Value))],
+            Files = files,
         };
     }
 

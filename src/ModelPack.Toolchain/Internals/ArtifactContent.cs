@@ -45,7 +45,7 @@ internal static class ArtifactContent
         blobs.AddRange(model.Files.Select(f => KeyValuePair.Create(Artifact.FilePrefix + f.RelativePath, f.Data)));
         return PackContent.Empty with
         {
-            Tensors = [.. stored.Select(t => new PackTensorContent(t.Name, t.DType, t.Shape, t.Encoding))],
+            Tensors = [.. stored.Concat(model.CarriedTensors).Select(t => new PackTensorContent(t.Name, t.DType, t.Shape, t.Encoding))],
             Blobs = blobs.ToImmutable(),
         };
     }
@@ -65,10 +65,11 @@ internal static class ArtifactContent
     {
         Kind = model.Kind switch
         {
-            ModelKind.Onnx => "onnx",
+            ModelKind.Onnx => model.Architecture is null ? "onnx" : "checkpoint",
             ModelKind.Safetensors => "safetensors",
             _ => "checkpoint",
         },
+        Architecture = model.Architecture,
         Tool = ToolVersion,
         Target = request.Target,
         Accuracy = request.Accuracy,
