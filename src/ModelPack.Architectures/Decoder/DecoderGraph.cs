@@ -181,7 +181,7 @@ internal sealed partial class DecoderGraph
         bool raw = tensor.TryGetRawData(out _);
         if (_spec.Ternary && role != WeightRole.Head && raw)
         {
-            tensor = tensor with { DType = DType.F32, Encoding = DenseEncoding.Pending(TernaryFormat, tensor.Encoding) };
+            tensor = tensor with { DType = DType.F32, Encoding = TernaryEncoding(tensor.Encoding) };
             raw = false;
         }
 
@@ -216,6 +216,10 @@ internal sealed partial class DecoderGraph
         return value;
     }
 
-    /// <summary>BitNet b1.58's rule: round to nearest of w / mean|w|, clamped to -1, 0, 1, times mean|w|, one mean per tensor.</summary>
-    private static UnitSpec TernaryFormat { get; } = new("ternary", ("rule", "absmean"), ("scope", "tensor"));
+    /// <summary>
+    /// BitNet b1.58's rule: round to nearest of w / mean|w|, clamped to -1, 0, 1, times mean|w|, one mean per tensor. These values are the weights of the model, so what stores them (three values, the largest given) loses
+    /// nothing.
+    /// </summary>
+    private static DenseEncoding TernaryEncoding(WeightEncoding latent) =>
+        DenseEncoding.Pending(new UnitSpec("ternary", ("rule", "absmax"), ("scope", "tensor")), DenseEncoding.Pending(new UnitSpec("ternary", ("rule", "absmean"), ("scope", "tensor")), latent));
 }

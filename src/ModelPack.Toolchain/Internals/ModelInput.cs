@@ -16,8 +16,9 @@ internal static class ModelInput
     /// <param name="weightsOnly">Leave a checkpoint without its graph.</param>
     /// <param name="notBuilt">Why a checkpoint has no graph although one was wanted; null otherwise.</param>
     /// <param name="cancellation">Stops.</param>
+    /// <param name="form">What the graph of a checkpoint takes and gives.</param>
     /// <exception cref="ModelPackException">MP1xxx: the file is bad, or the checkpoint contradicts its configuration.</exception>
-    public static ImportedModel Import(string path, bool weightsOnly, out ModelPackException? notBuilt, CancellationToken cancellation)
+    public static ImportedModel Import(string path, bool weightsOnly, out ModelPackException? notBuilt, CancellationToken cancellation, GraphForm form = GraphForm.Full)
     {
         notBuilt = null;
         IContainer container = Containers.Containers.For(path);
@@ -29,7 +30,7 @@ internal static class ModelInput
 
         try
         {
-            return new ImportedModel(ArchitectureCatalog.Build(imported.Model), imported.Files);
+            return new ImportedModel(ArchitectureCatalog.Build(imported.Model, form), imported.Files);
         }
         catch (ModelPackException e) when (ArchitectureCatalog.IsNotBuilt(e.Code))
         {
@@ -49,14 +50,18 @@ internal static class ModelInput
 
     /// <summary>Opens anything that can be run: an artifact, an .onnx file, or a checkpoint folder of a known architecture.</summary>
     /// <exception cref="ModelPackException">It cannot be read or executed; MP1501, MP1502, MP1505: no graph can be built for the checkpoint.</exception>
-    public static ModelSession Open(string path, ModelSessionOptions options)
+    public static ModelSession Open(string path, ModelSessionOptions options) => Open(path, options, GraphForm.Full);
+
+    /// <summary>As the other overload, with the graph of a checkpoint in a form of choice.</summary>
+    /// <exception cref="ModelPackException">As there.</exception>
+    internal static ModelSession Open(string path, ModelSessionOptions options, GraphForm form)
     {
         if (!Containers.Containers.Get(Checkpoint).Recognizes(path))
         {
             return ModelSession.Open(path, options);
         }
 
-        using ImportedModel imported = Import(path, weightsOnly: false, out ModelPackException? notBuilt, CancellationToken.None);
+        using ImportedModel imported = Import(path, weightsOnly: false, out ModelPackException? notBuilt, CancellationToken.None, form);
         if (notBuilt is not null)
         {
             throw notBuilt;
