@@ -57,7 +57,7 @@ public static class ArchitectureCatalog
             Graph = graph,
             Opsets = ImmutableSortedDictionary<string, long>.Empty.WithComparers(StringComparer.Ordinal).Add("", Opset),
             IrVersion = IrVersion,
-            Architecture = architecture.ClassName,
+            Checkpoint = new CheckpointForm(architecture.ClassName, [.. checkpoint.Graph.Initializers.Select(t => new CheckpointTensor(t.Name, t.DType, t.Shape))]),
             CarriedTensors = weights.Leave(IsOfNoUse),
         };
     }

@@ -24,6 +24,7 @@ public static class Exporting
         long start = Stopwatch.GetTimestamp();
         using PackReader reader = PackReader.Open(artifact);
         Model model = to == "onnx" && !dense ? ExecutionModel(reader, cancellation) : Artifact.ReadModel(reader, cancellation);
+        model = to == "safetensors" ? CheckpointRecord.WithoutGraph(model, artifact) : model;
         Model source = model;
         if (to == "safetensors" && model.Kind != ModelKind.Onnx)
         {

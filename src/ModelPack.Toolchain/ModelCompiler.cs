@@ -106,7 +106,7 @@ public static class ModelCompiler
     /// <summary>Bytes the model takes on disk: the main file whole, of shared external files the parts that tensors use, carried files.</summary>
     internal static long InputBytes(ImportedModel imported)
     {
-        bool onnxFile = imported.Model.Kind == ModelKind.Onnx && imported.Model.Architecture is null;
+        bool onnxFile = imported.Model.Kind == ModelKind.Onnx && imported.Model.Checkpoint is null;
         long main = onnxFile ? imported.Files[0].LengthBytes : imported.Files.Sum(f => f.LengthBytes);
         long carried = imported.Model.Files.Where(f => !imported.Files.Any(o => IsRegionOf(f.Data, o))).Sum(f => f.Data.LengthBytes);
         if (!onnxFile)

@@ -138,7 +138,7 @@ public static class Verification
         Provenance provenance = Artifact.ReadProvenance(reader);
         var request = new CompileRequest { Input = original, Output = path, Seed = provenance.Seed, Target = provenance.Target };
         ResolvedRecipe recipe = Recipe.Parse(Artifact.ReadRecipe(reader), path).Resolve(PassCatalog.All);
-        using (ImportedModel imported = ModelInput.Import(original, provenance.Architecture is null, out _, cancellation))
+        using (ImportedModel imported = ModelInput.Import(original, weightsOnly: Artifact.ReadCheckpoint(reader) is null, out _, cancellation))
         {
             Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, Pipelines.CreateContext(request, cancellation, planOnly: true));
             CompareResult compared = Comparison.Compare(TensorFile.BeforeEncoding(original, imported, model), artifact, progress, cancellation);
@@ -161,9 +161,11 @@ public static class Verification
             string again = Path.Combine(folder, "again.mpack");
             string recipeFile = Path.Combine(folder, "recipe.json");
             Provenance provenance;
+            bool weightsOnly;
             using (PackReader reader = PackReader.Open(path))
             {
                 provenance = Artifact.ReadProvenance(reader);
+                weightsOnly = Artifact.ReadCheckpoint(reader) is null;
                 File.WriteAllText(recipeFile, Artifact.ReadRecipe(reader));
             }
 
@@ -171,7 +173,7 @@ public static class Verification
             var request = new CompileRequest
             {
                 Input = original,
-                WeightsOnly = provenance.Architecture is null,
+                WeightsOnly = weightsOnly,
                 Output = again,
                 Recipe = recipeFile,
                 Seed = provenance.Seed,

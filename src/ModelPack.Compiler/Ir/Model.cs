@@ -27,8 +27,8 @@ public sealed record Model
     /// <summary>Files of a checkpoint folder that are carried along unchanged (config.json, tokenizer files), by relative path.</summary>
     public ImmutableArray<CarriedFile> Files { get; init; } = [];
 
-    /// <summary>For a checkpoint that was given a graph: the class of its architecture, as config.json names it. Null for all other models.</summary>
-    public string? Architecture { get; init; }
+    /// <summary>For a checkpoint that was given a graph: what it was before. Null for all other models.</summary>
+    public CheckpointForm? Checkpoint { get; init; }
 
     /// <summary>Tensors of a checkpoint that its graph does not read: stored as they are. Passes do not touch them.</summary>
     public ImmutableArray<Tensor> CarriedTensors { get; init; } = [];
@@ -43,7 +43,7 @@ public sealed record Model
 /// <summary>Where a model came from.</summary>
 public enum ModelKind
 {
-    /// <summary>An ONNX file, or a checkpoint with a graph (<see cref="Model.Architecture"/>): can be run.</summary>
+    /// <summary>An ONNX file, or a checkpoint with a graph (<see cref="Model.Checkpoint"/>): can be run.</summary>
     Onnx,
 
     /// <summary>One safetensors file: tensors only.</summary>

@@ -12,6 +12,7 @@ internal static class Artifact
     public const string ExecutionGraphBlob = "execution-graph";
     public const string PlanBlob = "plan";
     public const string RecipeBlob = "recipe";
+    public const string CheckpointBlob = "checkpoint";
     public const string ProvenanceBlob = "provenance";
 
     /// <summary>Prefix of blobs that hold files of a checkpoint folder.</summary>
@@ -36,6 +37,11 @@ internal static class Artifact
     public static ExecutionPlan? ReadPlan(PackReader reader) =>
         reader.Blobs.TryGetValue(PlanBlob, out TensorData? data) ? ExecutionPlanJson.Read(data.ToArray(MaxTextBytes)) : null;
 
+    /// <summary>What the checkpoint was that this artifact's graph was built for; null when it was made from anything else.</summary>
+    /// <exception cref="ModelPackException">MP4101: the record is damaged.</exception>
+    public static CheckpointForm? ReadCheckpoint(PackReader reader) =>
+        reader.Blobs.TryGetValue(CheckpointBlob, out TensorData? data) ? CheckpointRecord.Parse(data.ToArray(MaxTextBytes), reader.File.Path) : null;
+
     /// <summary>The model as it was after all passes, tensors decoding from the artifact.</summary>
     /// <exception cref="ModelPackException">MP4102, or what reading the graph reports.</exception>
     public static Model ReadModel(PackReader reader, CancellationToken cancellation)
@@ -46,7 +52,7 @@ internal static class Artifact
         {
             var read = new HashSet<string>(StringComparer.Ordinal);
             Model model = OnnxModelReader.ReadWeightless(graph, (path, _) => reader.Find(path) is PackTensor t && read.Add(path) ? ToTensor(t) : null, cancellation);
-            return model with { Architecture = provenance.Architecture, Files = files, CarriedTensors = [.. reader.Tensors.Where(t => !read.Contains(t.Name)).Select(ToTensor)] };
+            return model with { Checkpoint = ReadCheckpoint(reader), Files = files, CarriedTensors = [.. reader.Tensors.Where(t => !read.Contains(t.Name)).Select(ToTensor)] };
         }
 
         return new Model

@@ -40,6 +40,11 @@ internal static class ArtifactContent
             Add(Artifact.PlanBlob, ExecutionPlanJson.Write(planned.Plan));
         }
 
+        if (model.Checkpoint is CheckpointForm form)
+        {
+            Add(Artifact.CheckpointBlob, CheckpointRecord.ToJson(form));
+        }
+
         Add(Artifact.RecipeBlob, Encoding.UTF8.GetBytes(recipe.ToJson()));
         Add(Artifact.ProvenanceBlob, Describe(model, recipe, request, imported, calibration, cancellation).ToJson());
         blobs.AddRange(model.Files.Select(f => KeyValuePair.Create(Artifact.FilePrefix + f.RelativePath, f.Data)));
@@ -65,11 +70,10 @@ internal static class ArtifactContent
     {
         Kind = model.Kind switch
         {
-            ModelKind.Onnx => model.Architecture is null ? "onnx" : "checkpoint",
+            ModelKind.Onnx => model.Checkpoint is null ? "onnx" : "checkpoint",
             ModelKind.Safetensors => "safetensors",
             _ => "checkpoint",
         },
-        Architecture = model.Architecture,
         Tool = ToolVersion,
         Target = request.Target,
         Accuracy = request.Accuracy,

@@ -15,9 +15,6 @@ internal sealed record Provenance
     /// <summary><c>onnx</c>, <c>safetensors</c> or <c>checkpoint</c>.</summary>
     public required string Kind { get; init; }
 
-    /// <summary>For a checkpoint that was given a graph, the class of its architecture; null for all else.</summary>
-    public string? Architecture { get; init; }
-
     public required string Tool { get; init; }
 
     public required string Target { get; init; }
@@ -84,11 +81,6 @@ internal sealed record Provenance
             json["calibration"] = StatisticsFile.ToJson(Calibration);
         }
 
-        if (Architecture is not null)
-        {
-            json["architecture"] = Architecture;
-        }
-
         if (StockOperators)
         {
             json["stock_operators"] = true;
@@ -117,7 +109,6 @@ internal sealed record Provenance
             return new Provenance
             {
                 Kind = Field(json, "kind").GetValue<string>(),
-                Architecture = json?["architecture"]?.GetValue<string>(),
                 Tool = Field(json, "tool").GetValue<string>(),
                 Target = Field(json, "target").GetValue<string>(),
                 Accuracy = Field(json, "accuracy").GetValue<string>(),
