@@ -136,6 +136,16 @@ public sealed class ModelConfig
             : throw Wrong(name, "is not a list of texts");
     }
 
+    /// <summary>A list of finite numbers above 0; it must be there.</summary>
+    /// <exception cref="ModelPackException">MP1503.</exception>
+    public IReadOnlyList<double> Numbers(string name)
+    {
+        JsonElement list = Find(name) ?? throw Wrong(name, "is missing");
+        return list.ValueKind == JsonValueKind.Array && list.EnumerateArray().All(e => e.ValueKind == JsonValueKind.Number && e.TryGetDouble(out double number) && double.IsFinite(number) && number > 0)
+            ? [.. list.EnumerateArray().Select(e => e.GetDouble())]
+            : throw Wrong(name, "is not a list of numbers above 0");
+    }
+
     /// <summary>An object inside; null when it is not there.</summary>
     /// <exception cref="ModelPackException">MP1503.</exception>
     public ModelConfig? Section(string name) => Find(name) is not JsonElement value ? null

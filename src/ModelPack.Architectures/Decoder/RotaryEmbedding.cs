@@ -30,12 +30,13 @@ internal sealed record RotaryEmbedding(ImmutableArray<float> InverseFrequencies,
         string kind = parameters?.Text("rope_type") ?? parameters?.Text("type") ?? "default";
         return kind switch
         {
-            // Dynamic scaling changes nothing up to the length the model was trained for, which is the length the graph is built for.
+            // Dynamic scaling changes nothing up to the length the model was trained for, which is the length the graph is built for; the same for LongRoPE's second set of factors.
             "default" or "dynamic" => Round(plain, 1),
             "linear" => Round([.. plain.Select(f => f / parameters!.Number("factor"))], 1),
             "llama3" => Round(Llama3(plain, parameters!), 1),
             "yarn" => Yarn(plain, parameters!, config, theta, dim),
-            _ => throw (parameters ?? config).Unsupported("rope_type", $"is '{kind}'; there are: default, dynamic (up to its original length), linear, llama3, yarn"),
+            "longrope" => LongRope(plain, parameters!, config),
+            _ => throw (parameters ?? config).Unsupported("rope_type", $"is '{kind}'; there are: default, linear, llama3, yarn, and dynamic and longrope up to their original length"),
         };
     }
 
@@ -75,6 +76,11 @@ internal sealed record RotaryEmbedding(ImmutableArray<float> InverseFrequencies,
             high = Math.Ceiling(high);
         }
 
+        if (!double.IsFinite(low) || !double.IsFinite(high))
+        {
+            throw parameters.Wrong("beta_fast", $"and a base of {theta} give no range of channels");
+        }
+
         low = Math.Max(low, 0);
         high = Math.Min(high, dim - 1);
         high = high == low ? high + 0.001 : high;
@@ -84,6 +90,24 @@ internal sealed record RotaryEmbedding(ImmutableArray<float> InverseFrequencies,
             return (frequency / factor * ramp) + (frequency * (1 - ramp));
         })];
         return Round(frequencies, parameters.Has("attention_factor") ? parameters.Number("attention_factor") : AttentionFactor(parameters, factor));
+    }
+
+    /// <summary>LongRoPE (arXiv 2402.13753): a divisor per frequency, here those for texts up to the original length.</summary>
+    private static RotaryEmbedding LongRope(double[] plain, ModelConfig parameters, ModelConfig config)
+    {
+        double longest = config.Positive("max_position_embeddings");
+        double original = parameters.Positive("original_max_position_embeddings", config.Positive("original_max_position_embeddings", (long)longest));
+        double factor = parameters.Has("factor") ? parameters.Number("factor") : longest / original;
+        IReadOnlyList<double> divisors = parameters.Numbers("short_factor");
+        if (divisors.Count != plain.Length)
+        {
+            throw parameters.Wrong("short_factor", $"has {divisors.Count} numbers for {plain.Length} frequencies");
+        }
+
+        double scale = parameters.Has("attention_factor") ? parameters.Number("attention_factor")
+            : factor <= 1 ? 1
+            : Math.Sqrt(1 + (DeterministicLog.Of(factor) / DeterministicLog.Of(original)));
+        return Round([.. plain.Select((frequency, i) => frequency / divisors[i])], scale);
     }
 
     private static double AttentionFactor(ModelConfig parameters, double factor)

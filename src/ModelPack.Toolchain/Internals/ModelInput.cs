@@ -44,10 +44,6 @@ internal static class ModelInput
         }
     }
 
-    /// <summary>As the other overload, for callers that take checkpoints with and without a graph.</summary>
-    /// <exception cref="ModelPackException">As there.</exception>
-    public static ImportedModel Import(string path, CancellationToken cancellation) => Import(path, weightsOnly: false, out _, cancellation);
-
     /// <summary>Opens anything that can be run: an artifact, an .onnx file, or a checkpoint folder of a known architecture.</summary>
     /// <exception cref="ModelPackException">It cannot be read or executed; MP1501, MP1502, MP1505: no graph can be built for the checkpoint.</exception>
     public static ModelSession Open(string path, ModelSessionOptions options) => Open(path, options, GraphForm.Full);

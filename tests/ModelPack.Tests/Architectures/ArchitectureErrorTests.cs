@@ -20,6 +20,9 @@ public sealed class ArchitectureErrorTests
     [InlineData("rope_scaling", "[]", "not an object")]
     [InlineData("rope_scaling", """{"type":"linear"}""", "rope_scaling.factor' is missing")]
     [InlineData("rope_scaling", """{"type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":1,"original_max_position_embeddings":32}""", "high_freq_factor")]
+    [InlineData("rope_scaling", """{"type":"longrope","short_factor":[1.5]}""", "1 numbers for 4 frequencies")]
+    [InlineData("rope_scaling", """{"type":"longrope","short_factor":[1.5,0]}""", "numbers above 0")]
+    [InlineData("rope_scaling", """{"type":"yarn","factor":2,"rope_theta":1}""", "no range of channels")]
     [InlineData("head_dim", "7", "even number")]
     public void Config_valueWrong_isMP1503(string key, string? value, string message) => Rejects(ErrorCodes.ConfigValue, "llama", c => Set(c, key, value), message);
 
@@ -135,7 +138,7 @@ public sealed class ArchitectureErrorTests
     [InlineData("llama", "architectures", null, 1501, "'architectures'")]
     [InlineData("llama", "architectures", "[]", 1501, "'architectures'")]
     [InlineData("llama", "architectures", """["MambaForCausalLM"]""", 1502, "MambaForCausalLM")]
-    [InlineData("llama", "rope_scaling", """{"rope_type":"longrope","factor":2}""", 1505, "longrope")]
+    [InlineData("llama", "rope_scaling", """{"rope_type":"su","factor":2}""", 1505, "'su'")]
     [InlineData("llama", "hidden_act", "\"mish\"", 1505, "mish")]
     [InlineData("llama", "quantization_config", """{"quant_method":"gptq","bits":4}""", 1505, "gptq")]
     [InlineData("gemma3, as transformers 5 writes it", "layer_types", """["full_attention","chunked_attention","full_attention"]""", 1505, "chunked_attention")]
@@ -160,6 +163,10 @@ public sealed class ArchitectureErrorTests
         error = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(new CompileRequest { Input = path, Output = folder["y.mpack"], Recipe = "lossless", EvalTokens = tokens }));
         Assert.Equal(code, error.Code.Number);
         Assert.False(File.Exists(folder["y.mpack"]));
+        error = Assert.Throws<ModelPackException>(() => Calibrating.Run(new CalibrateRequest { Input = path, Data = tokens, Output = folder["s.safetensors"] }));
+        Assert.Equal(code, error.Code.Number);
+        error = Assert.Throws<ModelPackException>(() => Tuner.Run(new TuneRequest { Input = path, Data = tokens, Output = folder["t.json"], Target = new TuneTarget(TuneTargetKind.Bits, 4.5) }));
+        Assert.Equal(code, error.Code.Number);
     }
 
     [Fact]

@@ -202,7 +202,7 @@ internal sealed class ScalarDecoder
             }
             else if (local)
             {
-                (parameters, theta) = (null, (double)_config["rope_local_base_freq"]!);
+                (parameters, theta) = (null, (double?)_config["rope_local_base_freq"] ?? 10000);
             }
         }
 
@@ -231,6 +231,10 @@ internal sealed class ScalarDecoder
                 double high = Math.Min(Math.Ceiling(Dimension((double?)parameters["beta_slow"] ?? 1)), dim - 1);
                 double[] ramp = [.. Enumerable.Range(0, dim / 2).Select(i => Math.Min(1, Math.Max(0, (i - low) / (low == high ? 0.001 : high - low))))];
                 return ([.. plain.Select((f, i) => (f / factor * ramp[i]) + (f * (1 - ramp[i])))], (double?)parameters["attention_factor"] ?? (0.1 * Math.Log(factor)) + 1);
+            case "longrope":
+                double trained = Int("original_max_position_embeddings", 0);
+                double stretch = Int("max_position_embeddings", 0) / trained;
+                return ([.. plain.Select((f, i) => f / (double)parameters!["short_factor"]![i]!)], Math.Sqrt(1 + (Math.Log(stretch) / Math.Log(trained))));
             default:
                 return (plain, 1);
         }
