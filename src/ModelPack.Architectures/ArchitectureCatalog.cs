@@ -6,7 +6,7 @@ namespace ModelPack.Architectures;
 /// <summary>All architectures for which graphs can be built, in the order they are asked.</summary>
 public static class ArchitectureCatalog
 {
-    /// <summary>Sizes of operator set and file format that the graphs need: what ONNX Runtime has read since 1.11.</summary>
+    /// <summary>Versions of operator set and file format: what ONNX Runtime has read since 1.11.</summary>
     private const int Opset = 17;
 
     private const int IrVersion = 8;
@@ -57,7 +57,7 @@ public static class ArchitectureCatalog
             Graph = graph,
             Opsets = ImmutableSortedDictionary<string, long>.Empty.WithComparers(StringComparer.Ordinal).Add("", Opset),
             IrVersion = IrVersion,
-            Checkpoint = new CheckpointForm(architecture.ClassName, [.. checkpoint.Graph.Initializers.Select(t => new CheckpointTensor(t.Name, t.DType, t.Shape))]),
+            Checkpoint = new CheckpointForm(architecture.ClassName, [.. checkpoint.Graph.Initializers.Select(t => new CheckpointTensor(t.Name, t.DType, t.Shape))], form == GraphForm.Cached),
             CarriedTensors = weights.Leave(IsOfNoUse),
         };
     }

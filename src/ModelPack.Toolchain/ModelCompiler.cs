@@ -29,8 +29,8 @@ public static class ModelCompiler
             throw new ModelPackException(ErrorCodes.CompileNotPossible, "GGUF files are quantised already and have no graph: 'pack' makes them smaller, byte for byte", request.Input);
         }
 
-        using ImportedModel imported = ModelInput.Import(request.Input, request.WeightsOnly, out ModelPackException? notBuilt, cancellation);
-        CheckEvaluable(imported.Model, request, notBuilt);
+        using ImportedModel imported = ModelInput.Import(request.Input, request.WeightsOnly, out ModelPackException? notBuilt, cancellation, ModelInput.Form(request.KeyValueCache));
+        CheckGraph(imported.Model, request, notBuilt);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
 
         RecipeChoice? choice = named is null ? Choose(imported.Model, request) : null;
@@ -225,9 +225,14 @@ public static class ModelCompiler
         progress,
         cancellation).Recipe.Resolve(PassCatalog.All);
 
-    /// <summary>Perplexity of a model without a graph is asked for in vain: an error before the work, not after it.</summary>
-    private static void CheckEvaluable(Model model, CompileRequest request, ModelPackException? notBuilt)
+    /// <summary>What needs a graph and is asked for in vain: an error before the work, not after it.</summary>
+    private static void CheckGraph(Model model, CompileRequest request, ModelPackException? notBuilt)
     {
+        if (request.KeyValueCache && model.Checkpoint is null)
+        {
+            throw notBuilt ?? new ModelPackException(ErrorCodes.GraphNotBuilt, "only graphs that are built for a checkpoint folder can take keys and values of earlier tokens", request.Input);
+        }
+
         if (request.EvalTokens is not null && model.Kind != ModelKind.Onnx)
         {
             throw notBuilt ?? new ModelPackException(ErrorCodes.ArtifactWithoutGraph, "weights alone cannot be run, so perplexity cannot be measured", request.Input);

@@ -138,7 +138,8 @@ public static class Verification
         Provenance provenance = Artifact.ReadProvenance(reader);
         var request = new CompileRequest { Input = original, Output = path, Seed = provenance.Seed, Target = provenance.Target };
         ResolvedRecipe recipe = Recipe.Parse(Artifact.ReadRecipe(reader), path).Resolve(PassCatalog.All);
-        using (ImportedModel imported = ModelInput.Import(original, weightsOnly: Artifact.ReadCheckpoint(reader) is null, out _, cancellation))
+        CheckpointForm? checkpoint = Artifact.ReadCheckpoint(reader);
+        using (ImportedModel imported = ModelInput.Import(original, weightsOnly: checkpoint is null, out _, cancellation, ModelInput.Form(checkpoint?.Cached == true)))
         {
             Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, Pipelines.CreateContext(request, cancellation, planOnly: true));
             CompareResult compared = Comparison.Compare(TensorFile.BeforeEncoding(original, imported, model), artifact, progress, cancellation);
@@ -161,11 +162,11 @@ public static class Verification
             string again = Path.Combine(folder, "again.mpack");
             string recipeFile = Path.Combine(folder, "recipe.json");
             Provenance provenance;
-            bool weightsOnly;
+            CheckpointForm? checkpoint;
             using (PackReader reader = PackReader.Open(path))
             {
                 provenance = Artifact.ReadProvenance(reader);
-                weightsOnly = Artifact.ReadCheckpoint(reader) is null;
+                checkpoint = Artifact.ReadCheckpoint(reader);
                 File.WriteAllText(recipeFile, Artifact.ReadRecipe(reader));
             }
 
@@ -173,7 +174,8 @@ public static class Verification
             var request = new CompileRequest
             {
                 Input = original,
-                WeightsOnly = weightsOnly,
+                WeightsOnly = checkpoint is null,
+                KeyValueCache = checkpoint?.Cached == true,
                 Output = again,
                 Recipe = recipeFile,
                 Seed = provenance.Seed,

@@ -14,4 +14,5 @@ public static partial class ErrorCodes
     public static readonly ErrorCode WeightShape = new(1508, "a tensor whose shape contradicts config.json");
     public static readonly ErrorCode VocabularyMismatch = new(1509, "an embedding or output layer that is not as long as the vocabulary");
     public static readonly ErrorCode WeightDType = new(1510, "a weight that is no floating-point tensor");
+    public static readonly ErrorCode GraphNotBuilt = new(1511, "a form of graph that was asked for where no graph is built");
 }

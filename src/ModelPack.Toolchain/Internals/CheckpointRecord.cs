@@ -6,7 +6,7 @@ using ModelPack.Compiler;
 namespace ModelPack.Toolchain;
 
 /// <summary>
-/// The <c>checkpoint</c> record of an artifact that was made from a checkpoint with a graph: <c>{"architecture": "...", "tensors": [{"name", "dtype", "shape"}]}</c>; and the way from the graph back to the tensors.
+/// The <c>checkpoint</c> record of an artifact that was made from a checkpoint with a graph: <c>{"architecture": "...", "cached": false, "tensors": [{"name", "dtype", "shape"}]}</c>; and the way from the graph back to the tensors.
 /// </summary>
 internal static class CheckpointRecord
 {
@@ -17,6 +17,7 @@ internal static class CheckpointRecord
         {
             json.WriteStartObject();
             json.WriteString("architecture", form.Architecture);
+            json.WriteBoolean("cached", form.Cached);
             json.WriteStartArray("tensors");
             foreach (CheckpointTensor tensor in form.Tensors)
             {
@@ -51,7 +52,8 @@ internal static class CheckpointRecord
                 [.. json["tensors"]!.AsArray().Select(t => new CheckpointTensor(
                     t!["name"]!.GetValue<string>(),
                     DTypes.TryParse(t["dtype"]!.GetValue<string>(), out DType dtype) ? dtype : throw new FormatException("an unknown dtype"),
-                    new Shape([.. t["shape"]!.AsArray().Select(d => d!.GetValue<long>())])))]);
+                    new Shape([.. t["shape"]!.AsArray().Select(d => d!.GetValue<long>())])))],
+                json["cached"]!.GetValue<bool>());
         }
         catch (Exception e) when (e is JsonException or NullReferenceException or InvalidOperationException or FormatException or OverflowException or ArgumentException)
         {

@@ -44,6 +44,9 @@ internal static class ModelInput
         }
     }
 
+    /// <summary>The form of a graph with or without keys and values of earlier tokens.</summary>
+    public static GraphForm Form(bool cached) => cached ? GraphForm.Cached : GraphForm.Full;
+
     /// <summary>Opens anything that can be run: an artifact, an .onnx file, or a checkpoint folder of a known architecture.</summary>
     /// <exception cref="ModelPackException">It cannot be read or executed; MP1501, MP1502, MP1505: no graph can be built for the checkpoint.</exception>
     public static ModelSession Open(string path, ModelSessionOptions options) => Open(path, options, GraphForm.Full);

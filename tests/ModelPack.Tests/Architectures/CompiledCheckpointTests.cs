@@ -152,6 +152,33 @@ public sealed class CompiledCheckpointTests
         AssertClose(Logits(folder["dense"]), Logits(folder["fp8"]), 2e-5f);
     }
 
+    /// <summary>The same logits from an empty past, the same perplexity, the same bytes when compiled again.</summary>
+    [Fact]
+    public void Compile_withCache_runsAndIsEvaluatedFromAnEmptyPast()
+    {
+        using var folder = new TempFolder();
+        string path = FamilyCases.Make("qwen2").Write(folder);
+        string tokens = folder.Write("t.bin", [.. FamilyCases.Ids(400, seed: 2).SelectMany(id => BitConverter.GetBytes((ushort)id))]);
+        CompileResult result = ModelCompiler.Compile(
+            new CompileRequest { Input = path, Output = folder["m.mpack"], KeyValueCache = true, Recipe = "int8", Sets = Small, EvalTokens = tokens, EvalWindow = 50 });
+
+        Assert.InRange(result.PerplexityAfter!.Value / result.PerplexityBefore!.Value, 0.97, 1.03);
+        Assert.Equal(Evaluation.Perplexity(path, tokens, 50).Perplexity!.Value, result.PerplexityBefore.Value, 3);
+        Assert.Contains(Inspection.Inspect(folder["m.mpack"]).Inputs, i => i.Name == "past_key_values.2.value");
+        Assert.True(Verification.Verify(folder["m.mpack"], against: path, rederive: path).Ok);
+        FilePacking.Unpack(folder["m.mpack"], folder["unpacked"]);
+        Assert.Empty(Comparison.Compare(path, folder["unpacked"]).Missing);
+    }
+
+    [Fact]
+    public void Compile_withCacheOfAGivenGraph_isMP1511()
+    {
+        using var folder = new TempFolder();
+        string model = RepositoryTree.PathTo("samples", "models", "tinyllama", "model.onnx");
+        var error = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], KeyValueCache = true, Recipe = "lossless" }));
+        Assert.Equal(ErrorCodes.GraphNotBuilt, error.Code);
+    }
+
     [Fact]
     public void Inspect_namesTheArchitecture()
     {
@@ -162,8 +189,9 @@ public sealed class CompiledCheckpointTests
 
     [Theory]
     [InlineData("{}")]
-    [InlineData("""{"architecture":"x","tensors":[{"name":"a","dtype":"no","shape":[1]}]}""")]
-    [InlineData("""{"architecture":"x","tensors":[{"name":"a","dtype":"f32","shape":[-1]}]}""")]
+    [InlineData("""{"architecture":"x","cached":false,"tensors":[{"name":"a","dtype":"no","shape":[1]}]}""")]
+    [InlineData("""{"architecture":"x","cached":false,"tensors":[{"name":"a","dtype":"f32","shape":[-1]}]}""")]
+    [InlineData("""{"architecture":"x","tensors":[]}""")]
     [InlineData("nothing")]
     public void CheckpointRecord_damaged_isMP4101(string json) =>
         Assert.Equal(ErrorCodes.BadProvenance, Assert.Throws<ModelPackException>(() => CheckpointRecord.Parse(System.Text.Encoding.UTF8.GetBytes(json), "x.mpack")).Code);
