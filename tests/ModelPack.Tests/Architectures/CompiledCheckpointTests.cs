@@ -27,6 +27,16 @@ public sealed class CompiledCheckpointTests
         Assert.True(Verification.Verify(folder["m.mpack"], against: path, rederive: path).Ok);
     }
 
+    [Fact]
+    public void Compile_shards_givesTheSameLogits()
+    {
+        using var folder = new TempFolder();
+        RandomCheckpoint checkpoint = FamilyCases.Make("gemma3");
+        ModelCompiler.Compile(new CompileRequest { Input = checkpoint.Write(folder, "sharded", shards: 3), Output = folder["m.mpack"], Recipe = "lossless" });
+        AssertClose(Logits(checkpoint.Write(folder)), Logits(folder["m.mpack"]), 2e-5f);
+        Assert.Empty(Verification.Verify(folder["m.mpack"], rederive: folder["sharded"]).Errors);
+    }
+
     /// <summary>As the checkpoint was, to the byte, wherever no pass has to rewrite a tensor.</summary>
     [Theory]
     [InlineData("llama")]

@@ -38,22 +38,45 @@ internal sealed class RandomCheckpoint
         Tensors[name] = (shape, values);
     }
 
-    /// <summary>Writes config.json and model.safetensors.</summary>
+    /// <summary>Writes config.json and model.safetensors, or as many shards with their index.</summary>
     /// <returns>The folder.</returns>
-    public string Write(TempFolder folder, string name = "checkpoint")
+    public string Write(TempFolder folder, string name = "checkpoint", int shards = 1)
     {
         folder.Write($"{name}/config.json", Config.ToJsonString());
+        var map = new JsonObject();
+        for (int shard = 0; shard < shards; shard++)
+        {
+            string file = shards == 1 ? "model.safetensors" : $"model-{shard + 1:00000}-of-{shards:00000}.safetensors";
+            string[] names = [.. Tensors.Keys.Where((_, i) => i % shards == shard)];
+            folder.Write($"{name}/{file}", Safetensors(names));
+            foreach (string tensor in names)
+            {
+                map[tensor] = file;
+            }
+        }
+
+        if (shards > 1)
+        {
+            folder.Write($"{name}/model.safetensors.index.json", new JsonObject { ["weight_map"] = map }.ToJsonString());
+        }
+
+        return folder[name];
+    }
+
+    private byte[] Safetensors(IEnumerable<string> names)
+    {
         var header = new JsonObject();
         using var data = new MemoryStream();
-        foreach ((string tensor, (long[] shape, float[] values)) in Tensors)
+        foreach (string name in names)
         {
+            (long[] shape, float[] values) = Tensors[name];
             long begin = data.Length;
             foreach (float value in values)
             {
                 data.Write(Bytes(value));
             }
 
-            header[tensor] = new JsonObject
+            header[name] = new JsonObject
             {
                 ["dtype"] = DType.Name().ToUpperInvariant(),
                 ["shape"] = new JsonArray([.. shape.Select(d => (JsonNode)d)]),
@@ -66,8 +89,7 @@ internal sealed class RandomCheckpoint
         BinaryPrimitives.WriteInt64LittleEndian(file, text.Length);
         text.CopyTo(file, 8);
         data.ToArray().CopyTo(file, 8 + text.Length);
-        folder.Write($"{name}/model.safetensors", file);
-        return folder[name];
+        return file;
     }
 
     private float Rounded(float value) => DType switch
