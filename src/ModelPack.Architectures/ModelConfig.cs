@@ -89,7 +89,7 @@ public sealed class ModelConfig
             : throw Wrong(name, string.Create(CultureInfo.InvariantCulture, $"is {value.GetRawText()}, not a whole number from 1 to {most}"));
     }
 
-    /// <summary>A finite number above 0; without a fallback it must be there.</summary>
+    /// <summary>A number above 0 in the range of f32; without a fallback it must be there.</summary>
     /// <exception cref="ModelPackException">MP1503.</exception>
     public double Number(string name, double? fallback = null)
     {
@@ -98,9 +98,9 @@ public sealed class ModelConfig
             return fallback ?? throw Wrong(name, "is missing");
         }
 
-        return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && double.IsFinite(number) && number > 0
+        return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && IsNormal(number)
             ? number
-            : throw Wrong(name, $"is {value.GetRawText()}, not a number above 0");
+            : throw Wrong(name, $"is {value.GetRawText()}, not a number above 0 in the range of f32");
     }
 
     /// <summary>As <see cref="Number"/>, null when it is not there.</summary>
@@ -136,12 +136,12 @@ public sealed class ModelConfig
             : throw Wrong(name, "is not a list of texts");
     }
 
-    /// <summary>A list of finite numbers above 0; it must be there.</summary>
+    /// <summary>A list of numbers above 0 in the range of f32; it must be there.</summary>
     /// <exception cref="ModelPackException">MP1503.</exception>
     public IReadOnlyList<double> Numbers(string name)
     {
         JsonElement list = Find(name) ?? throw Wrong(name, "is missing");
-        return list.ValueKind == JsonValueKind.Array && list.EnumerateArray().All(e => e.ValueKind == JsonValueKind.Number && e.TryGetDouble(out double number) && double.IsFinite(number) && number > 0)
+        return list.ValueKind == JsonValueKind.Array && list.EnumerateArray().All(e => e.ValueKind == JsonValueKind.Number && e.TryGetDouble(out double number) && IsNormal(number))
             ? [.. list.EnumerateArray().Select(e => e.GetDouble())]
             : throw Wrong(name, "is not a list of numbers above 0");
     }
@@ -157,6 +157,8 @@ public sealed class ModelConfig
 
     /// <summary>The error for a value that asks for what cannot be built.</summary>
     public ModelPackException Unsupported(string name, string detail) => new(ErrorCodes.UnsupportedFeature, $"{FileName}: '{_prefix}{name}' {detail}");
+
+    private static bool IsNormal(double number) => number > 0 && float.IsNormal((float)number);
 
     private JsonElement? Find(string name) => _root.TryGetProperty(name, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
 }

@@ -28,7 +28,7 @@ internal sealed record RotaryEmbedding(ImmutableArray<float> InverseFrequencies,
         theta = parameters?.Has("rope_theta") == true ? parameters.Number("rope_theta") : theta;
         double[] plain = [.. Enumerable.Range(0, dim / 2).Select(i => DeterministicPower.Of(theta, -2.0 * i / dim))];
         string kind = parameters?.Text("rope_type") ?? parameters?.Text("type") ?? "default";
-        return kind switch
+        RotaryEmbedding embedding = kind switch
         {
             // Dynamic scaling changes nothing up to the length the model was trained for, which is the length the graph is built for; the same for LongRoPE's second set of factors.
             "default" or "dynamic" => Round(plain, 1),
@@ -38,6 +38,9 @@ internal sealed record RotaryEmbedding(ImmutableArray<float> InverseFrequencies,
             "longrope" => LongRope(plain, parameters!, config),
             _ => throw (parameters ?? config).Unsupported("rope_type", $"is '{kind}'; there are: default, linear, llama3, yarn, and dynamic and longrope up to their original length"),
         };
+        return float.IsFinite(embedding.Scale) && embedding.InverseFrequencies.All(float.IsFinite)
+            ? embedding
+            : throw (parameters ?? config).Wrong("rope_theta", "and what scales it give frequencies beyond f32");
     }
 
     private static RotaryEmbedding Round(double[] frequencies, double scale) => new([.. frequencies.Select(f => (float)f)], (float)scale);

@@ -1,4 +1,6 @@
 using System.Text.Json.Nodes;
+using ModelPack.Architectures;
+using ModelPack.Compiler;
 using ModelPack.Testing;
 using ModelPack.Toolchain;
 using Xunit;
@@ -177,6 +179,50 @@ public sealed class ArchitectureErrorTests
         File.Delete(Path.Combine(path, "config.json"));
         CompileResult result = ModelCompiler.Compile(new CompileRequest { Input = path, Output = folder["x.mpack"], Recipe = "lossless" });
         Assert.Contains("no config.json", Assert.Single(result.Warnings), StringComparison.Ordinal);
+    }
+
+    private static readonly string[] Hostile =
+    [
+        "null", "-1", "0", "1", "2", "7", "2147483647", "9223372036854775807", "1e300", "1e-310", "0.5", "true", "\"\"", "\"longrope\"", "[]", "{}", "[1,2]", "[\"sliding_attention\"]",
+        """{"rope_type":"yarn","factor":1e300}""", """{"rope_type":"linear","factor":1e-310}""",
+        """{"rope_type":"llama3","factor":1,"low_freq_factor":1,"high_freq_factor":1e300,"original_max_position_embeddings":1}""",
+    ];
+
+    /// <summary>Whatever stands in config.json: a graph, or an error that names what is wrong; never anything else.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void Config_anyValueHostile_isAGraphOrAKnownError(string name)
+    {
+        RandomCheckpoint checkpoint = FamilyCases.Make(name);
+        Model model = checkpoint.ToModel();
+        int rejected = 0;
+        foreach (string key in checkpoint.Config.Select(p => p.Key).Concat(["rope_parameters", "layer_types", "partial_rotary_factor", "sliding_window_pattern"]).ToArray())
+        {
+            foreach (string value in Hostile)
+            {
+                var config = (JsonObject)checkpoint.Config.DeepClone();
+                Set(config, key, value);
+                CarriedFile file = model.Files[0] with { Data = TensorData.FromBytes(System.Text.Encoding.UTF8.GetBytes(config.ToJsonString())) };
+                try
+                {
+                    Graph graph = ArchitectureCatalog.Build(model with { Files = [file] }).Graph;
+                    Assert.All(graph.Initializers.Where(t => t.Name.EndsWith("inverse_frequencies", StringComparison.Ordinal)), t => Assert.True(AllFinite(t), $"{key} = {value}"));
+                }
+                catch (ModelPackException e)
+                {
+                    Assert.InRange(e.Code.Number, 1500, 1510);
+                    rejected++;
+                }
+            }
+        }
+
+        Assert.True(rejected > 100);
+    }
+
+    private static bool AllFinite(Tensor tensor)
+    {
+        Assert.True(tensor.TryGetRawData(out TensorData data));
+        return Array.TrueForAll(System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(data.ToArray()).ToArray(), float.IsFinite);
     }
 
     private static void Set(JsonObject config, string key, string? value)

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json.Nodes;
+using ModelPack.Compiler;
 using ModelPack.Testing;
 
 namespace ModelPack.Tests.Architectures;
@@ -62,6 +63,14 @@ internal sealed class RandomCheckpoint
 
         return folder[name];
     }
+
+    /// <summary>The checkpoint in memory, as its container would import it.</summary>
+    public Model ToModel() => new()
+    {
+        Kind = ModelKind.Checkpoint,
+        Graph = new Graph { Initializers = [.. Tensors.Select(t => Tensor.Raw(t.Key, DType, new Shape(t.Value.Shape), TensorData.FromBytes(t.Value.Values.SelectMany(Bytes).ToArray())))] },
+        Files = [new CarriedFile("config.json", TensorData.FromBytes(Encoding.UTF8.GetBytes(Config.ToJsonString())))],
+    };
 
     private byte[] Safetensors(IEnumerable<string> names)
     {
