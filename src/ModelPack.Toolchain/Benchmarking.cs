@@ -28,7 +28,7 @@ public static class Benchmarking
     {
         progress?.Report(new ToolProgress("bench", 0, 0, model));
         string[] paths = against is null ? [model] : [model, against];
-        IReadOnlyList<ModelTimes> times = ModelBenchmark.Measure(paths, new ModelSessionOptions { Threads = threads }, cancellation: cancellation);
+        IReadOnlyList<ModelTimes> times = ModelBenchmark.Measure(paths, new ModelSessionOptions { Threads = threads }, open: ModelInput.Open, cancellation: cancellation);
         ModelStart[][] starts = startProcess is null ? [] : ColdStartsOf(paths, startProcess, progress, cancellation);
         BenchedModel[] rows = [.. times.Select((t, i) => Describe(t, starts.Length > 0 ? starts[i] : []))];
         return new BenchModelResult
@@ -45,7 +45,7 @@ public static class Benchmarking
     /// <exception cref="ModelPackException">It cannot be opened or run.</exception>
     public static ModelStart Start(string model, int threads = 0)
     {
-        ColdStart start = ColdStart.Measure(model, new ModelSessionOptions { Threads = threads });
+        ColdStart start = ColdStart.Measure(model, new ModelSessionOptions { Threads = threads }, ModelInput.Open);
         return new ModelStart(start.LoadSeconds, start.FirstRunSeconds, start.RssBytes);
     }
 

@@ -8,7 +8,7 @@ namespace ModelPack.Toolchain;
 /// <summary>What to calibrate and how.</summary>
 public sealed record CalibrateRequest
 {
-    /// <summary>An .onnx file.</summary>
+    /// <summary>An .onnx file, or a checkpoint folder of a known architecture.</summary>
     public required string Input { get; init; }
 
     /// <summary>A token file or a folder of .npy inputs.</summary>
@@ -46,7 +46,12 @@ public static class Calibrating
         long start = Stopwatch.GetTimestamp();
         OutputChecks.CheckWritable(request.Output);
         ResolvedRecipe recipe = Pipelines.ResolveRecipe(request.Recipe ?? DefaultRecipe, []);
-        using ImportedModel imported = Containers.Containers.For(request.Input).Import(request.Input, cancellation);
+        using ImportedModel imported = ModelInput.Import(request.Input, weightsOnly: false, out ModelPackException? notBuilt, cancellation);
+        if (notBuilt is not null)
+        {
+            throw notBuilt;
+        }
+
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
         CalibrationLimits limits = Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation);
         using GeneratedData? generated = GeneratedData.MakeIfAsked(request.Data, request.Input, imported.Model, limits);

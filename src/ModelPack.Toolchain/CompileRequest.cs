@@ -8,6 +8,12 @@ public sealed record CompileRequest
     /// <summary>An .onnx file, a .safetensors file or a checkpoint folder.</summary>
     public required string Input { get; init; }
 
+    /// <summary>Compile a checkpoint folder as tensors without a graph, even where its architecture is known: the artifact cannot be run.</summary>
+    public bool WeightsOnly { get; init; }
+
+    /// <summary>The graph of a checkpoint folder takes and gives the keys and values of earlier tokens (<see cref="Architectures.GraphForm.Cached"/>).</summary>
+    public bool KeyValueCache { get; init; }
+
     /// <summary>The artifact to write.</summary>
     public required string Output { get; init; }
 

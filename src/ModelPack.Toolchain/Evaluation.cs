@@ -16,8 +16,8 @@ public static class Evaluation
     {
         long start = Stopwatch.GetTimestamp();
         using TokenFile file = TokenFile.Open(tokens);
-        using ModelSession session = ModelSession.Open(model, new ModelSessionOptions { Threads = threads });
-        using ModelSession? other = reference is null ? null : ModelSession.Open(reference, new ModelSessionOptions { Threads = threads });
+        using ModelSession session = ModelInput.Open(model, new ModelSessionOptions { Threads = threads });
+        using ModelSession? other = reference is null ? null : ModelInput.Open(reference, new ModelSessionOptions { Threads = threads });
         var adapter = progress is null ? null : new WindowProgress(progress, model);
         PerplexityResult result;
         try
@@ -49,8 +49,8 @@ public static class Evaluation
     {
         long start = Stopwatch.GetTimestamp();
         var options = new ModelSessionOptions { Threads = threads };
-        using ModelSession session = ModelSession.Open(model, options);
-        using ModelSession other = ModelSession.Open(reference, options);
+        using ModelSession session = ModelInput.Open(model, options);
+        using ModelSession other = ModelInput.Open(reference, options);
         var meter = new AgreementMeter();
         foreach (IReadOnlyList<NamedTensor> sample in data is null ? RandomInputs(other) : SampleInputs.FromFolder(other, data))
         {

@@ -22,7 +22,7 @@ public static class Execution
         string model, IReadOnlyList<string> inputs, string? outputFolder = null, ulong seed = 0, int threads = 0, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
-        using ModelSession session = ModelSession.Open(model, new ModelSessionOptions { Threads = threads });
+        using ModelSession session = ModelInput.Open(model, new ModelSessionOptions { Threads = threads });
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         NamedTensor[] tensors = [.. inputs.Select((text, i) => Parse(session, text, seed + (ulong)i))];
         cancellation.ThrowIfCancellationRequested();

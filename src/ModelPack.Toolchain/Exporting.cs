@@ -43,6 +43,7 @@ public static class Exporting
         }
 
         Model model = to == "onnx" && form != ExportForm.Dense ? ExecutionModel(reader, form == ExportForm.Packed, cancellation) : Artifact.ReadModel(reader, cancellation);
+        model = to == "safetensors" ? CheckpointRecord.WithoutGraph(model, artifact) : model;
         Model source = model;
         if (to == "safetensors" && model.Kind != ModelKind.Onnx)
         {

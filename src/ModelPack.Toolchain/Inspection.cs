@@ -145,6 +145,11 @@ public static class Inspection
             facts["ir_version"] = model.IrVersion.ToString(CultureInfo.InvariantCulture);
         }
 
+        if (model?.Checkpoint is CheckpointForm form)
+        {
+            facts["architecture"] = form.Architecture;
+        }
+
         if (file.Reader is PackReader reader)
         {
             foreach ((string key, string value) in reader.Metadata)

@@ -25,13 +25,13 @@ public static class ModelCompiler
         ResolvedRecipe? named = request.Recipe is null ? null : Pipelines.ResolveRecipe(request.Recipe, request.Sets);
         CheckTokens(request);
         progress?.Report(new ToolProgress("import", 0, 0, request.Input));
-        IContainer container = Containers.Containers.For(request.Input);
-        if (container.Id == "gguf")
+        if (Containers.Containers.For(request.Input).Id == "gguf")
         {
             throw new ModelPackException(ErrorCodes.CompileNotPossible, "GGUF files are quantised already and have no graph: 'pack' makes them smaller, byte for byte", request.Input);
         }
 
-        using ImportedModel imported = container.Import(request.Input, cancellation);
+        using ImportedModel imported = ModelInput.Import(request.Input, request.WeightsOnly, out ModelPackException? notBuilt, cancellation, ModelInput.Form(request.KeyValueCache));
+        CheckGraph(imported.Model, request, notBuilt);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
 
         RecipeChoice? choice = named is null ? Choose(imported.Model, request) : null;
@@ -52,6 +52,7 @@ public static class ModelCompiler
         Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, context);
         bool used = context.Measurements.Any(m => m.Quantity == "calibration_vectors");
         string[] warnings = [.. context.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Warning).Select(Describe)];
+        warnings = [.. InputWarnings(imported.Model, notBuilt), .. warnings];
         if (generated is not null && used)
         {
             warnings = [.. warnings, GeneratedData.Warning(data!)];
@@ -106,9 +107,10 @@ public static class ModelCompiler
     /// <summary>Bytes the model takes on disk: the main file whole, of shared external files the parts that tensors use, carried files.</summary>
     internal static long InputBytes(ImportedModel imported)
     {
-        long main = imported.Model.Kind == ModelKind.Onnx ? imported.Files[0].LengthBytes : imported.Files.Sum(f => f.LengthBytes);
+        bool onnxFile = imported.Model.Kind == ModelKind.Onnx && imported.Model.Checkpoint is null;
+        long main = onnxFile ? imported.Files[0].LengthBytes : imported.Files.Sum(f => f.LengthBytes);
         long carried = imported.Model.Files.Where(f => !imported.Files.Any(o => IsRegionOf(f.Data, o))).Sum(f => f.Data.LengthBytes);
-        if (imported.Model.Kind != ModelKind.Onnx)
+        if (!onnxFile)
         {
             return main + carried;
         }
@@ -223,6 +225,33 @@ public static class ModelCompiler
         },
         progress,
         cancellation).Recipe.Resolve(PassCatalog.All);
+
+    /// <summary>What needs a graph and is asked for in vain: an error before the work, not after it.</summary>
+    private static void CheckGraph(Model model, CompileRequest request, ModelPackException? notBuilt)
+    {
+        if (request.KeyValueCache && model.Checkpoint is null)
+        {
+            throw notBuilt ?? new ModelPackException(ErrorCodes.GraphNotBuilt, "only graphs that are built for a checkpoint folder can take keys and values of earlier tokens", request.Input);
+        }
+
+        if (request.EvalTokens is not null && model.Kind != ModelKind.Onnx)
+        {
+            throw notBuilt ?? new ModelPackException(ErrorCodes.ArtifactWithoutGraph, "weights alone cannot be run, so perplexity cannot be measured", request.Input);
+        }
+    }
+
+    private static IEnumerable<string> InputWarnings(Model model, ModelPackException? notBuilt)
+    {
+        if (notBuilt is not null)
+        {
+            yield return $"{notBuilt.Message} ({notBuilt.Code}): the artifact has weights only and cannot be run";
+        }
+
+        if (ModelInput.CarriedWarning(model) is string carried)
+        {
+            yield return carried;
+        }
+    }
 
     /// <summary>A missing token file is an error before the work, not after it.</summary>
     private static void CheckTokens(CompileRequest request)

@@ -35,6 +35,11 @@ public sealed record RecipeChoice(string Recipe, string Reason)
             return new("lossless", "a model without large weights");
         }
 
+        if (2 * survey.Ternary > survey.Total)
+        {
+            return new("ternary", $"{Percent(survey.Ternary, survey.Total)} of the weights are ternary");
+        }
+
         if (Declared(model, "quantization_config") is not null || 2 * survey.Quantised > survey.Total)
         {
             return new("lossless", survey.Quantised > 0 ? $"{Percent(survey.Quantised, survey.Total)} of the weights are quantised already" : "its configuration says that it is quantised already");

@@ -138,7 +138,8 @@ public static class Verification
         Provenance provenance = Artifact.ReadProvenance(reader);
         var request = new CompileRequest { Input = original, Output = path, Seed = provenance.Seed, Target = provenance.Target };
         ResolvedRecipe recipe = Recipe.Parse(Artifact.ReadRecipe(reader), path).Resolve(PassCatalog.All);
-        using (ImportedModel imported = Containers.Containers.For(original).Import(original, cancellation))
+        CheckpointForm? checkpoint = Artifact.ReadCheckpoint(reader);
+        using (ImportedModel imported = ModelInput.Import(original, weightsOnly: checkpoint is null, out _, cancellation, ModelInput.Form(checkpoint?.Cached == true)))
         {
             Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, Pipelines.CreateContext(request, cancellation, planOnly: true));
             CompareResult compared = Comparison.Compare(TensorFile.BeforeEncoding(original, imported, model), artifact, progress, cancellation);
@@ -162,9 +163,11 @@ public static class Verification
             string recipeFile = Path.Combine(folder, "recipe.json");
             string? profileFile = null;
             Provenance provenance;
+            CheckpointForm? checkpoint;
             using (PackReader reader = PackReader.Open(path))
             {
                 provenance = Artifact.ReadProvenance(reader);
+                checkpoint = Artifact.ReadCheckpoint(reader);
                 File.WriteAllText(recipeFile, Artifact.ReadRecipe(reader));
                 if (Artifact.ReadProfile(reader) is HardwareProfile profile)
                 {
@@ -176,6 +179,8 @@ public static class Verification
             var request = new CompileRequest
             {
                 Input = original,
+                WeightsOnly = checkpoint is null,
+                KeyValueCache = checkpoint?.Cached == true,
                 Output = again,
                 Recipe = recipeFile,
                 Seed = provenance.Seed,

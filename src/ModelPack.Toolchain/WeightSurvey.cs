@@ -23,6 +23,9 @@ internal sealed class WeightSurvey
     /// <summary>Elements of weights in 8 bits or fewer.</summary>
     public long Quantised { get; private set; }
 
+    /// <summary>Elements of weights that the importer made ternary.</summary>
+    public long Ternary { get; private set; }
+
     public long Convolution { get; private set; }
 
     public long Linear { get; private set; }
@@ -178,8 +181,16 @@ internal sealed class WeightSurvey
 
         Total += elements;
         Quantised += bits <= 8 ? elements : 0;
+        Ternary += IsTernary(tensor.Encoding) ? elements : 0;
         return elements;
     }
+
+    private static bool IsTernary(WeightEncoding encoding) => encoding switch
+    {
+        DenseEncoding dense => dense.Format.Id == "ternary",
+        StructuredEncoding { Components: [WeightEncoding inner] } => IsTernary(inner),
+        _ => false,
+    };
 
     /// <summary>A constant under the name it has at some place of the graph.</summary>
     private readonly record struct Weight(Tensor Tensor, bool Transposed);

@@ -9,7 +9,7 @@ internal static class BenchModelCommand
 {
     public static Command Create(CliHost host)
     {
-        var model = new Argument<string>("model") { Description = "An .mpack or .onnx file" };
+        var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var against = new Option<string?>("--against") { Description = "Another model, measured in turn with the first", HelpName = "model" };
         var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against };
         command.SetAction(parsed => Session.Run(host, parsed, session =>

@@ -12,7 +12,7 @@ internal static class BenchStartCommand
 {
     public static Command Create(CliHost host)
     {
-        var model = new Argument<string>("model") { Description = "An .mpack or .onnx file" };
+        var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var command = new Command("start", "Load a model and run it once, as the first thing a process does") { model };
         command.Hidden = true;
         command.SetAction(parsed => Session.Run(host, parsed, session =>

@@ -9,7 +9,7 @@ internal static class CalibrateCommand
 {
     public static Command Create(CliHost host)
     {
-        var model = new Argument<string>("model") { Description = "An .onnx file" };
+        var model = new Argument<string>("model") { Description = "An .onnx file or a checkpoint folder" };
         var data = new Option<string>("--data", "-d") { Description = "A token file (uint16, little-endian), a folder of .npy inputs, or one of such folders, one per sample", HelpName = "data", Required = true };
         var output = new Option<string>("--output", "-o") { Description = "The file of statistics to write, for 'compile --calibration'", HelpName = "out.safetensors", Required = true };
         var recipe = new Option<string?>("--recipe", "-r") { Description = "The recipe that will use them: its passes before quantize are run first", HelpName = "name|file.json" };

@@ -11,6 +11,8 @@ internal static class CompileCommand
     public static Command Create(CliHost host)
     {
         var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file or a checkpoint folder" };
+        var weightsOnly = new Option<bool>("--weights-only") { Description = "A checkpoint folder as tensors without a graph, which cannot be run; the default where no graph can be built for its architecture" };
+        var cache = new Option<bool>("--kv-cache") { Description = "A checkpoint folder as a graph that takes and gives keys and values of earlier tokens (past_key_values.N, present.N), for generating token by token" };
         var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };
         var recipe = new Option<string?>("--recipe", "-r") { Description = $"A built-in recipe ({string.Join(", ", RecipeCatalog.Names)}), a recipe file, or a number format of 'modelpack formats' such as mxfp4 or nf4(block=128). Without it: what fits the kind of model", HelpName = "name|file.json" };
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.block=64. Repeatable", HelpName = "pass.option=value" };
@@ -38,7 +40,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
+            input, output, weightsOnly, cache, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -51,6 +53,8 @@ internal static class CompileCommand
                 {
                     Input = model,
                     Output = artifact,
+                    WeightsOnly = session.Get(weightsOnly),
+                    KeyValueCache = session.Get(cache),
                     Recipe = session.Get(recipe),
                     Sets = session.Get(sets) ?? [],
                     TuneTarget = search.Get(session),

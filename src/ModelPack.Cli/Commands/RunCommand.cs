@@ -9,7 +9,7 @@ internal static class RunCommand
 {
     public static Command Create(CliHost host)
     {
-        var model = new Argument<string>("model") { Description = "An .mpack or .onnx file" };
+        var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var inputs = new Option<string[]>("--input", "-i") { Description = "A .npy file for an input, or name=random. Repeatable", HelpName = "name=file.npy" };
         var output = new Option<string?>("--output", "-o") { Description = "A folder for the outputs, one .npy file each", HelpName = "folder" };
         var seed = new Option<ulong>("--seed") { Description = "Seed of random inputs", HelpName = "n", DefaultValueFactory = _ => 0 };

@@ -9,7 +9,7 @@ internal static class TuneCommand
 {
     public static Command Create(CliHost host)
     {
-        var model = new Argument<string>("model") { Description = "An .onnx file; without data also a .safetensors file or a checkpoint folder" };
+        var model = new Argument<string>("model") { Description = "An .onnx file or a checkpoint folder; without data also a .safetensors file" };
         var output = new Option<string>("--output", "-o") { Description = "The recipe file to write; the front of best choices goes beside it as .front.json, .front.csv and .front.svg", HelpName = "recipe.json", Required = true };
         TargetArguments target = TargetArguments.Create("Target: ");
         var data = new Option<string?>("--data", "-d") { Description = "A token file (uint16, little-endian), a folder of .npy inputs, or one of such folders, on which losses are measured; without it errors of the weights decide", HelpName = "data" };

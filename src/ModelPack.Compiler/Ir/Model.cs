@@ -27,6 +27,12 @@ public sealed record Model
     /// <summary>Files of a checkpoint folder that are carried along unchanged (config.json, tokenizer files), by relative path.</summary>
     public ImmutableArray<CarriedFile> Files { get; init; } = [];
 
+    /// <summary>For a checkpoint that was given a graph: what it was before. Null for all other models.</summary>
+    public CheckpointForm? Checkpoint { get; init; }
+
+    /// <summary>Tensors of a checkpoint that its graph does not read: stored as they are. Passes do not touch them.</summary>
+    public ImmutableArray<Tensor> CarriedTensors { get; init; } = [];
+
     /// <summary>Training graphs, carried along; passes do not touch them.</summary>
     public ImmutableArray<TrainingInfo> Training { get; init; } = [];
 
@@ -37,13 +43,13 @@ public sealed record Model
 /// <summary>Where a model came from.</summary>
 public enum ModelKind
 {
-    /// <summary>An ONNX file: has a graph.</summary>
+    /// <summary>An ONNX file, or a checkpoint with a graph (<see cref="Model.Checkpoint"/>): can be run.</summary>
     Onnx,
 
     /// <summary>One safetensors file: tensors only.</summary>
     Safetensors,
 
-    /// <summary>A Hugging Face checkpoint folder: tensors, configuration and tokenizer files.</summary>
+    /// <summary>A Hugging Face checkpoint folder: tensors, configuration and tokenizer files. With a graph built for it, it counts as <see cref="Onnx"/>.</summary>
     Checkpoint,
 }
 

@@ -10,13 +10,16 @@ namespace ModelPack.Runtime.Evaluation;
 public sealed record ColdStart(double LoadSeconds, double FirstRunSeconds, long RssBytes)
 {
     /// <summary>Opens a model and runs it once on seeded noise. Means what it says only as the first use of models in a process.</summary>
+    /// <param name="path">The model.</param>
+    /// <param name="options">How to open it.</param>
+    /// <param name="open">Opens a model; null for artifacts and .onnx files.</param>
     /// <exception cref="ModelPackException">The model cannot be opened or run.</exception>
-    public static ColdStart Measure(string path, ModelSessionOptions options)
+    public static ColdStart Measure(string path, ModelSessionOptions options, Func<string, ModelSessionOptions, ModelSession>? open = null)
     {
         _ = OrtEnv.Instance(); // Loading ONNX Runtime's library is no model's cost.
         long rss = Environment.WorkingSet;
         long start = Stopwatch.GetTimestamp();
-        using ModelSession session = ModelSession.Open(path, options);
+        using ModelSession session = (open ?? ModelSession.Open)(path, options);
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         IReadOnlyList<NamedTensor> inputs = SampleInputs.Random(session);
         start = Stopwatch.GetTimestamp();

@@ -46,13 +46,13 @@ internal sealed class LanguageModelSignature
             throw Error(path, $"input '{ids.Name}' takes {fixedLength} tokens, not windows of {window}");
         }
 
-        ModelValue? unknown = inputs.FirstOrDefault(i => i != ids && !IsKnownCompanion(i.Name));
+        ModelValue? unknown = inputs.FirstOrDefault(i => i != ids && !IsKnownCompanion(i.Name) && !IsPast(i));
         return unknown is null
             ? new LanguageModelSignature(inputs, ids, logits.Name)
             : throw Error(path, $"input '{unknown}' is needed, and it is not clear what to put there");
     }
 
-    /// <summary>Token ids and, where the model asks for them, mask, positions and token types.</summary>
+    /// <summary>Token ids and, where the model asks for them, mask, positions and token types; the past of a model with a key-value cache is empty.</summary>
     public LanguageModelInputs MakeInputs(ReadOnlySpan<ushort> ids, int batch, int window)
     {
         var inputs = new LanguageModelInputs();
@@ -60,6 +60,12 @@ internal sealed class LanguageModelSignature
         {
             foreach (ModelValue input in _inputs)
             {
+                if (IsPast(input))
+                {
+                    inputs.AddEmpty(input, batch);
+                    continue;
+                }
+
                 long[] values = new long[batch * window];
                 for (int i = 0; i < values.Length; i++)
                 {
@@ -85,6 +91,11 @@ internal sealed class LanguageModelSignature
 
     private static bool IsKnownCompanion(string name) => name is "attention_mask" or "position_ids" or "token_type_ids";
 
+    /// <summary>Where the new tokens begin, i64 []; keys or values of earlier ones [batch, heads, past, dim].</summary>
+    private static bool IsPast(ModelValue input) =>
+        input is { Name: "position_offset", DType: DType.I64, Dims.Length: 0 }
+        || (input.Name.StartsWith("past_key_values.", StringComparison.Ordinal) && input is { DType: DType.F32, Dims: [_, { Size: not null }, { Size: null }, { Size: not null }] });
+
     private static ModelPackException Error(string? path, string detail) => new(ErrorCodes.NotALanguageModel, detail, path);
 }
 
@@ -98,6 +109,13 @@ internal sealed class LanguageModelInputs : IDisposable
     public void Add(string name, DType dtype, long[] values, long[] shape) => _values.Add(
         name,
         dtype == DType.I32 ? OrtValue.CreateTensorValueFromMemory(Array.ConvertAll(values, v => (int)v), shape) : OrtValue.CreateTensorValueFromMemory(values, shape));
+
+    /// <summary>The value that stands for no earlier tokens.</summary>
+    public void AddEmpty(ModelValue input, int batch) => _values.Add(
+        input.Name,
+        input.Dims.Length == 0
+            ? OrtValue.CreateTensorValueFromMemory(new long[1], [])
+            : OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float, [input.Dims[0].Size ?? batch, input.Dims[1].Size!.Value, 0, input.Dims[3].Size!.Value]));
 
     public void Dispose()
     {

@@ -29,14 +29,17 @@ public static class ModelBenchmark
     /// <param name="paths">One or two models with the same inputs.</param>
     /// <param name="options">How to open them.</param>
     /// <param name="inputs">Inputs of a run, made for the first model; null for seeded noise with free dimensions of 1.</param>
+    /// <param name="open">Opens a model; null for artifacts and .onnx files.</param>
     /// <param name="cancellation">Checked before every load and run.</param>
     /// <remarks>
     /// Every model is loaded several times, turn by turn, after one load of each that is not counted: it pays for starting ONNX Runtime and for the
     /// just-in-time compiler. The fastest load is reported. What a new process pays, and memory, are <see cref="ColdStart"/>'s to measure.
     /// </remarks>
     public static IReadOnlyList<ModelTimes> Measure(
-        IReadOnlyList<string> paths, ModelSessionOptions options, Func<ModelSession, IReadOnlyList<NamedTensor>>? inputs = null, CancellationToken cancellation = default)
+        IReadOnlyList<string> paths, ModelSessionOptions options, Func<ModelSession, IReadOnlyList<NamedTensor>>? inputs = null,
+        Func<string, ModelSessionOptions, ModelSession>? open = null, CancellationToken cancellation = default)
     {
+        open ??= ModelSession.Open;
         IReadOnlyList<NamedTensor>? sample = null;
         Start[] best = [.. paths.Select(_ => new Start(double.MaxValue, double.MaxValue))];
         var sessions = new List<ModelSession>();
@@ -47,7 +50,7 @@ public static class ModelBenchmark
                 for (int i = 0; i < paths.Count; i++)
                 {
                     cancellation.ThrowIfCancellationRequested();
-                    (ModelSession session, Start start) = Open(paths[i], options, inputs, ref sample);
+                    (ModelSession session, Start start) = Open(() => open(paths[i], options), inputs, ref sample);
                     best[i] = round > 0 && start.Total < best[i].Total ? start : best[i];
                     if (round == Loads)
                     {
@@ -79,10 +82,10 @@ public static class ModelBenchmark
     }
 
     private static (ModelSession Session, Start Start) Open(
-        string path, ModelSessionOptions options, Func<ModelSession, IReadOnlyList<NamedTensor>>? inputs, ref IReadOnlyList<NamedTensor>? sample)
+        Func<ModelSession> open, Func<ModelSession, IReadOnlyList<NamedTensor>>? inputs, ref IReadOnlyList<NamedTensor>? sample)
     {
         long start = Stopwatch.GetTimestamp();
-        ModelSession session = ModelSession.Open(path, options);
+        ModelSession session = open();
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         try
         {

@@ -23,7 +23,7 @@ internal static class GeneratedText
         int samples = spec.Int("samples", 16, 1, 4096);
         int seed = spec.Int("seed", 0, 0, int.MaxValue);
         int window = spec.Int("window", DefaultWindow, 2, 1 << 16);
-        using ModelSession session = ModelSession.Open(model, new ModelSessionOptions { Threads = limits.Threads });
+        using ModelSession session = ModelInput.Open(model, new ModelSessionOptions { Threads = limits.Threads });
         LanguageModelSignature signature = Signature(session, window, model);
         int together = signature.FreeBatch ? Math.Min(Batch, samples) : 1;
         ushort[] all = new ushort[samples * window];

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using ModelPack.Compiler;
 using ModelPack.Containers.Onnx;
 using ModelPack.Pack;
@@ -12,6 +13,7 @@ internal static class Artifact
     public const string PlanBlob = "plan";
     public const string ProfileBlob = "profile";
     public const string RecipeBlob = "recipe";
+    public const string CheckpointBlob = "checkpoint";
     public const string ProvenanceBlob = "provenance";
 
     /// <summary>Prefix of blobs that hold files of a checkpoint folder.</summary>
@@ -40,14 +42,22 @@ internal static class Artifact
     public static HardwareProfile? ReadProfile(PackReader reader) =>
         reader.Blobs.TryGetValue(ProfileBlob, out TensorData? data) ? HardwareProfileJson.Read(data.ToArray(HardwareProfileJson.MaxBytes), reader.File.Path) : null;
 
+    /// <summary>What the checkpoint was that this artifact's graph was built for; null when it was made from anything else.</summary>
+    /// <exception cref="ModelPackException">MP4101: the record is damaged.</exception>
+    public static CheckpointForm? ReadCheckpoint(PackReader reader) =>
+        reader.Blobs.TryGetValue(CheckpointBlob, out TensorData? data) ? CheckpointRecord.Parse(data.ToArray(MaxTextBytes), reader.File.Path) : null;
+
     /// <summary>The model as it was after all passes, tensors decoding from the artifact.</summary>
     /// <exception cref="ModelPackException">MP4102, or what reading the graph reports.</exception>
     public static Model ReadModel(PackReader reader, CancellationToken cancellation)
     {
         Provenance provenance = ReadProvenance(reader);
+        ImmutableArray<CarriedFile> files = [.. reader.Blobs.Where(b => b.Key.StartsWith(FilePrefix, StringComparison.Ordinal)).Select(b => new CarriedFile(b.Key[FilePrefix.Length..], b.Value))];
         if (reader.Blobs.TryGetValue(GraphBlob, out TensorData? graph))
         {
-            return OnnxModelReader.ReadWeightless(graph, (path, _) => reader.Find(path) is PackTensor t ? ToTensor(t) : null, cancellation);
+            var read = new HashSet<string>(StringComparer.Ordinal);
+            Model model = OnnxModelReader.ReadWeightless(graph, (path, _) => reader.Find(path) is PackTensor t && read.Add(path) ? ToTensor(t) : null, cancellation);
+            return model with { Checkpoint = ReadCheckpoint(reader), Files = files, CarriedTensors = [.. reader.Tensors.Where(t => !read.Contains(t.Name)).Select(ToTensor)] };
         }
 
         return new Model
@@ -55,7 +65,7 @@ internal static class Artifact
             Kind = provenance.Kind == "checkpoint" ? ModelKind.Checkpoint : ModelKind.Safetensors,
             Graph = new Graph { Initializers = [.. reader.Tensors.Select(ToTensor)] },
             Metadata = [.. provenance.Metadata],
-            Files = [.. reader.Blobs.Where(b => b.Key.StartsWith(FilePrefix, StringComparison.Ordinal)).Select(b => new CarriedFile(b.Key[FilePrefix.Length..], b.Value))],
+            Files = files,
         };
     }
 

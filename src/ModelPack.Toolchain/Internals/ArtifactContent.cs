@@ -44,12 +44,17 @@ internal static class ArtifactContent
             }
         }
 
+        if (model.Checkpoint is CheckpointForm form)
+        {
+            Add(Artifact.CheckpointBlob, CheckpointRecord.ToJson(form));
+        }
+
         Add(Artifact.RecipeBlob, Encoding.UTF8.GetBytes(recipe.ToJson()));
         Add(Artifact.ProvenanceBlob, Describe(model, recipe, request, imported, calibration, cancellation).ToJson());
         blobs.AddRange(model.Files.Select(f => KeyValuePair.Create(Artifact.FilePrefix + f.RelativePath, f.Data)));
         return PackContent.Empty with
         {
-            Tensors = [.. stored.Select(t => new PackTensorContent(t.Name, t.DType, t.Shape, t.Encoding))],
+            Tensors = [.. stored.Concat(model.CarriedTensors).Select(t => new PackTensorContent(t.Name, t.DType, t.Shape, t.Encoding))],
             Blobs = blobs.ToImmutable(),
         };
     }
@@ -69,7 +74,7 @@ internal static class ArtifactContent
     {
         Kind = model.Kind switch
         {
-            ModelKind.Onnx => "onnx",
+            ModelKind.Onnx => model.Checkpoint is null ? "onnx" : "checkpoint",
             ModelKind.Safetensors => "safetensors",
             _ => "checkpoint",
         },

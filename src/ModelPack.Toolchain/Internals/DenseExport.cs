@@ -9,7 +9,7 @@ internal static class DenseExport
 {
     public static IReadOnlyList<string> Write(PackReader reader, string output, DType? dtype, bool fp8, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
-        Model model = Artifact.ReadModel(reader, cancellation);
+        Model model = CheckpointRecord.WithoutGraph(Artifact.ReadModel(reader, cancellation), reader.File.Path);
         if (dtype is DType wanted)
         {
             model = Retype(model, wanted, reader.File.Path);

@@ -52,7 +52,7 @@ internal sealed class TensorFile : IDisposable
     public static TensorFile BeforeEncoding(string path, ImportedModel imported, Model model)
     {
         bool hasGraph = model.Kind == ModelKind.Onnx;
-        IEnumerable<Tensor> stored = model.Graph.Initializers.Where(t => !hasGraph || ArtifactContent.IsExternal(t));
+        IEnumerable<Tensor> stored = model.Graph.Initializers.Where(t => !hasGraph || ArtifactContent.IsExternal(t)).Concat(model.CarriedTensors);
         return new TensorFile(path, "model", imported, null, [.. stored.Select(t => FromTensor(t.Name, t with { Encoding = WithoutPending(t.Encoding) }))]);
     }
 

@@ -33,7 +33,12 @@ public static class Tuner
     public static TuneResult Run(TuneRequest request, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         OutputChecks.CheckWritable(request.Output);
-        using ImportedModel imported = Containers.Containers.For(request.Input).Import(request.Input, cancellation);
+        using ImportedModel imported = ModelInput.Import(request.Input, weightsOnly: false, out ModelPackException? notBuilt, cancellation);
+        if (notBuilt is not null && request.Data is not null)
+        {
+            throw notBuilt;
+        }
+
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
         using GeneratedData? generated = GeneratedData.MakeIfAsked(
             request.Data, request.Input, imported.Model, Pipelines.Limits(request.Threads, request.MaxMemoryBytes, progress, cancellation));

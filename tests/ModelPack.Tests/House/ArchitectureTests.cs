@@ -19,6 +19,7 @@ public sealed class ArchitectureTests
     private const string Compiler = "ModelPack.Compiler";
     private const string Passes = "ModelPack.Passes";
     private const string Containers = "ModelPack.Containers";
+    private const string Architectures = "ModelPack.Architectures";
     private const string Runtime = "ModelPack.Runtime";
     private const string Toolchain = "ModelPack.Toolchain";
 
@@ -35,8 +36,9 @@ public sealed class ArchitectureTests
         [Compiler] = [Core, Numbers, Structures, Kernels],
         [Passes] = [Compiler, Core, Numbers, Structures],
         [Containers] = [Compiler, Core],
+        [Architectures] = [Compiler, Core],
         [Runtime] = [Core, Numbers, Structures, Codecs, Pack, Kernels, OrtOps],
-        [Toolchain] = [Core, Compiler, Passes, Containers, Numbers, Structures, Codecs, Pack, Kernels, Runtime],
+        [Toolchain] = [Core, Compiler, Architectures, Passes, Containers, Numbers, Structures, Codecs, Pack, Kernels, Runtime],
         ["ModelPack.Cli"] = [Toolchain],
     };
 
@@ -66,7 +68,7 @@ public sealed class ArchitectureTests
     {
         IReadOnlySet<ProjectFile> closure = ProjectFile.Named(Runtime).Closure();
 
-        Findings.None(closure.Select(p => p.Name).Intersect([Compiler, Passes, Containers, Toolchain, "ModelPack.Cli"]));
+        Findings.None(closure.Select(p => p.Name).Intersect([Compiler, Architectures, Passes, Containers, Toolchain, "ModelPack.Cli"]));
         Assert.DoesNotContain(closure.SelectMany(p => p.Packages), p => p.StartsWith("Google.Protobuf", StringComparison.Ordinal));
     }
 
@@ -90,7 +92,7 @@ public sealed class ArchitectureTests
             }
         }
 
-        Findings.None(seen.Intersect([Compiler, Passes, Containers, Toolchain, "Google.Protobuf"]));
+        Findings.None(seen.Intersect([Compiler, Architectures, Passes, Containers, Toolchain, "Google.Protobuf"]));
     }
 
     [Fact]

@@ -30,6 +30,9 @@ public sealed partial class CatalogueTests
     public void Passes_are_all_registered() => AssertRegistered(Passes, ModelPack.Passes.PassCatalog.All);
 
     [Fact]
+    public void Architectures_are_all_registered() => AssertRegistered(typeof(ModelPack.Architectures.ArchitectureCatalog).Assembly, ModelPack.Architectures.ArchitectureCatalog.All);
+
+    [Fact]
     public void Names_are_unique_within_a_catalogue_and_usable_in_recipes()
     {
         AssertNames("number format", ModelPack.Numbers.NumberFormats.All.Select(u => u.Id));
@@ -57,6 +60,7 @@ public sealed partial class CatalogueTests
             .. ModelPack.Codecs.Codecs.All.Select(u => (u.Id, u.Summary)),
             .. ModelPack.Containers.Containers.All.Select(u => (u.Id, u.Summary)),
             .. ModelPack.Passes.PassCatalog.All.Select(u => (u.Name, u.Summary)),
+            .. ModelPack.Architectures.ArchitectureCatalog.All.Select(u => (u.ClassName, u.Summary)),
         ];
 
         Findings.None(all.Where(u => string.IsNullOrWhiteSpace(u.Summary) || u.Summary.Length > 160 || u.Summary.Contains('\n', StringComparison.Ordinal)).Select(u => u.Name));

@@ -11,13 +11,15 @@ public sealed class CheckpointCompileTests
 {
     private static readonly string Sample = RepositoryTree.PathTo("samples", "models", "tinyllama");
 
-    [Fact]
-    public void Unpack_compiledCheckpoint_givesBackTheFolderWithItsFiles()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Unpack_compiledCheckpoint_givesBackTheFolderWithItsFiles(bool weightsOnly)
     {
         using var folder = new TempFolder();
         string artifact = folder["c.mpack"];
         string restored = folder["restored"];
-        ModelCompiler.Compile(new CompileRequest { Input = Sample, Output = artifact, Recipe = "int8" });
+        ModelCompiler.Compile(new CompileRequest { Input = Sample, WeightsOnly = weightsOnly, Output = artifact, Recipe = "int8" });
         FilePacking.Unpack(artifact, restored);
         foreach (string file in new[] { "config.json", "tokenizer.json", "vocab.json", "merges.txt" })
         {
@@ -45,11 +47,11 @@ public sealed class CheckpointCompileTests
     }
 
     [Fact]
-    public void Run_checkpointArtifact_isMP5002()
+    public void Run_artifactOfWeightsOnly_isMP5002()
     {
         using var folder = new TempFolder();
         string artifact = folder["c.mpack"];
-        ModelCompiler.Compile(new CompileRequest { Input = Sample, Output = artifact, Recipe = "int8" });
+        ModelCompiler.Compile(new CompileRequest { Input = Sample, WeightsOnly = true, Output = artifact, Recipe = "int8" });
         var error = Assert.Throws<ModelPackException>(() => Execution.Run(artifact, []));
         Assert.Equal(ErrorCodes.ArtifactWithoutGraph, error.Code);
     }

@@ -1,7 +1,7 @@
-namespace ModelPack.Passes;
+namespace ModelPack;
 
 /// <summary>Powers out of IEEE operations alone: the same bits on every platform, which those of platform libraries are not.</summary>
-internal static class DeterministicPower
+public static class DeterministicPower
 {
     private const double Ln2 = 0.69314718055994530942;
 

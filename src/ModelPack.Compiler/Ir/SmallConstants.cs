@@ -1,11 +1,10 @@
 using System.Buffers.Binary;
 using System.Collections.Immutable;
-using ModelPack.Compiler;
 
-namespace ModelPack.Passes;
+namespace ModelPack.Compiler;
 
 /// <summary>Reads and makes small constant tensors: shapes, axes, scalars.</summary>
-internal static class SmallConstants
+public static class SmallConstants
 {
     private const int MaxElements = 4096;
 

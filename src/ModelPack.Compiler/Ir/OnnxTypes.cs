@@ -1,7 +1,7 @@
-namespace ModelPack.Passes;
+namespace ModelPack.Compiler;
 
 /// <summary>The numbers that ONNX gives to element types (TensorProto.DataType), as they appear in attributes such as Cast's <c>to</c>.</summary>
-internal static class OnnxTypes
+public static class OnnxTypes
 {
     private static readonly DType[] ByNumber =
     [

@@ -1,7 +1,7 @@
-namespace ModelPack.Passes;
+namespace ModelPack;
 
 /// <summary>The natural logarithm out of IEEE operations alone: the same bits on every platform, which those of platform libraries are not.</summary>
-internal static class DeterministicLog
+public static class DeterministicLog
 {
     private const double Ln2 = 0.69314718055994530942;
 

@@ -1,10 +1,10 @@
 using System.Collections.Immutable;
 using System.Globalization;
 
-namespace ModelPack.Passes;
+namespace ModelPack.Compiler;
 
 /// <summary>Builds structured encodings without ever nesting what cancels out.</summary>
-internal static class Structured
+public static class Structured
 {
     /// <summary>
     /// The values with axes permuted as by ONNX Transpose: axis i of the result is axis perm[i] of <paramref name="encoding"/>. A permutation of

@@ -1,0 +1,115 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using ModelPack.Compiler;
+
+namespace ModelPack.Architectures.Decoder;
+
+/// <summary>Collects the nodes and constants of a graph. A value is called like the node that makes it: scope, slash, operator.</summary>
+internal sealed class GraphWriter
+{
+    private readonly ImmutableArray<Node>.Builder _nodes = ImmutableArray.CreateBuilder<Node>();
+    private readonly ImmutableArray<Tensor>.Builder _initializers = ImmutableArray.CreateBuilder<Tensor>();
+    private readonly ImmutableArray<ValueInfo>.Builder _inputs = ImmutableArray.CreateBuilder<ValueInfo>();
+    private readonly ImmutableArray<ValueInfo>.Builder _outputs = ImmutableArray.CreateBuilder<ValueInfo>();
+    private readonly HashSet<string> _names = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _constants = new(StringComparer.Ordinal);
+
+    /// <summary>Declares an input; a size that is a text is a symbol.</summary>
+    public string Input(string name, DType dtype, params ReadOnlySpan<object> sizes)
+    {
+        _names.Add(name);
+        _inputs.Add(new ValueInfo(name, TypeOf(dtype, sizes)));
+        return name;
+    }
+
+    /// <summary>Declares an output; a node must make a value of that name (<see cref="Named"/>).</summary>
+    public void Output(string name, DType dtype, params ReadOnlySpan<object> sizes) => _outputs.Add(new ValueInfo(name, TypeOf(dtype, sizes)));
+
+    /// <summary>A tensor of the checkpoint, under its own name.</summary>
+    public void Weight(Tensor tensor)
+    {
+        if (_names.Add(tensor.Name))
+        {
+            _initializers.Add(tensor);
+        }
+    }
+
+    /// <summary>A node with one output.</summary>
+    public string Op(string scope, string op, ReadOnlySpan<string> inputs, params ReadOnlySpan<NodeAttribute> attributes) => Named(null, scope, op, inputs, attributes);
+
+    /// <summary>A node with one output, whose name is given unless it is null.</summary>
+    public string Named(string? output, string scope, string op, ReadOnlySpan<string> inputs, params ReadOnlySpan<NodeAttribute> attributes)
+    {
+        string name = Unique($"{scope}/{op}");
+        string result = output is null ? name : Unique(output);
+        _nodes.Add(new Node { Name = name, OpType = op, Inputs = [.. inputs], Outputs = [result], Attributes = [.. attributes] });
+        return result;
+    }
+
+    /// <summary>Cuts a value along its last axis.</summary>
+    public ImmutableArray<string> Split(string scope, string value, params long[] sizes)
+    {
+        string name = Unique($"{scope}/Split");
+        ImmutableArray<string> parts = [.. sizes.Select((_, i) => Unique(string.Create(CultureInfo.InvariantCulture, $"{name}.{i}")))];
+        _nodes.Add(new Node { Name = name, OpType = "Split", Inputs = [value, Integers(sizes)], Outputs = parts, Attributes = [Int("axis", -1)] });
+        return parts;
+    }
+
+    /// <summary>An f32 scalar; equal ones are one initializer.</summary>
+    public string Scalar(float value) => Constant(string.Create(CultureInfo.InvariantCulture, $"f32:{value:R}"), name => SmallConstants.Floats(name, Shape.Scalar, [value]));
+
+    /// <summary>An i64 scalar.</summary>
+    public string Index(long value) => Constant(string.Create(CultureInfo.InvariantCulture, $"i64:{value}"), name => SmallConstants.Integers(name, Shape.Scalar, [value]));
+
+    /// <summary>A list of i64: shapes, axes, sizes.</summary>
+    public string Integers(params long[] values) => Constant($"i64:[{string.Join(',', values.Select(v => v.ToString(CultureInfo.InvariantCulture)))}]", name => SmallConstants.Integers(name, new Shape(values.Length), values));
+
+    /// <summary>A constant matrix [1, n] of f32.</summary>
+    public string Row(string name, ImmutableArray<float> values) => Constant(name, unique => SmallConstants.Floats(unique, new Shape(1, values.Length), values.AsSpan()));
+
+    public Graph Build(string name) => new()
+    {
+        Name = name,
+        Inputs = _inputs.ToImmutable(),
+        Outputs = _outputs.ToImmutable(),
+        Nodes = _nodes.ToImmutable(),
+        Initializers = _initializers.ToImmutable(),
+    };
+
+    public static NodeAttribute Int(string name, long value) => new(name, new AttributeValue.Int(value));
+
+    public static NodeAttribute Ints(string name, params ReadOnlySpan<long> values) => new(name, new AttributeValue.Ints([.. values]));
+
+    private string Constant(string key, Func<string, Tensor> make)
+    {
+        if (!_constants.TryGetValue(key, out string? name))
+        {
+            _constants[key] = name = Unique(key);
+            _initializers.Add(make(name));
+        }
+
+        return name;
+    }
+
+    private string Unique(string stem)
+    {
+        string name = stem;
+        for (int i = 1; !_names.Add(name); i++)
+        {
+            name = string.Create(CultureInfo.InvariantCulture, $"{stem}_{i}");
+        }
+
+        return name;
+    }
+
+    private static Compiler.ValueType TypeOf(DType dtype, ReadOnlySpan<object> sizes)
+    {
+        var dims = ImmutableArray.CreateBuilder<Dimension>(sizes.Length);
+        foreach (object size in sizes)
+        {
+            dims.Add(size is string symbol ? new Dimension(null, symbol) : new Dimension((long)size));
+        }
+
+        return new Compiler.ValueType(dtype, dims.MoveToImmutable());
+    }
+}

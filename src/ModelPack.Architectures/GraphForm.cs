@@ -1,0 +1,15 @@
+namespace ModelPack.Architectures;
+
+/// <summary>What the graph of a language model takes and gives.</summary>
+public enum GraphForm
+{
+    /// <summary><c>input_ids</c> i64 [batch, seq] to <c>logits</c> f32 [batch, seq, vocab].</summary>
+    Full,
+
+    /// <summary>
+    /// As <see cref="Full"/>, with the keys and values of earlier tokens: further inputs <c>position_offset</c> i64 [] (position of the first token of <c>input_ids</c>) and, per layer,
+    /// <c>past_key_values.N.key</c> and <c>.value</c> f32 [batch, kv_heads, past, head_dim]; further outputs <c>present.N.key</c> and <c>.value</c> f32 [batch, kv_heads, past + seq, head_dim].
+    /// The past may be empty, and may have lost its oldest tokens where no layer looks that far back.
+    /// </summary>
+    Cached,
+}

@@ -1,0 +1,23 @@
+using ModelPack.Compiler;
+
+namespace ModelPack.Architectures;
+
+/// <summary>A family of models that share one definition: from configuration and named tensors to a graph. Registered in <see cref="ArchitectureCatalog"/>; stateless.</summary>
+public interface IArchitecture
+{
+    /// <summary>The class that <c>architectures</c> of config.json names, for example <c>LlamaForCausalLM</c>.</summary>
+    string ClassName { get; }
+
+    /// <summary>One line for people: what sets the family apart.</summary>
+    string Summary { get; }
+
+    /// <summary>True when a configuration describes a model of this family. The catalogue asks in order, so a special case goes before what it is a case of.</summary>
+    bool Claims(ModelConfig config);
+
+    /// <summary>Builds the graph. Weights stay where they are: no tensor data is read.</summary>
+    /// <param name="config">The configuration.</param>
+    /// <param name="weights">The tensors of the checkpoint; what the graph reads is taken out of them.</param>
+    /// <param name="form">What the graph takes and gives.</param>
+    /// <exception cref="ModelPackException">MP1503 to MP1510.</exception>
+    Graph Build(ModelConfig config, CheckpointWeights weights, GraphForm form);
+}

@@ -1,0 +1,18 @@
+namespace ModelPack;
+
+public static partial class ErrorCodes
+{
+    // MP1500-1519: from a checkpoint to a graph.
+    public static readonly ErrorCode ConfigSyntax = new(1500, "a config.json that is not a JSON object");
+    public static readonly ErrorCode ConfigWithoutArchitecture = new(1501, "a checkpoint that does not say what its architecture is");
+    public static readonly ErrorCode UnknownArchitecture = new(1502, "an architecture for which no graph can be built");
+    public static readonly ErrorCode ConfigValue = new(1503, "a value of config.json that is missing, of the wrong type or out of range");
+    public static readonly ErrorCode ConfigHeads = new(1504, "numbers of attention heads that do not divide each other or the hidden size");
+    public static readonly ErrorCode UnsupportedFeature = new(1505, "a known architecture with a feature for which no graph can be built");
+    public static readonly ErrorCode WeightMissing = new(1506, "a tensor that the architecture needs and the checkpoint does not have");
+    public static readonly ErrorCode WeightUnused = new(1507, "a tensor of the checkpoint that the architecture has no place for");
+    public static readonly ErrorCode WeightShape = new(1508, "a tensor whose shape contradicts config.json");
+    public static readonly ErrorCode VocabularyMismatch = new(1509, "an embedding or output layer that is not as long as the vocabulary");
+    public static readonly ErrorCode WeightDType = new(1510, "a weight that is no floating-point tensor");
+    public static readonly ErrorCode GraphNotBuilt = new(1511, "a form of graph that was asked for where no graph is built");
+}

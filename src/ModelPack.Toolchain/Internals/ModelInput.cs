@@ -1,0 +1,86 @@
+using ModelPack.Architectures;
+using ModelPack.Compiler;
+using ModelPack.Containers.Onnx;
+using ModelPack.Runtime;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Model files and folders as the compile side takes them: a checkpoint folder whose architecture is known has a graph.</summary>
+internal static class ModelInput
+{
+    private const string Checkpoint = "checkpoint";
+    private const int MaxNames = 3;
+
+    /// <summary>Imports a model.</summary>
+    /// <param name="path">A file or folder.</param>
+    /// <param name="weightsOnly">Leave a checkpoint without its graph.</param>
+    /// <param name="notBuilt">Why a checkpoint has no graph although one was wanted; null otherwise.</param>
+    /// <param name="cancellation">Stops.</param>
+    /// <param name="form">What the graph of a checkpoint takes and gives.</param>
+    /// <exception cref="ModelPackException">MP1xxx: the file is bad, or the checkpoint contradicts its configuration.</exception>
+    public static ImportedModel Import(string path, bool weightsOnly, out ModelPackException? notBuilt, CancellationToken cancellation, GraphForm form = GraphForm.Full)
+    {
+        notBuilt = null;
+        IContainer container = Containers.Containers.For(path);
+        ImportedModel imported = container.Import(path, cancellation);
+        if (weightsOnly || container.Id != Checkpoint)
+        {
+            return imported;
+        }
+
+        try
+        {
+            return new ImportedModel(ArchitectureCatalog.Build(imported.Model, form), imported.Files);
+        }
+        catch (ModelPackException e) when (ArchitectureCatalog.IsNotBuilt(e.Code))
+        {
+            notBuilt = e.WithPath(path);
+            return imported;
+        }
+        catch (ModelPackException e)
+        {
+            imported.Dispose();
+            throw e.WithPath(path);
+        }
+    }
+
+    /// <summary>The form of a graph with or without keys and values of earlier tokens.</summary>
+    public static GraphForm Form(bool cached) => cached ? GraphForm.Cached : GraphForm.Full;
+
+    /// <summary>Opens anything that can be run: an artifact, an .onnx file, or a checkpoint folder of a known architecture.</summary>
+    /// <exception cref="ModelPackException">It cannot be read or executed; MP1501, MP1502, MP1505: no graph can be built for the checkpoint.</exception>
+    public static ModelSession Open(string path, ModelSessionOptions options) => Open(path, options, GraphForm.Full);
+
+    /// <summary>As the other overload, with the graph of a checkpoint in a form of choice.</summary>
+    /// <exception cref="ModelPackException">As there.</exception>
+    internal static ModelSession Open(string path, ModelSessionOptions options, GraphForm form)
+    {
+        if (!Containers.Containers.Get(Checkpoint).Recognizes(path))
+        {
+            return ModelSession.Open(path, options);
+        }
+
+        using ImportedModel imported = Import(path, weightsOnly: false, out ModelPackException? notBuilt, CancellationToken.None, form);
+        if (notBuilt is not null)
+        {
+            throw notBuilt;
+        }
+
+        Dictionary<string, Tensor> weights = imported.Model.Graph.Initializers.Where(ArtifactContent.IsExternal).ToDictionary(t => t.Name, StringComparer.Ordinal);
+        byte[] graph = OnnxModelWriter.WriteWeightless(imported.Model, t => weights.ContainsKey(t.Name), ArtifactContent.Dense);
+        return PackedModel.Open(path, new ModelWeights(graph, weights), options with { ExpandAll = true });
+    }
+
+    /// <summary>What a user should know about tensors that the graph does not read; null when there are none.</summary>
+    public static string? CarriedWarning(Model model)
+    {
+        if (model.CarriedTensors.IsEmpty)
+        {
+            return null;
+        }
+
+        string names = string.Join(", ", model.CarriedTensors.Take(MaxNames).Select(t => t.Name));
+        string more = model.CarriedTensors.Length > MaxNames ? $" and {model.CarriedTensors.Length - MaxNames} more" : "";
+        return $"{names}{more}: the graph does not need them; they are stored as they are";
+    }
+}

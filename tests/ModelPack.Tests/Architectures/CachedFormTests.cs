@@ -1,0 +1,96 @@
+using ModelPack.Architectures;
+using ModelPack.Runtime;
+using ModelPack.Testing;
+using ModelPack.Toolchain;
+using Xunit;
+
+namespace ModelPack.Tests.Architectures;
+
+/// <summary>The form with keys and values of earlier tokens gives what the full form gives.</summary>
+public sealed class CachedFormTests
+{
+    private const int Tokens = 128;
+    private const int Prompt = 37;
+    private static readonly ModelSessionOptions Options = new() { Threads = 1 };
+
+    public static TheoryData<string> Cases => [.. FamilyCases.Names];
+
+    /// <summary>A prompt at once, then token by token up to 128.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void PrefillAndDecode_giveTheLogitsOfTheFullForm(string name)
+    {
+        using var folder = new TempFolder();
+        string path = FamilyCases.Make(name).Write(folder);
+        long[] ids = FamilyCases.Ids(Tokens, seed: 11);
+        using ModelSession full = ModelInput.Open(path, Options);
+        using ModelSession cached = ModelInput.Open(path, Options, GraphForm.Cached);
+        NamedTensor expected = full.Run(NamedTensor.Of("input_ids", ids, 1, Tokens)).Single();
+
+        var logits = new List<float>();
+        IReadOnlyList<NamedTensor> past = Empty(cached);
+        for (int from = 0; from < Tokens;)
+        {
+            int count = from == 0 ? Prompt : 1;
+            past = Step(cached, ids.AsSpan(from, count), from, past, logits);
+            from += count;
+        }
+
+        Assert.Equal(expected.Values<float>().Length, logits.Count);
+        float worst = 0;
+        for (int i = 0; i < logits.Count; i++)
+        {
+            worst = Math.Max(worst, Math.Abs(logits[i] - expected.Values<float>()[i]));
+        }
+
+        Assert.InRange(worst, 0, 2e-5f);
+    }
+
+    /// <summary>Where every layer has a window, keys and values older than it may be dropped.</summary>
+    [Fact]
+    public void Decode_withoutWhatTheWindowHides_givesTheSame()
+    {
+        using var folder = new TempFolder();
+        RandomCheckpoint checkpoint = FamilyCases.Make("mistral");
+        int window = (int)checkpoint.Config["sliding_window"]!;
+        string path = checkpoint.Write(folder);
+        long[] ids = FamilyCases.Ids(Tokens, seed: 3);
+        using ModelSession cached = ModelInput.Open(path, Options, GraphForm.Cached);
+        var whole = new List<float>();
+        var cut = new List<float>();
+        IReadOnlyList<NamedTensor> past = Step(cached, ids.AsSpan(0, Prompt), 0, Empty(cached), []);
+
+        Step(cached, ids.AsSpan(Prompt, 1), Prompt, past, whole);
+        Step(cached, ids.AsSpan(Prompt, 1), Prompt, [.. past.Select(t => Last(t, window - 1))], cut);
+
+        Assert.Equal(whole.Count, cut.Count);
+        Assert.All(whole.Zip(cut), pair => Assert.Equal(pair.First, pair.Second, 1e-5f));
+    }
+
+    private static NamedTensor[] Empty(ModelSession session) =>
+        [.. session.Inputs.Where(i => i.Name.StartsWith("past_key_values.", StringComparison.Ordinal)).Select(i => NamedTensor.Of(i.Name, Array.Empty<float>(), 1, i.Dims[1].Size!.Value, 0, i.Dims[3].Size!.Value))];
+
+    /// <summary>Runs tokens, appends their logits, and gives the past of the next step.</summary>
+    private static NamedTensor[] Step(ModelSession session, ReadOnlySpan<long> ids, long offset, IReadOnlyList<NamedTensor> past, List<float> logits)
+    {
+        IReadOnlyList<NamedTensor> outputs = session.Run(
+            [NamedTensor.Of("input_ids", ids, 1, ids.Length), NamedTensor.OfBytes("position_offset", DType.I64, Shape.Scalar, BitConverter.GetBytes(offset)), .. past]);
+        logits.AddRange(outputs.Single(o => o.Name == "logits").Values<float>());
+        return [.. outputs.Where(o => o.Name != "logits").Select(o => NamedTensor.OfBytes("past_key_values" + o.Name["present".Length..], o.DType, o.Shape, o.Bytes.ToArray()))];
+    }
+
+    /// <summary>The last tokens of keys or values [1, heads, tokens, dim].</summary>
+    private static NamedTensor Last(NamedTensor tensor, int count)
+    {
+        long[] dims = [.. tensor.Shape.Dims];
+        int rowBytes = (int)dims[3] * sizeof(float);
+        var bytes = new List<byte>();
+        for (int head = 0; head < dims[1]; head++)
+        {
+            int end = (int)((head + 1) * dims[2]) * rowBytes;
+            bytes.AddRange(tensor.Bytes[(end - (count * rowBytes))..end]);
+        }
+
+        return NamedTensor.OfBytes(tensor.Name, tensor.DType, new Shape(1, dims[1], count, dims[3]), bytes.ToArray());
+    }
+}
