@@ -1,7 +1,6 @@
 using System.Reflection.PortableExecutable;
 using System.Runtime.InteropServices;
 using ModelPack.Testing;
-using ModelPack.Testing.Onnx;
 
 namespace ModelPack.EndToEnd.Tests.Cli;
 
@@ -44,12 +43,7 @@ public sealed class PrecompiledTests(SampleModel sample) : IClassFixture<SampleM
     public void Fewer_instructions_give_the_same_bytes()
     {
         using var folder = new TempFolder();
-        string model = folder.Write("model.onnx", new OnnxBuilder()
-            .Input("x", OnnxBuilder.Float, 1, 256)
-            .Output("y", OnnxBuilder.Float, 1, 192)
-            .Initializer("w", Values.Weights(7, 256 * 192), 256, 192)
-            .Node("MatMul", ["x", "w"], ["y"])
-            .Build());
+        string model = SmallModel.Write(folder);
         foreach (string recipe in (string[])["int4", "mxfp4"])
         {
             Compile(recipe, "all.mpack", []);
