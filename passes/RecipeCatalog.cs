@@ -14,8 +14,10 @@ public static class RecipeCatalog
     public static IReadOnlyList<string> Names { get; } = ["lossless", "int8", "w8a8", "int8-only", "int4-calibrated", "int4", "auto"];
 
     /// <summary>Number formats that can stand for a recipe: all that take fractions.</summary>
-    public static IReadOnlyList<string> Formats { get; } =
-        [.. NumberFormats.All.Select(f => f.Id).Where(id => !DTypes.TryParse(id, out DType dtype) || (dtype.IsFloat() && dtype is not (DType.F64 or DType.F32 or DType.F8E8M0)))];
+    public static IReadOnlyList<string> Formats => FractionFormats.Value;
+
+    private static readonly Lazy<IReadOnlyList<string>> FractionFormats = new(static () =>
+        [.. NumberFormats.Ids.Where(id => !DTypes.TryParse(id, out DType dtype) || (dtype.IsFloat() && dtype is not (DType.F64 or DType.F32 or DType.F8E8M0)))]);
 
     /// <summary>From this many bits per value on a format is good enough for every layer; below, the ends of the network and convolutions take int8.</summary>
     private const double BitsForAll = 7;

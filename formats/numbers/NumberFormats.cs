@@ -62,6 +62,9 @@ public static class NumberFormats
 
     private static readonly Lazy<IReadOnlyList<INumberFormat>> Everything = new(static () => [.. Catalogue.Select(static e => e.Format)]);
 
+    /// <summary>Names of all formats, without making any.</summary>
+    public static IReadOnlyList<string> Ids { get; } = Array.ConvertAll(Catalogue, static e => e.Id);
+
     /// <summary>Every format.</summary>
     public static IReadOnlyList<INumberFormat> All => Everything.Value;
 

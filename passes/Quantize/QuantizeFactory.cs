@@ -12,7 +12,7 @@ internal sealed class QuantizeFactory : IPassFactory
 
     public IReadOnlyList<PassOption> Options { get; } =
     [
-        new("format", "string", "\"int8\"", "Number format of the weights: a name of 'modelpack formats', one with arguments such as nf4(block=128), or a name that the recipe defines", PerTensor: true, Formats: [.. NumberFormats.All.Select(f => f.Id)]),
+        new("format", "string", "\"int8\"", "Number format of the weights: a name of 'modelpack formats', one with arguments such as nf4(block=128), or a name that the recipe defines", PerTensor: true, Formats: NumberFormats.Ids),
         new("block", "integer", "32", "Integer formats: weights that share one scale, along the reduction axis", ["16", "32", "64", "128", "256"], PerTensor: true),
         new("symmetric", "boolean", "true", "Integer formats: only a scale per block; false adds a zero point, better for one-sided weights", PerTensor: true),
         new("scale", "string", "\"auto\"", "Integer formats: type of the scales; auto takes f16 where every scale of the tensor fits, else f32", ["auto", "f32", "f16", "bf16"], PerTensor: true),

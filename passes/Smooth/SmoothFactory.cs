@@ -14,7 +14,7 @@ internal sealed class SmoothFactory : IPassFactory
     [
         new("method", "string", "\"awq\"", "awq: finer weights where activations are large; smoothquant: outliers from activations to weights; equalize: like ranges in consecutive layers (no data)", ["awq", "smoothquant", "equalize"]),
         new("alpha_percent", "integer", "50", "smoothquant: how much of the outliers moves to the weights", Minimum: 0, Maximum: 100),
-        new("format", "string", "\"int4\"", "awq: number format that weights will have, as for quantize", Formats: [.. NumberFormats.All.Select(f => f.Id)]),
+        new("format", "string", "\"int4\"", "awq: number format that weights will have, as for quantize", Formats: NumberFormats.Ids),
         new("block", "integer", "128", "awq, integer formats: weights that share one scale", ["16", "32", "64", "128", "256"]),
         new("symmetric", "boolean", "true", "awq, integer formats: only a scale per block"),
         new("scale", "string", "\"f32\"", "awq, integer formats: type of the scales", ["auto", "f32", "f16", "bf16"]),

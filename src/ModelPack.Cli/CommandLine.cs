@@ -11,6 +11,8 @@ internal static class CommandLine
 {
     public const string ProgramName = "modelpack";
 
+    private const string VersionFlag = "--version";
+
     /// <summary>The tool's version without the source revision.</summary>
     public static string Version { get; } =
         (typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0.0.0").Split('+')[0];
@@ -33,7 +35,7 @@ internal static class CommandLine
     /// <summary>Runs with the given streams; what the tests call.</summary>
     public static int Run(string[] args, CliHost host)
     {
-        RootCommand root = CreateRoot(host);
+        RootCommand root = CreateRoot(host, args);
         ParseResult parsed = root.Parse(args);
         var outcome = new Outcome(host, IsSet(parsed, args, GlobalOptions.Json), IsSet(parsed, args, GlobalOptions.Verbose));
         try
@@ -63,16 +65,18 @@ internal static class CommandLine
         }
     }
 
-    /// <summary>The command tree.</summary>
-    internal static RootCommand CreateRoot(CliHost host)
+    /// <summary>The command tree for one command line. Making all commands takes longer than many of them run, so the others are left out when the first word says which one is meant.</summary>
+    /// <param name="host">The surroundings that the commands run in.</param>
+    /// <param name="args">The command line; empty for the whole tree.</param>
+    internal static RootCommand CreateRoot(CliHost host, params ReadOnlySpan<string> args)
     {
         var root = new RootCommand("Compiles and compresses trained models (ONNX, safetensors, Hugging Face checkpoints) into packed artifacts.")
         {
             HelpName = ProgramName,
         };
-        foreach (Command command in Commands(host))
+        foreach ((_, Func<CliHost, Command> create) in Needed(args))
         {
-            root.Add(command);
+            root.Add(create(host));
         }
 
         foreach (Option option in GlobalOptions.All)
@@ -102,26 +106,46 @@ internal static class CommandLine
         return root;
     }
 
-    /// <summary>All commands in the order help lists them.</summary>
-    private static IEnumerable<Command> Commands(CliHost host) =>
+    /// <summary>All commands by name, in the order help lists them.</summary>
+    internal static IReadOnlyList<(string Name, Func<CliHost, Command> Create)> Commands { get; } =
     [
-        CompileCommand.Create(host),
-        CalibrateCommand.Create(host),
-        TuneCommand.Create(host),
-        PackCommand.Create(host),
-        UnpackCommand.Create(host),
-        InspectCommand.Create(host),
-        ExplainCommand.Create(host),
-        VerifyCommand.Create(host),
-        RunCommand.Create(host),
-        EvalCommand.Create(host),
-        CompareCommand.Create(host),
-        ExportCommand.Create(host),
-        FormatsCommand.Create(host),
-        BenchCommand.Create(host),
-        ProfileCommand.Create(host),
-        CompletionCommand.Create(host),
+        ("compile", CompileCommand.Create),
+        ("calibrate", CalibrateCommand.Create),
+        ("tune", TuneCommand.Create),
+        ("pack", PackCommand.Create),
+        ("unpack", UnpackCommand.Create),
+        ("inspect", InspectCommand.Create),
+        ("explain", ExplainCommand.Create),
+        ("verify", VerifyCommand.Create),
+        ("run", RunCommand.Create),
+        ("eval", EvalCommand.Create),
+        ("compare", CompareCommand.Create),
+        ("export", ExportCommand.Create),
+        ("formats", FormatsCommand.Create),
+        ("bench", BenchCommand.Create),
+        ("profile", ProfileCommand.Create),
+        ("completion", CompletionCommand.Create),
     ];
+
+    /// <summary>What a command line can refer to: the command it begins with, nothing for the version, everything else for help, completion, suggestions and errors.</summary>
+    private static IEnumerable<(string Name, Func<CliHost, Command> Create)> Needed(ReadOnlySpan<string> args)
+    {
+        if (args is [VersionFlag])
+        {
+            return [];
+        }
+
+        string? first = args.IsEmpty ? null : args[0];
+        foreach ((string Name, Func<CliHost, Command> Create) command in Commands)
+        {
+            if (command.Name == first)
+            {
+                return [command];
+            }
+        }
+
+        return Commands;
+    }
 
     private static InvocationConfiguration Configuration(TextWriter output, CliHost host) => new()
     {

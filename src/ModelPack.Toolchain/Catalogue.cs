@@ -83,7 +83,7 @@ public static class Catalogue
     public static bool IsSparsity(string text) => text == "all" || SparsityPattern.TryParse(text) is not null;
 
     /// <summary>Names of all number formats.</summary>
-    public static IReadOnlyList<string> NumberFormatNames { get; } = [.. NumberFormats.All.Select(f => f.Id)];
+    public static IReadOnlyList<string> NumberFormatNames => NumberFormats.Ids;
 
     private static IEnumerable<(string Name, UnitSpec Spec, string Summary)> OfRecipe(string nameOrPath)
     {

@@ -166,8 +166,7 @@ public sealed class MemoryTests
     /// <summary>Runs the command line as its own process and watches the most memory it ever had resident.</summary>
     private static (int Exit, string Output, long PeakBytes) Run(params string[] arguments)
     {
-        string tool = Path.Combine(AppContext.BaseDirectory, "modelpack.dll");
-        var start = new ProcessStartInfo("dotnet", [tool, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("dotnet", [Cli.CliProcess.Assembly, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
         using Process process = Process.Start(start)!;
         Task<string> output = process.StandardOutput.ReadToEndAsync();
         Task<string> errors = process.StandardError.ReadToEndAsync();

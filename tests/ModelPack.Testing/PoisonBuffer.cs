@@ -13,11 +13,19 @@ public sealed unsafe partial class PoisonBuffer : MemoryManager<byte>
     private const int ProtReadWrite = 3;
     private const int MapPrivateAnonymous = 0x22;
 
+    /// <summary>Buffers of up to this many pages are kept for the next one of the size: tests make millions, and a mapping costs more than most of what is done with it.</summary>
+    private const int KeptPages = 16;
+
+    private const int KeptPerSize = 16;
+
+    /// <summary>Mappings that no buffer uses, by their data pages.</summary>
+    private static readonly Stack<nint>[] Kept = [.. Enumerable.Range(0, KeptPages + 1).Select(_ => new Stack<nint>())];
+
     private readonly int _lengthBytes;
+    private readonly int _pages;
     private readonly byte[]? _fallback;
     private readonly byte* _start;
     private byte* _map;
-    private readonly nuint _mapBytes;
 
     private PoisonBuffer(int lengthBytes, bool guardBefore)
     {
@@ -30,17 +38,12 @@ public sealed unsafe partial class PoisonBuffer : MemoryManager<byte>
             return;
         }
 
-        // guard page | data pages | guard page
         nuint page = (nuint)Environment.SystemPageSize;
-        nuint dataBytes = ((nuint)lengthBytes + page - 1) / page * page;
-        _mapBytes = dataBytes + (2 * page);
-        _map = Map(null, _mapBytes, ProtNone, MapPrivateAnonymous, -1, 0);
-        if (_map == (byte*)-1 || (dataBytes > 0 && Protect(_map + page, dataBytes, ProtReadWrite) != 0))
-        {
-            throw new InvalidOperationException($"cannot map {dataBytes} bytes: error {Marshal.GetLastPInvokeError()}");
-        }
-
+        _pages = (int)(((nuint)lengthBytes + page - 1) / page);
+        nuint dataBytes = (nuint)_pages * page;
+        _map = Take(_pages);
         _start = guardBefore ? _map + page : _map + page + dataBytes - (nuint)lengthBytes;
+        GetSpan().Clear();
     }
 
     /// <summary>False where the trap does not exist and the buffer is an ordinary array.</summary>
@@ -81,12 +84,55 @@ public sealed unsafe partial class PoisonBuffer : MemoryManager<byte>
 
     protected override void Dispose(bool disposing)
     {
-        if (_map != null)
+        if (_map != null && !Keep(_map, _pages))
         {
-            _ = Unmap(_map, _mapBytes);
-            _map = null;
+            _ = Unmap(_map, MapBytes(_pages));
+        }
+
+        _map = null;
+    }
+
+    private static bool Keep(byte* map, int pages)
+    {
+        if (pages > KeptPages)
+        {
+            return false;
+        }
+
+        lock (Kept[pages])
+        {
+            if (Kept[pages].Count == KeptPerSize)
+            {
+                return false;
+            }
+
+            Kept[pages].Push((nint)map);
+            return true;
         }
     }
+
+    /// <summary>guard page | data pages | guard page, with whatever an earlier buffer left in the data.</summary>
+    private static byte* Take(int pages)
+    {
+        if (pages <= KeptPages)
+        {
+            lock (Kept[pages])
+            {
+                if (Kept[pages].TryPop(out nint kept))
+                {
+                    return (byte*)kept;
+                }
+            }
+        }
+
+        nuint page = (nuint)Environment.SystemPageSize;
+        byte* map = Map(null, MapBytes(pages), ProtNone, MapPrivateAnonymous, -1, 0);
+        return map != (byte*)-1 && (pages == 0 || Protect(map + page, (nuint)pages * page, ProtReadWrite) == 0)
+            ? map
+            : throw new InvalidOperationException($"cannot map {pages} pages: error {Marshal.GetLastPInvokeError()}");
+    }
+
+    private static nuint MapBytes(int pages) => ((nuint)pages + 2) * (nuint)Environment.SystemPageSize;
 
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     private static partial byte* Map(void* address, nuint length, int protection, int flags, int file, nint offset);

@@ -37,7 +37,7 @@ internal static class CompileCommand
         var evalTokens = new Option<string?>("--eval-tokens") { Description = "A token file (uint16, little-endian): measure perplexity before and after", HelpName = "file" };
         Option<int> window = IntOption.Create("--window", "Tokens per evaluation window", 256, 2, 1 << 20);
         var tensors = new Option<bool>("--tensors") { Description = "List every tensor, not only a summary by kind" };
-        recipe.CompletionSources.Add([.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
+        recipe.CompletionSources.Add(static _ => [.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
             input, output, weightsOnly, cache, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,

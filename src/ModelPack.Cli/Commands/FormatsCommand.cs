@@ -17,7 +17,7 @@ internal static class FormatsCommand
             HelpName = "pattern,...",
         };
         var recipe = new Option<string?>("--recipe", "-r") { Description = $"List the formats of a recipe ({string.Join(", ", RecipeCatalog.Names)}, or a file), those it defines too", HelpName = "name|file.json" };
-        specs.CompletionSources.Add([.. Catalogue.NumberFormatNames]);
+        specs.CompletionSources.Add(static _ => Catalogue.NumberFormatNames);
         recipe.CompletionSources.Add([.. RecipeCatalog.Names]);
         var command = new Command("formats", "List number formats, structures and codecs with bits per weight, error and capacity") { specs, sparsity, recipe };
         command.SetAction(parsed => Session.Run(host, parsed, session =>

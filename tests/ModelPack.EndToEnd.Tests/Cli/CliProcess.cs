@@ -1,13 +1,19 @@
 using System.Diagnostics;
 using System.Text;
+using ModelPack.Testing;
 
 namespace ModelPack.EndToEnd.Tests.Cli;
 
 /// <summary>The command line as users run it: a process of its own.</summary>
 internal static class CliProcess
 {
-    /// <summary>The built tool, copied beside the tests by the project reference.</summary>
-    public static string Assembly { get; } = Path.Combine(AppContext.BaseDirectory, "modelpack.dll");
+    /// <summary>bin, configuration and framework of the tests, and of the tool that was built with them.</summary>
+    private static readonly string[] Build = [.. Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory).Split(Path.DirectorySeparatorChar)[^3..]];
+
+    /// <summary>The folder that the tool is built in: precompiled, as users have it. The copy beside the tests is not.</summary>
+    public static string Folder { get; } = RepositoryTree.PathTo(["src", "ModelPack.Cli", .. Build]);
+
+    public static string Assembly { get; } = Path.Combine(Folder, "modelpack.dll");
 
     /// <summary>The <c>dotnet</c> that runs the tests.</summary>
     public static string Host { get; } = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet";
@@ -21,7 +27,16 @@ internal static class CliProcess
         return Finish(process);
     }
 
-    public static Process Start(string folder, params string[] args)
+    /// <summary>Runs with variables added to the environment.</summary>
+    public static CliRun RunWith(IEnumerable<KeyValuePair<string, string>> environment, params string[] args)
+    {
+        using Process process = Start(Environment.CurrentDirectory, environment, args);
+        return Finish(process);
+    }
+
+    public static Process Start(string folder, params string[] args) => Start(folder, [], args);
+
+    private static Process Start(string folder, IEnumerable<KeyValuePair<string, string>> environment, string[] args)
     {
         var start = new ProcessStartInfo(Host)
         {
@@ -37,6 +52,11 @@ internal static class CliProcess
         foreach (string arg in args)
         {
             start.ArgumentList.Add(arg);
+        }
+
+        foreach ((string name, string value) in environment)
+        {
+            start.Environment[name] = value;
         }
 
         return Process.Start(start)!;

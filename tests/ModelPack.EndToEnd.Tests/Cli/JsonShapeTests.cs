@@ -165,7 +165,12 @@ public sealed class JsonShapeTests(SampleModel sample) : IClassFixture<SampleMod
     [Fact]
     public void Bench_model_gives_times_and_memory()
     {
-        JsonElement json = Run("bench", "model", sample.Artifact, "--against", SampleModel.Graph);
+        using var folder = new TempFolder();
+        // A small model: README's example measures the sample.
+        string graph = SmallModel.Write(folder);
+        Run("compile", graph, "-o", folder["m.mpack"], "--recipe", "int8");
+
+        JsonElement json = Run("bench", "model", folder["m.mpack"], "--against", graph);
 
         AssertKeys(json, "load_seconds", "cold_load_seconds", "cold_first_run_seconds", "median_ms", "p90_ms", "rss_bytes", "ratio");
         Assert.True(json.GetProperty("cold_load_seconds").GetDouble() > 0);
