@@ -67,7 +67,7 @@ internal sealed partial class QuantizePass
         var index = new GraphIndex(model.Graph);
         foreach (int i in chosen.Where(i => plans[i].Usage.Activation is null))
         {
-            RoundToNearest(i, plans, results, "its input is not one value of the main graph", context);
+            RoundToNearest(i, plans, results, "its input is not one value of the main graph, or its blocks run across that input (option 'axis')", context);
         }
 
         IGrouping<(string Value, ConvolutionPatches? Patches, int Groups), int>[] inputs =

@@ -159,7 +159,8 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
 
         PassOptions chosen = decision.Options;
         WeightLayout layout = LayoutFor(chosen.Text("axis"), tensor.Shape.Rank, usage.Layout);
-        usage = usage with { Layout = layout, Activation = usage.Patches is null || layout == usage.Layout ? usage.Activation : null };
+        // Statistics of an input are of no use where blocks run across it.
+        usage = usage with { Layout = layout, Activation = layout == usage.Layout ? usage.Activation : null };
         UnitSpec spec = QuantizeFormat.Of(format, chosen);
         double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape);
         return bits < stored

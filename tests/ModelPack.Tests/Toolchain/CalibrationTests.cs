@@ -196,6 +196,18 @@ public sealed class CalibrationTests
     }
 
     [Fact]
+    public void Compile_blocksAcrossTheInput_roundsToNearestAndSaysSo()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        CompileResult across = Compile(folder, model, "m.mpack", tokens, "quantize.axis=last");
+
+        Assert.Contains(across.Warnings, w => w.Contains("its blocks run across that input", StringComparison.Ordinal));
+        Assert.NotEmpty(Run(folder["m.mpack"]));
+        Assert.DoesNotContain(Compile(folder, model, "m.mpack", tokens, "quantize.axis=first").Warnings, w => w.Contains("across", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Compile_checkpoint_isMP2218()
     {
         using var folder = new TempFolder();
