@@ -143,7 +143,9 @@ internal sealed unsafe class PackedMatMul
                 return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: a weight of {bytes} bytes that no kernel reads with arithmetic {arithmetic}");
             }
 
-            var made = new PackedMatMul(new MatMulRun(weight, integer ? MatMulArithmetic.Integer : MatMulArithmetic.Float, KernelTiers.Current), data + PackedMatrix.HeaderBytes(weight.Format));
+            MatMulArithmetic asked = integer ? MatMulArithmetic.Integer : MatMulArithmetic.Float;
+            _ = KernelWarmUp.Begin(weight, asked);
+            var made = new PackedMatMul(new MatMulRun(weight, asked, KernelTiers.Current), data + PackedMatrix.HeaderBytes(weight.Format));
             made._self = GCHandle.ToIntPtr(GCHandle.Alloc(made));
             *kernel = made._self;
             return 0;
