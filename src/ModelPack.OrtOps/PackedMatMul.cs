@@ -143,6 +143,7 @@ internal sealed unsafe class PackedMatMul
                 return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: a weight of {bytes} bytes that no kernel reads with arithmetic {arithmetic}");
             }
 
+            HugePages.Use((nint)data, bytes);
             MatMulArithmetic asked = integer ? MatMulArithmetic.Integer : MatMulArithmetic.Float;
             _ = KernelWarmUp.Begin(weight, asked);
             var made = new PackedMatMul(new MatMulRun(weight, asked, KernelTiers.Current), data + PackedMatrix.HeaderBytes(weight.Format));

@@ -9,19 +9,19 @@ namespace ModelPack.Compiler.Planning;
 /// Why before the operators of ONNX Runtime (1.31.1): milliseconds by <c>modelpack bench kernels</c>, 2 cores of an AMD EPYC (family 25 model 17: AVX-512 without AVX-VNNI), 2026-11-29, the best of many runs; the last
 /// column is one product of 128 rows.
 /// <code>
-///                       M = 1, K = 4096, N = 32768, one / two threads            M = 128, K = N = 4096, one thread
+///                       M = 1, K = 4096, N = 98304, one / two threads            M = 128, K = N = 4096, one thread
 ///                       own, f32      own, int8     ONNX Runtime                 own f32   own int8   ONNX Runtime
-/// f32                                               24 / 18                                           44
-/// int4 b32              6.6 / 3.5     4.3 / 2.5     14 / 7.1 (level 0)           42        27         45
-///                                                   4.5 / 3.3 (level 4)                               31
-/// int4 b128             6.2 / 3.5     4.2 / 2.9     12 / 6.3 (level 0)           41        23         45
-///                                                   3.6 / 2.6 (level 4)                               23
-/// int8 b128             8.4 / 4.9     6.9 / 4.5     5.9 / 4.3 (level 4)          41        39         20
-/// mxfp4                 6.1 / 3.2     3.8 / 2.1     none                         40        27         none
-/// nvfp4                 7.4 / 4.1     5.3 / 3.4     none                         41        42         none
-/// nf4                   6.2 / 3.5     4.6 / 2.7     none                         41        41         none
-/// fp8                   8.9 / 4.9     none          none
-/// ternary               5.5 / 2.8     1.6 / 0.9     none                         40        21         none
+/// f32                                               65 / 44                                           43
+/// int4 b32              19 / 10       13 / 8.1      39 / 21 (level 0)            40        27         44
+///                                                   15 / 8.8 (level 4)                                31
+/// int4 b128             17 / 9.0      11 / 6.7      34 / 18 (level 0)            41        23         43
+///                                                   12 / 7.6 (level 4)                                21
+/// int8 b128             24 / 13       18 / 13       17 / 13 (level 4)            41        39         20
+/// mxfp4                 18 / 9.4      12 / 7.2      none                         40        26         none
+/// nvfp4                 22 / 12       16 / 9.3      none                         41        42         none
+/// nf4                   18 / 9.5      13 / 7.2      none                         41        41         none
+/// fp8                   26 / 14       none          none                         41        none       none
+/// ternary               17 / 8.6      5.2 / 2.8     none                         40        21         none
 /// </code>
 /// On an Intel Xeon (family 6 model 207), which has AVX-VNNI, the own kernels with 8-bit activations took 0.8 times the time of level 4 for int4 in blocks of 32 and the same for int8 in blocks of 128.
 /// </remarks>

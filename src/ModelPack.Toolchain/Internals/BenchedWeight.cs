@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using ModelPack.Kernels;
 using ModelPack.Kernels.MatMul;
 using ModelPack.Numbers;
 
@@ -63,6 +64,7 @@ internal sealed unsafe class BenchedWeight : IDisposable
         }
 
         GC.KeepAlive(streams);
+        HugePages.Use((nint)tiles, weight.Bytes);
         return new BenchedWeight(format, weight, tiles);
     }
 
