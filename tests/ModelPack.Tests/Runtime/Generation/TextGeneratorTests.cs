@@ -117,6 +117,20 @@ public sealed class TextGeneratorTests(SampleArtifacts sample) : IClassFixture<S
         Assert.Equal(expected, changed.Generate("The sea", new GenerationOptions { MaxTokens = 3 }).StopReason);
     }
 
+    /// <summary>Graphs with LongRoPE or dynamic scaling are right up to their original length only.</summary>
+    [Theory]
+    [InlineData("""{}""", null)]
+    [InlineData("""{"max_position_embeddings":128}""", 128)]
+    [InlineData("""{"text_config":{"max_position_embeddings":128}}""", 128)]
+    [InlineData("""{"max_position_embeddings":128,"original_max_position_embeddings":32,"rope_scaling":{"type":"longrope"}}""", 32)]
+    [InlineData("""{"max_position_embeddings":128,"rope_parameters":{"rope_type":"dynamic","original_max_position_embeddings":64}}""", 64)]
+    [InlineData("""{"max_position_embeddings":128,"rope_scaling":{"rope_type":"llama3","original_max_position_embeddings":64}}""", 128)]
+    public void Open_configuration_givesTheContext(string config, int? expected)
+    {
+        using TextGenerator generator = WithFile("config.json", config);
+        Assert.Equal(expected, generator.ContextLength);
+    }
+
     [Fact]
     public void Open_damagedConfiguration_isMP5031()
     {

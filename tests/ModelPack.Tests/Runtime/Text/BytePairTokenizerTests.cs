@@ -35,6 +35,31 @@ public sealed class BytePairTokenizerTests
         });
     }
 
+    /// <summary>Words, numbers, marks, controls, letters outside the first plane and added tokens, by Hugging Face's own library.</summary>
+    [Theory]
+    [InlineData("plain")]
+    [InlineData("prefix")]
+    [InlineData("llama3")]
+    [InlineData("removed")]
+    [InlineData("digits1")]
+    [InlineData("template")]
+    [InlineData("added")]
+    public void Encode_variants_areThoseOfHuggingFace(string name)
+    {
+        JsonNode golden = JsonNode.Parse(File.ReadAllText(RepositoryTree.PathTo("tests", "ModelPack.Tests", "Runtime", "Text", "golden", "huggingface.tokenizer_vectors.json")))!;
+        JsonNode variant = golden["cases"]!.AsArray().Single(c => (string)c!["name"]! == name)!;
+        BytePairTokenizer tokenizer = TokenizerCase.Load(root =>
+        {
+            foreach ((string section, JsonNode? json) in variant["sections"]!.AsObject())
+            {
+                TokenizerCase.Set(root, section, json!.DeepClone());
+            }
+        });
+
+        Assert.InRange(variant["vectors"]!.AsArray().Count, 20, 24);
+        Assert.All(variant["vectors"]!.AsArray(), v => Assert.Equal(v!["ids"]!.AsArray().Select(i => (int)i!), tokenizer.Encode((string)v["text"]!).AsEnumerable()));
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

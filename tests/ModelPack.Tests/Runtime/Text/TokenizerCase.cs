@@ -19,11 +19,13 @@ internal static class TokenizerCase
     }
 
     /// <summary>With one section or a member of the model given as JSON.</summary>
-    public static BytePairTokenizer Load(string name, string json) => Load(root =>
+    public static BytePairTokenizer Load(string name, string json) => Load(root => Set(root, name, JsonNode.Parse(json)));
+
+    public static void Set(JsonObject root, string name, JsonNode? value)
     {
         JsonObject owner = name.StartsWith("model.", StringComparison.Ordinal) ? root["model"]!.AsObject() : root;
-        owner[name[(name.LastIndexOf('.') + 1)..]] = JsonNode.Parse(json);
-    });
+        owner[name[(name.LastIndexOf('.') + 1)..]] = value;
+    }
 
     public static BytePairTokenizer Parse(string json) => BytePairTokenizer.Parse(System.Text.Encoding.UTF8.GetBytes(json));
 }
