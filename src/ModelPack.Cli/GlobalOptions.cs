@@ -29,7 +29,7 @@ internal static class GlobalOptions
 
     private static Option<int> MakeThreads()
     {
-        Option<int> option = IntOption.Create("--threads", "Worker threads; 0 means one per processor. Never changes the output", 0, 0, 1024);
+        Option<int> option = NumberOption.Create("--threads", "Worker threads; 0 means one per processor. Never changes the output", 0, 0, 1024);
         option.Recursive = true;
         return option;
     }

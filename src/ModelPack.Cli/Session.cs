@@ -55,6 +55,16 @@ internal sealed class Session
 
     public T? Get<T>(Option<T> option) => _parsed.GetValue(option);
 
+    /// <summary>Whether the option is on the command line.</summary>
+    public bool IsGiven(Option option) => _parsed.GetResult(option) is { Implicit: false };
+
+    /// <summary>Writes to stdout at once, what is made piece by piece; nothing reaches a terminal that it would obey.</summary>
+    public void Stream(string text)
+    {
+        _host.Out.Write(_host.OutIsTerminal ? string.Join('\n', text.Split('\n').Select(Words.Printable)) : text);
+        _host.Out.Flush();
+    }
+
     /// <summary>Stdout carries data (<c>-o -</c>): results and JSON go to stderr instead.</summary>
     public void KeepStdoutForData() => _resultsToError = true;
 

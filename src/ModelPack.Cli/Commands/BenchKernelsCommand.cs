@@ -12,9 +12,9 @@ internal static class BenchKernelsCommand
     public static Command Create(CliHost host)
     {
         var formats = new Argument<string[]>("format") { Description = "Number formats of the weight with arguments; none measures the usual ones", Arity = ArgumentArity.ZeroOrMore };
-        Option<int> rows = IntOption.Create("--rows", "Outputs of the layer", 32768, 1, MostSide);
-        Option<int> columns = IntOption.Create("--columns", "Inputs of the layer", 4096, 1, MostSide);
-        Option<int> batch = IntOption.Create("--batch", "Rows of activations: 1 for generating text, many for reading it", 1, 1, 4096);
+        Option<int> rows = NumberOption.Create("--rows", "Outputs of the layer", 32768, 1, MostSide);
+        Option<int> columns = NumberOption.Create("--columns", "Inputs of the layer", 4096, 1, MostSide);
+        Option<int> batch = NumberOption.Create("--batch", "Rows of activations: 1 for generating text, many for reading it", 1, 1, 4096);
         var command = new Command("kernels", "Matrix products with packed weights on one and on several threads, beside ONNX Runtime's and the speed of memory") { formats, rows, columns, batch };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {

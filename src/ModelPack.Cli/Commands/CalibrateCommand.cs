@@ -13,8 +13,8 @@ internal static class CalibrateCommand
         var data = new Option<string>("--data", "-d") { Description = "A token file (uint16, little-endian), a folder of .npy inputs, or one of such folders, one per sample", HelpName = "data", Required = true };
         var output = new Option<string>("--output", "-o") { Description = "The file of statistics to write, for 'compile --calibration'", HelpName = "out.safetensors", Required = true };
         var recipe = new Option<string?>("--recipe", "-r") { Description = "The recipe that will use them: its passes before quantize are run first", HelpName = "name|file.json" };
-        Option<int> samples = IntOption.Create("--samples", "Samples to use, the first ones; 0: all", 0, 0, int.MaxValue);
-        Option<int> window = IntOption.Create("--window", "Tokens per sample of a token file", 256, 2, 1 << 20);
+        Option<int> samples = NumberOption.Create("--samples", "Samples to use, the first ones; 0: all", 0, 0, int.MaxValue);
+        Option<int> window = NumberOption.Create("--window", "Tokens per sample of a token file", 256, 2, 1 << 20);
         var noMoments = new Option<bool>("--no-moments") { Description = "Leave out second moments, which take K x K numbers per layer and which gptq needs" };
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
         var command = new Command("calibrate", "Run a model on calibration data and keep the statistics of its activations") { model, data, output, recipe, samples, window, noMoments, maxMemory };

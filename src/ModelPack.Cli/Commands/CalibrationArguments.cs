@@ -12,8 +12,8 @@ internal sealed record CalibrationArguments(Option<string?> Data, Option<int> Sa
 {
     public static CalibrationArguments Create() => new(
         new Option<string?>("--calibration") { Description = "Calibration data for recipes that use them: a token file, a folder of .npy inputs (or of one such folder per sample), statistics made by 'modelpack calibrate', or data to make: generate:images(size=224x224) or generate:text(samples=16)", HelpName = "data" },
-        IntOption.Create("--calibration-samples", "Samples of the calibration data to use, the first ones; 0: all", 0, 0, int.MaxValue),
-        IntOption.Create("--calibration-window", "Tokens per sample of a token file", 256, 2, 1 << 20),
+        NumberOption.Create("--calibration-samples", "Samples of the calibration data to use, the first ones; 0: all", 0, 0, int.MaxValue),
+        NumberOption.Create("--calibration-window", "Tokens per sample of a token file", 256, 2, 1 << 20),
         new Option<string?>("--calibration-cache") { Description = "Folder for statistics that can be used again, or none; by default a folder of the user's cache", HelpName = "folder|none" });
 
     public CalibrationOptions Options(Session session) => new()

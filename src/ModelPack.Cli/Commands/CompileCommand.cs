@@ -35,7 +35,7 @@ internal static class CompileCommand
         Option<bool> portable = PortableOption.Create();
         var dryRun = new Option<bool>("--dry-run") { Description = "Only show sizes, memory and time that are to be expected; writes nothing" };
         var evalTokens = new Option<string?>("--eval-tokens") { Description = "A token file (uint16, little-endian): measure perplexity before and after", HelpName = "file" };
-        Option<int> window = IntOption.Create("--window", "Tokens per evaluation window", 256, 2, 1 << 20);
+        Option<int> window = NumberOption.Create("--window", "Tokens per evaluation window", 256, 2, 1 << 20);
         var tensors = new Option<bool>("--tensors") { Description = "List every tensor, not only a summary by kind" };
         recipe.CompletionSources.Add(static _ => [.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")

@@ -11,7 +11,7 @@ internal static class EvalCommand
     {
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var tokens = new Option<string?>("--tokens") { Description = "A token file (uint16, little-endian): measures perplexity", HelpName = "file" };
-        Option<int> window = IntOption.Create("--window", "Tokens per window; windows do not overlap", 256, 2, 1 << 20);
+        Option<int> window = NumberOption.Create("--window", "Tokens per window; windows do not overlap", 256, 2, 1 << 20);
         var reference = new Option<string?>("--reference") { Description = "A model to agree with: measures error, SQNR, cosine and top-1 agreement; with --tokens how far its predictions are (divergence)", HelpName = "model" };
         var data = new Option<string?>("--data") { Description = "A folder of .npy inputs named after the model's inputs, for --reference; without it: random inputs", HelpName = "folder" };
         var command = new Command("eval", "Measure a model's quality: perplexity on tokens, or agreement with a reference") { model, tokens, window, reference, data };

@@ -12,7 +12,7 @@ internal static class ExplainCommand
     {
         var file = new Argument<string>("artifact") { Description = "An .mpack file made by compile" };
         var profile = new Option<string>("--profile") { Description = "Predict times on a machine: a file made by profile -o, or a built-in name (profile --list); by default the one the artifact was compiled for", HelpName = "file|name" };
-        Option<int> rows = IntOption.Create("--rows", "With a profile: rows of activations, 1 for generating text, many for reading it", 1, 1, 1 << 20);
+        Option<int> rows = NumberOption.Create("--rows", "With a profile: rows of activations, 1 for generating text, many for reading it", 1, 1, 1 << 20);
         var command = new Command("explain", "Show the execution plan: the kernel of each node, why the others lost, and on a known machine how long it takes") { file, profile, rows };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {

@@ -12,10 +12,24 @@ internal static class RunCommand
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var inputs = new Option<string[]>("--input", "-i") { Description = "A .npy file for an input, or name=random. Repeatable", HelpName = "name=file.npy" };
         var output = new Option<string?>("--output", "-o") { Description = "A folder for the outputs, one .npy file each", HelpName = "folder" };
-        var seed = new Option<ulong>("--seed") { Description = "Seed of random inputs", HelpName = "n", DefaultValueFactory = _ => 0 };
-        var command = new Command("run", "Run a model once") { model, inputs, output, seed };
+        var seed = new Option<ulong>("--seed") { Description = "Seed of random inputs, or of the tokens drawn", HelpName = "n", DefaultValueFactory = _ => 0 };
+        var prompt = new PromptArguments();
+        var command = new Command("run", "Run a model once, or let a language model continue a text") { model, inputs, output, seed };
+        foreach (Option option in prompt.All)
+        {
+            command.Add(option);
+        }
+
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
+            if (session.Get(prompt.Prompt) is string text)
+            {
+                return session.IsGiven(inputs) || session.IsGiven(output)
+                    ? throw new UsageException("--prompt is the input: it does not go with --input and --output")
+                    : prompt.Run(session, session.Get(model), text, session.Get(seed));
+            }
+
+            prompt.RefuseWithoutPrompt(session);
             string[] given = session.Get(inputs) ?? [];
             if (Array.Find(given, i => i.IndexOf('=', StringComparison.Ordinal) <= 0) is string wrong)
             {

@@ -13,8 +13,8 @@ internal static class TuneCommand
         var output = new Option<string>("--output", "-o") { Description = "The recipe file to write; the front of best choices goes beside it as .front.json, .front.csv and .front.svg", HelpName = "recipe.json", Required = true };
         TargetArguments target = TargetArguments.Create("Target: ");
         var data = new Option<string?>("--data", "-d") { Description = "A token file (uint16, little-endian), a folder of .npy inputs, or one of such folders, on which losses are measured; without it errors of the weights decide", HelpName = "data" };
-        Option<int> samples = IntOption.Create("--samples", "Samples of the data to measure on, spread over them", 16, 1, int.MaxValue);
-        Option<int> window = IntOption.Create("--window", "Tokens per sample of a token file", 256, 2, 1 << 20);
+        Option<int> samples = NumberOption.Create("--samples", "Samples of the data to measure on, spread over them", 16, 1, int.MaxValue);
+        Option<int> window = NumberOption.Create("--window", "Tokens per sample of a token file", 256, 2, 1 << 20);
         var candidates = new Option<string[]>("--candidate") { Description = "A number format to choose from; repeatable. By default integers of 2 to 8 bits in blocks of 32 or 128, and nf4(block=128)", HelpName = "format" };
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.ends=keep. Repeatable", HelpName = "pass.option=value" };
         var cache = new Option<string?>("--cache") { Description = "Folder for measurements, from which an interrupted search goes on, or none; by default a folder of the user's cache", HelpName = "folder|none" };

@@ -20,6 +20,7 @@ internal static class Examples
             "modelpack compile model.onnx -o model.mpack --recipe int4-calibrated --calibration calib.tokens.bin",
             "modelpack compile model.onnx -o model.mpack --recipe auto --target-bits 3.5 --calibration calib.tokens.bin",
             "modelpack compile llama/ -o llama.mpack --recipe int8 --max-memory 4GB",
+            "modelpack compile llama/ -o llama.mpack --recipe int4 --kv-cache",
             "modelpack compile model.onnx --recipe mine.json --set quantize.block=64 --dry-run",
         ],
         ["modelpack calibrate"] =
@@ -65,6 +66,8 @@ internal static class Examples
         [
             "modelpack run model.mpack --input input_ids=ids.npy --output results",
             "modelpack run model.onnx --input x=random --seed 7",
+            "modelpack run llama.mpack --prompt \"Once upon a time\"",
+            "modelpack run llama.mpack --prompt \"Once upon a time\" --max-tokens 200 --temperature 0.8 --top-k 40 --top-p 0.95 --seed 1",
         ],
         ["modelpack eval"] =
         [

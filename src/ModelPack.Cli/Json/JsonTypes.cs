@@ -12,6 +12,7 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(ExplainResult))]
 [JsonSerializable(typeof(VerifyResult))]
 [JsonSerializable(typeof(RunResult))]
+[JsonSerializable(typeof(TextResult))]
 [JsonSerializable(typeof(EvalResult))]
 [JsonSerializable(typeof(CompareResult))]
 [JsonSerializable(typeof(ExportResult))]

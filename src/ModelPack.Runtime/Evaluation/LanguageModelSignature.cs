@@ -22,6 +22,9 @@ internal sealed class LanguageModelSignature
     /// <summary>True when several windows may go through at once.</summary>
     public bool FreeBatch => _ids.Dims[0].Size is null;
 
+    /// <summary>Keys and values of earlier tokens [batch, heads, past, dim] that the model takes; none for a model that needs the whole text every time.</summary>
+    public IEnumerable<ModelValue> Past => _inputs.Where(i => IsPast(i) && i.Dims.Length == 4);
+
     /// <summary>True when the model takes windows of one length only.</summary>
     public bool FixedWindow => _ids.Dims[1].Size is not null;
 
@@ -89,6 +92,70 @@ internal sealed class LanguageModelSignature
         }
     }
 
+    /// <summary>Inputs for tokens that follow others, for one sequence.</summary>
+    /// <param name="ids">The new tokens.</param>
+    /// <param name="offset">Tokens before them.</param>
+    /// <param name="past">The keys or values for an input of <see cref="Past"/>, which stay the caller's; null at the beginning.</param>
+    public LanguageModelInputs MakeNext(ReadOnlySpan<int> ids, int offset, Func<string, OrtValue>? past)
+    {
+        var inputs = new LanguageModelInputs();
+        try
+        {
+            foreach (ModelValue input in _inputs)
+            {
+                if (IsPast(input) && input.Dims.Length == 0)
+                {
+                    inputs.Add(input.Name, input.DType, [offset], []);
+                }
+                else if (IsPast(input))
+                {
+                    AddPast(inputs, input, past);
+                }
+                else
+                {
+                    long[] values = Next(input, ids, offset);
+                    inputs.Add(input.Name, input.DType, values, [1, values.Length]);
+                }
+            }
+
+            return inputs;
+        }
+        catch
+        {
+            inputs.Dispose();
+            throw;
+        }
+    }
+
+    private static void AddPast(LanguageModelInputs inputs, ModelValue input, Func<string, OrtValue>? past)
+    {
+        if (past is null)
+        {
+            inputs.AddEmpty(input, batch: 1);
+        }
+        else
+        {
+            inputs.Borrow(input.Name, past(input.Name));
+        }
+    }
+
+    /// <summary>The new tokens, their positions and types; of the mask also what covers the tokens before.</summary>
+    private long[] Next(ModelValue input, ReadOnlySpan<int> ids, int offset)
+    {
+        long[] values = new long[input.Name == "attention_mask" ? offset + ids.Length : ids.Length];
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = input.Name == _ids.Name ? ids[i] : input.Name switch
+            {
+                "attention_mask" => 1,
+                "position_ids" => offset + i,
+                _ => 0,
+            };
+        }
+
+        return values;
+    }
+
     private static bool IsKnownCompanion(string name) => name is "attention_mask" or "position_ids" or "token_type_ids";
 
     /// <summary>Where the new tokens begin, i64 []; keys or values of earlier ones [batch, heads, past, dim].</summary>
@@ -103,12 +170,20 @@ internal sealed class LanguageModelSignature
 internal sealed class LanguageModelInputs : IDisposable
 {
     private readonly Dictionary<string, OrtValue> _values = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _borrowed = new(StringComparer.Ordinal);
 
     public IReadOnlyDictionary<string, OrtValue> Values => _values;
 
     public void Add(string name, DType dtype, long[] values, long[] shape) => _values.Add(
         name,
         dtype == DType.I32 ? OrtValue.CreateTensorValueFromMemory(Array.ConvertAll(values, v => (int)v), shape) : OrtValue.CreateTensorValueFromMemory(values, shape));
+
+    /// <summary>Adds a value that stays the caller's.</summary>
+    public void Borrow(string name, OrtValue value)
+    {
+        _values.Add(name, value);
+        _borrowed.Add(name);
+    }
 
     /// <summary>The value that stands for no earlier tokens.</summary>
     public void AddEmpty(ModelValue input, int batch) => _values.Add(
@@ -119,9 +194,12 @@ internal sealed class LanguageModelInputs : IDisposable
 
     public void Dispose()
     {
-        foreach (OrtValue value in _values.Values)
+        foreach ((string name, OrtValue value) in _values)
         {
-            value.Dispose();
+            if (!_borrowed.Contains(name))
+            {
+                value.Dispose();
+            }
         }
     }
 }

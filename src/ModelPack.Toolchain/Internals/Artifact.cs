@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using ModelPack.Compiler;
 using ModelPack.Containers.Onnx;
 using ModelPack.Pack;
+using ModelPack.Runtime.Generation;
 
 namespace ModelPack.Toolchain;
 
@@ -17,7 +18,7 @@ internal static class Artifact
     public const string ProvenanceBlob = "provenance";
 
     /// <summary>Prefix of blobs that hold files of a checkpoint folder.</summary>
-    public const string FilePrefix = "file:";
+    public const string FilePrefix = TextGenerator.FilePrefix;
 
     private const int MaxTextBytes = 64 << 20;
 

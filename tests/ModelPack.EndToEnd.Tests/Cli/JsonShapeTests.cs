@@ -45,6 +45,15 @@ public sealed class JsonShapeTests(SampleModel sample) : IClassFixture<SampleMod
         Assert.Equal(packed.GetProperty("input_bytes").GetInt64(), unpacked.GetProperty("output_bytes").GetInt64());
     }
 
+    [Fact]
+    public void Run_with_a_prompt_reports_text_and_speed()
+    {
+        JsonElement json = Run("run", SampleModel.Folder, "--prompt", "The sea", "--max-tokens", "4");
+
+        AssertKeys(json, "prompt_tokens", "tokens", "text", "stop_reason", "first_token_seconds", "tokens_per_second");
+        Assert.Equal(4, json.GetProperty("tokens").GetInt32());
+    }
+
     [Theory]
     [InlineData("onnx")]
     [InlineData("safetensors")]

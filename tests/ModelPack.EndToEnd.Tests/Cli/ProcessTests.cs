@@ -82,6 +82,26 @@ public sealed class ProcessTests
         Assert.Empty(Directory.EnumerateFileSystemEntries(folder["out"]));
     }
 
+    /// <summary>Text comes as it is made: the first of it long before the last, which an uncached graph takes seconds for.</summary>
+    [SkippableFact]
+    public void Interrupt_of_generated_text_ends_its_line_and_exits_with_130()
+    {
+        Skip.If(OperatingSystem.IsWindows(), "needs POSIX signals");
+        using var folder = new TempFolder();
+        Assert.Equal(0, CliProcess.RunIn(folder.Path, "compile", SampleModel.Folder, "-o", "a.mpack", "--recipe", "int4").ExitCode);
+
+        using Process process = CliProcess.Start(folder.Path, "run", "a.mpack", "--prompt", "The old man", "--max-tokens", "250", "--threads", "1");
+        char first = (char)process.StandardOutput.Read();
+        Assert.False(process.HasExited, "the command ended before it could be interrupted");
+        Interrupt(process);
+        CliRun run = CliProcess.Finish(process);
+
+        Assert.Equal(130, run.ExitCode);
+        Assert.Equal(' ', first);
+        Assert.EndsWith("\n", run.Out, StringComparison.Ordinal);
+        Assert.EndsWith("\nmodelpack: cancelled\n", run.Error, StringComparison.Ordinal);
+    }
+
     [SkippableFact]
     public void Reader_that_leaves_early_is_no_error()
     {

@@ -1,0 +1,11 @@
+namespace ModelPack;
+
+public static partial class ErrorCodes
+{
+    // MP5030-5039: tokenizers and text generation.
+    public static readonly ErrorCode NoTokenizer = new(5030, "the model carries no tokenizer");
+    public static readonly ErrorCode BadTokenizer = new(5031, "tokenizer.json, config.json or generation_config.json is damaged or contradicts itself");
+    public static readonly ErrorCode TokenizerNotSupported = new(5032, "tokenizer.json asks for something that is not supported");
+    public static readonly ErrorCode BadPrompt = new(5033, "the prompt is empty or does not fit the model's context");
+    public static readonly ErrorCode BadLogits = new(5034, "the model's logits are not numbers to choose a token by");
+}

@@ -1,0 +1,258 @@
+using System.Collections.Immutable;
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Text;
+using ModelPack.Pack;
+using ModelPack.Runtime.Evaluation;
+using ModelPack.Runtime.Text;
+
+namespace ModelPack.Runtime.Generation;
+
+/// <summary>
+/// A language model that continues text: an artifact compiled from a checkpoint folder with its tokenizer. Thread-safe: every call is a sequence of
+/// its own.
+/// </summary>
+public sealed class TextGenerator : IDisposable
+{
+    /// <summary>Prefix of the blobs of an artifact that hold files of the checkpoint folder.</summary>
+    internal const string FilePrefix = "file:";
+
+    /// <summary>Largest tokenizer or configuration that is read.</summary>
+    internal const int MaxFileBytes = 256 << 20;
+
+    private readonly ModelSession _session;
+    private readonly LanguageModelSignature _signature;
+    private readonly LanguageModelSettings _settings;
+
+    private TextGenerator(ModelSession session, LanguageModelSignature signature, BytePairTokenizer tokenizer, LanguageModelSettings settings)
+    {
+        _session = session;
+        _signature = signature;
+        _settings = settings;
+        Tokenizer = tokenizer;
+        HasCache = signature.Past.Any();
+    }
+
+    /// <summary>The model's tokenizer.</summary>
+    public BytePairTokenizer Tokenizer { get; }
+
+    /// <summary>True when the graph takes keys and values of earlier tokens (<c>compile --kv-cache</c>): a token costs one token. Without, every token costs the whole text before it.</summary>
+    public bool HasCache { get; }
+
+    /// <summary>Most tokens of prompt and text together; null when the configuration does not say.</summary>
+    public int? ContextLength => _settings.ContextLength;
+
+    /// <summary>Opens an artifact.</summary>
+    /// <exception cref="ModelPackException">MP1xxx, MP5001 to MP5003: as <see cref="ModelSession.Open"/>; MP5020: not a language model; MP5030 to MP5032: its tokenizer is missing, damaged or not supported.</exception>
+    public static TextGenerator Open(string path, ModelSessionOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        ModelSession session = ModelSession.Open(path, options);
+        if (session is not PackedModel)
+        {
+            return Create(session, _ => null);
+        }
+
+        using PackReader reader = PackReader.Open(path);
+        return Create(session, name => reader.Blobs.GetValueOrDefault(FilePrefix + name)?.ToArray(MaxFileBytes));
+    }
+
+    /// <summary>Makes a generator of an open model, which it takes over, also when this fails.</summary>
+    /// <param name="session">The model.</param>
+    /// <param name="file">A file of the checkpoint folder by name, or null.</param>
+    internal static TextGenerator Create(ModelSession session, Func<string, ReadOnlyMemory<byte>?> file)
+    {
+        try
+        {
+            LanguageModelSignature signature = Check(session);
+            ReadOnlyMemory<byte> tokenizer = file(BytePairTokenizer.FileName)
+                ?? throw new ModelPackException(ErrorCodes.NoTokenizer, $"there is no {BytePairTokenizer.FileName} in it: compile a checkpoint folder that has one");
+            return new TextGenerator(session, signature, BytePairTokenizer.Parse(tokenizer), LanguageModelSettings.Read(file));
+        }
+        catch (ModelPackException e)
+        {
+            session.Dispose();
+            throw e.WithPath(session.Path);
+        }
+        catch
+        {
+            session.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Continues a text, piece by piece as tokens are made; pieces end at whole characters.</summary>
+    /// <param name="prompt">The beginning of the text; not part of what comes back.</param>
+    /// <param name="options">How to choose tokens and when to stop.</param>
+    /// <param name="cancellation">Seen between runs of the model; ends the sequence with <see cref="OperationCanceledException"/> and frees it.</param>
+    /// <exception cref="ModelPackException">MP5033: the prompt is empty or too long; MP5034: the logits are no numbers; MP5005: ONNX Runtime failed.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
+    public async IAsyncEnumerable<string> GenerateAsync(string prompt, GenerationOptions? options = null, [EnumeratorCancellation] CancellationToken cancellation = default)
+    {
+        using IEnumerator<string> pieces = Pieces(EncodePrompt(prompt), options ?? new GenerationOptions(), new Course(), cancellation).GetEnumerator();
+        while (await Task.Run(pieces.MoveNext, cancellation).ConfigureAwait(false))
+        {
+            yield return pieces.Current;
+        }
+    }
+
+    /// <summary>Continues a text and tells about it.</summary>
+    /// <param name="prompt">The beginning of the text.</param>
+    /// <param name="options">How to choose tokens and when to stop.</param>
+    /// <param name="onText">Given every piece of text as it is made.</param>
+    /// <param name="cancellation">Seen between runs of the model.</param>
+    /// <exception cref="ModelPackException">As <see cref="GenerateAsync"/>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
+    public GenerationResult Generate(string prompt, GenerationOptions? options = null, Action<string>? onText = null, CancellationToken cancellation = default)
+    {
+        var course = new Course();
+        ImmutableArray<int> ids = EncodePrompt(prompt);
+        var text = new StringBuilder();
+        foreach (string piece in Pieces(ids, options ?? new GenerationOptions(), course, cancellation))
+        {
+            text.Append(piece);
+            onText?.Invoke(piece);
+        }
+
+        return new GenerationResult(ids.Length, course.Tokens, text.ToString(), course.Reason, course.FirstSeconds, course.TokensPerSecond);
+    }
+
+    /// <summary>Continues a sequence of token ids; stop strings are not looked for.</summary>
+    /// <param name="prompt">The ids before.</param>
+    /// <param name="options">How to choose tokens and when to stop.</param>
+    /// <param name="cancellation">Seen between runs of the model.</param>
+    /// <returns>The ids after, each made when it is asked for, without the one that ends the text.</returns>
+    /// <exception cref="ModelPackException">As <see cref="GenerateAsync"/>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
+    public IEnumerable<int> GenerateTokens(IReadOnlyList<int> prompt, GenerationOptions? options = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        return Tokens(prompt, options ?? new GenerationOptions(), new Course(), cancellation);
+    }
+
+    /// <summary>Closes the model.</summary>
+    public void Dispose() => _session.Dispose();
+
+    private static LanguageModelSignature Check(ModelSession session)
+    {
+        LanguageModelSignature signature = LanguageModelSignature.Of(session, window: 1);
+        foreach (ModelValue past in signature.Past)
+        {
+            string present = SequenceState.Present(past.Name);
+            if (!session.Outputs.Any(o => o.Name == present))
+            {
+                throw new ModelPackException(ErrorCodes.NotALanguageModel, $"input '{past.Name}' has no output '{present}' to continue it");
+            }
+        }
+
+        return signature;
+    }
+
+    private ImmutableArray<int> EncodePrompt(string prompt)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        if (prompt.Length == 0)
+        {
+            throw new ModelPackException(ErrorCodes.BadPrompt, "the prompt is empty", _session.Path);
+        }
+
+        try
+        {
+            return Tokenizer.Encode(prompt);
+        }
+        catch (ModelPackException e)
+        {
+            throw e.WithPath(_session.Path);
+        }
+    }
+
+    private IEnumerable<string> Pieces(ImmutableArray<int> prompt, GenerationOptions options, Course course, CancellationToken cancellation)
+    {
+        var decoder = new StreamingDecoder(Tokenizer);
+        var stop = new StopText(options.StopStrings.IsDefault ? [] : options.StopStrings);
+        foreach (int id in Tokens(prompt, options, course, cancellation))
+        {
+            string piece = stop.Append(decoder.Append(id));
+            if (piece.Length > 0)
+            {
+                yield return piece;
+            }
+
+            if (stop.Found)
+            {
+                course.Reason = StopReason.StopString;
+                yield break;
+            }
+        }
+
+        string rest = stop.Append(decoder.Finish()) + stop.Finish();
+        course.Reason = stop.Found ? StopReason.StopString : course.Reason;
+        if (rest.Length > 0)
+        {
+            yield return rest;
+        }
+    }
+
+    private IEnumerable<int> Tokens(IReadOnlyList<int> prompt, GenerationOptions options, Course course, CancellationToken cancellation)
+    {
+        options.Check();
+        int room = RoomAfter(prompt.Count);
+        using var state = new SequenceState(_session, _signature, HasCache);
+        var sampler = new TokenSampler(options, _session.Path);
+        IReadOnlyList<int> next = prompt;
+        while (course.Tokens < options.MaxTokens)
+        {
+            if (course.Tokens == room)
+            {
+                course.Reason = StopReason.ContextLength;
+                yield break;
+            }
+
+            int id = sampler.Next(state.Append(next, cancellation));
+            if (_settings.EndTokens.Contains(id))
+            {
+                course.Reason = StopReason.EndOfText;
+                yield break;
+            }
+
+            course.Add();
+            next = [id];
+            yield return id;
+        }
+
+        course.Reason = StopReason.MaxTokens;
+    }
+
+    /// <summary>Tokens that fit behind a prompt.</summary>
+    private int RoomAfter(int prompt)
+    {
+        int room = ContextLength is int context ? context - prompt : int.MaxValue;
+        return (prompt, room) switch
+        {
+            (0, _) => throw new ModelPackException(ErrorCodes.BadPrompt, "the prompt has no tokens", _session.Path),
+            (_, <= 0) => throw new ModelPackException(ErrorCodes.BadPrompt, $"the prompt has {prompt} tokens; the model's context of {ContextLength} leaves no room for text", _session.Path),
+            _ => room,
+        };
+    }
+
+    /// <summary>How one generation went.</summary>
+    private sealed class Course
+    {
+        private readonly long _start = Stopwatch.GetTimestamp();
+        private double _lastSeconds;
+
+        public StopReason Reason { get; set; }
+
+        public int Tokens { get; private set; }
+
+        public double FirstSeconds { get; private set; }
+
+        public double? TokensPerSecond => Tokens > 1 ? (Tokens - 1) / (_lastSeconds - FirstSeconds) : null;
+
+        public void Add()
+        {
+            _lastSeconds = Stopwatch.GetElapsedTime(_start).TotalSeconds;
+            FirstSeconds = Tokens++ == 0 ? _lastSeconds : FirstSeconds;
+        }
+    }
+}

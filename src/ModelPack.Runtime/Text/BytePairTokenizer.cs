@@ -1,0 +1,134 @@
+using System.Collections.Immutable;
+using System.Text;
+
+namespace ModelPack.Runtime.Text;
+
+/// <summary>
+/// Byte-level byte pair encoding as Hugging Face's tokenizer.json describes it: GPT-2, Llama 3, Qwen, SmolLM and others. What such a file asks for
+/// and is not supported is an error when it is read, never other ids. Immutable and thread-safe.
+/// </summary>
+public sealed class BytePairTokenizer
+{
+    /// <summary>Name of the file in a checkpoint folder.</summary>
+    public const string FileName = "tokenizer.json";
+
+    private readonly TokenizerParts _parts;
+    private readonly AddedTokenFinder _original;
+    private readonly AddedTokenFinder _normalized;
+    private readonly Dictionary<int, AddedToken> _added;
+
+    private BytePairTokenizer(TokenizerParts parts)
+    {
+        _parts = parts;
+        _original = new AddedTokenFinder(parts.Added.Where(t => !t.Normalized));
+        _normalized = new AddedTokenFinder(parts.Added.Where(t => t.Normalized));
+        _added = parts.Added.ToDictionary(t => t.Id);
+    }
+
+    /// <summary>Ids are below this number.</summary>
+    public int VocabularySize => Math.Max(_parts.Tokens.Count == 0 ? 0 : _parts.Tokens.Keys.Max(), _added.Count == 0 ? 0 : _added.Keys.Max()) + 1;
+
+    /// <summary>Reads a tokenizer.json.</summary>
+    /// <param name="utf8">The text of the file.</param>
+    /// <exception cref="ModelPackException">MP5031: it is damaged or contradicts itself; MP5032: it asks for something that is not supported.</exception>
+    public static BytePairTokenizer Parse(ReadOnlyMemory<byte> utf8) => new(TokenizerJson.Read(utf8));
+
+    /// <summary>The ids of a text, with what the tokenizer puts around every text (a token for its beginning, for example).</summary>
+    /// <param name="text">The text; special tokens written out in it are recognised. Unpaired surrogates count as U+FFFD.</param>
+    /// <exception cref="ModelPackException">MP5032: the text cannot be normalized or taken apart here.</exception>
+    public ImmutableArray<int> Encode(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        var ids = new List<int>(_parts.Prefix);
+        foreach ((AddedToken? token, string piece) in _original.Split(text))
+        {
+            if (token is not null)
+            {
+                ids.Add(token.Id);
+                continue;
+            }
+
+            foreach ((AddedToken? inner, string words) in _normalized.Split(_parts.Normalize(piece)))
+            {
+                if (inner is not null)
+                {
+                    ids.Add(inner.Id);
+                }
+                else
+                {
+                    EncodeWords(words, ids);
+                }
+            }
+        }
+
+        ids.AddRange(_parts.Suffix);
+        return [.. ids];
+    }
+
+    /// <summary>The text of ids; bytes that are not UTF-8 become U+FFFD.</summary>
+    /// <param name="ids">Token ids; unknown ones stand for nothing.</param>
+    /// <param name="special">Write special tokens out instead of leaving them out.</param>
+    public string Decode(IEnumerable<int> ids, bool special = false)
+    {
+        ArgumentNullException.ThrowIfNull(ids);
+        var decoder = new StreamingDecoder(this, special);
+        var text = new StringBuilder();
+        foreach (int id in ids)
+        {
+            text.Append(decoder.Append(id));
+        }
+
+        return text.Append(decoder.Finish()).ToString();
+    }
+
+    /// <summary>The bytes that a token stands for; none for unknown ids.</summary>
+    internal ReadOnlyMemory<byte> Bytes(int id, bool special) => _added.TryGetValue(id, out AddedToken? added)
+        ? added.Special && !special ? default : Encoding.UTF8.GetBytes(added.Content)
+        : _parts.Tokens.TryGetValue(id, out string? token) ? ByteAlphabet.Decode(token) : default;
+
+    private void EncodeWords(string text, List<int> ids)
+    {
+        var pieces = new List<string> { text };
+        foreach (WordStep step in _parts.Steps)
+        {
+            var parts = new List<string>();
+            foreach (string piece in pieces)
+            {
+                step(piece, parts);
+            }
+
+            pieces = parts;
+        }
+
+        foreach (string word in pieces)
+        {
+            EncodeWord(word, ids);
+        }
+    }
+
+    private void EncodeWord(string word, List<int> ids)
+    {
+        byte[] bytes = Encoding.UTF8.GetBytes(word);
+        if (_parts.WholeWords is { } whole && whole.TryGetValue(string.Create(bytes.Length, bytes, static (s, b) => Spell(b, s)), out int id))
+        {
+            ids.Add(id);
+            return;
+        }
+
+        int[] symbols = new int[bytes.Length];
+        for (int i = 0; i < symbols.Length; i++)
+        {
+            symbols[i] = _parts.ByteIds[bytes[i]];
+        }
+
+        _parts.Merges.Merge(symbols, ids);
+    }
+
+    private static void Spell(byte[] bytes, Span<char> characters)
+    {
+        for (int i = 0; i < bytes.Length; i++)
+        {
+            characters[i] = ByteAlphabet.Of(bytes[i]);
+        }
+    }
+}

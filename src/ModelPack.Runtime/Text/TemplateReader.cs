@@ -1,0 +1,54 @@
+using System.Collections.Immutable;
+
+namespace ModelPack.Runtime.Text;
+
+/// <summary>Reads the section <c>post_processor</c>: the tokens around a single text.</summary>
+internal static class TemplateReader
+{
+    /// <exception cref="ModelPackException">MP5031, MP5032.</exception>
+    public static (ImmutableArray<int> Prefix, ImmutableArray<int> Suffix) Read(Json? section)
+    {
+        switch (section?.Get("type").Text())
+        {
+            case null or "ByteLevel": // About offsets only.
+                return ([], []);
+            case "TemplateProcessing":
+                return Template(section);
+            case "Sequence":
+                ImmutableArray<int> prefix = [];
+                ImmutableArray<int> suffix = [];
+                foreach (Json inner in section.Get("processors").Items())
+                {
+                    (ImmutableArray<int> before, ImmutableArray<int> after) = Read(inner);
+                    (prefix, suffix) = ([.. before, .. prefix], [.. suffix, .. after]);
+                }
+
+                return (prefix, suffix);
+            case string type:
+                throw Json.NotSupported($"post_processor of type '{type}'");
+        }
+    }
+
+    private static (ImmutableArray<int> Prefix, ImmutableArray<int> Suffix) Template(Json section)
+    {
+        const int maxId = 1 << 24;
+        var prefix = new List<int>();
+        var suffix = new List<int>();
+        int texts = 0;
+        foreach (Json item in section.Get("single").Items())
+        {
+            if (item.Find("SpecialToken") is Json special)
+            {
+                Json ids = section.Get("special_tokens").Get(special.Get("id").Text()).Get("ids");
+                (texts == 0 ? prefix : suffix).AddRange(ids.Items().Select(i => i.Integer(maxId)));
+            }
+            else
+            {
+                item.Get("Sequence");
+                texts++;
+            }
+        }
+
+        return texts == 1 ? ([.. prefix], [.. suffix]) : throw Json.NotSupported($"post_processor: a template with {texts} texts for one");
+    }
+}

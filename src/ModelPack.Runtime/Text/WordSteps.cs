@@ -1,0 +1,58 @@
+using System.Text;
+
+namespace ModelPack.Runtime.Text;
+
+/// <summary>One step of a pre-tokenizer: takes a piece of text apart.</summary>
+/// <param name="piece">The text; not empty.</param>
+/// <param name="parts">Takes the parts, in order, none empty.</param>
+internal delegate void WordStep(string piece, List<string> parts);
+
+/// <summary>The steps that tokenizer.json's pre-tokenizers are made of.</summary>
+internal static class WordSteps
+{
+    /// <summary>GPT-2's words, with or without a space put in front. The change to the byte alphabet that tokenizer.json also means by it is left to the merging.</summary>
+    public static WordStep ByteLevel(bool addPrefixSpace, bool useRegex)
+    {
+        WordPattern? pattern = useRegex ? new WordPattern(WordPattern.Gpt2) : null;
+        return (piece, parts) =>
+        {
+            string text = addPrefixSpace && piece[0] != ' ' ? " " + piece : piece;
+            if (pattern is null)
+            {
+                parts.Add(text);
+                return;
+            }
+
+            parts.AddRange(pattern.Split(text).Select(p => p.Text));
+        };
+    }
+
+    /// <summary>Every match and everything between matches is a part.</summary>
+    public static WordStep Isolate(WordPattern pattern) => (piece, parts) => parts.AddRange(pattern.Split(piece).Select(p => p.Text));
+
+    /// <summary>Only matches (<paramref name="keepMatches"/>) or only what is between them; the rest is dropped.</summary>
+    public static WordStep Remove(WordPattern pattern, bool keepMatches) =>
+        (piece, parts) => parts.AddRange(pattern.Split(piece).Where(p => p.IsMatch == keepMatches).Select(p => p.Text));
+
+    /// <summary>Numbers (Unicode category N) apart from the rest, as a whole or every digit of its own.</summary>
+    public static WordStep Digits(bool individual) => (piece, parts) =>
+    {
+        int start = 0;
+        int at = 0;
+        bool inNumber = false;
+        foreach (Rune rune in piece.EnumerateRunes())
+        {
+            bool number = Rune.IsNumber(rune);
+            if (at > start && (number != inNumber || (number && individual)))
+            {
+                parts.Add(piece[start..at]);
+                start = at;
+            }
+
+            inNumber = number;
+            at += rune.Utf16SequenceLength;
+        }
+
+        parts.Add(piece[start..]);
+    };
+}

@@ -1,0 +1,62 @@
+using System.Diagnostics;
+using System.Text.Json;
+using ModelPack.Architectures;
+using ModelPack.Runtime;
+using ModelPack.Runtime.Generation;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Lets a language model continue a text.</summary>
+public static class TextGeneration
+{
+    /// <summary>Continues a text.</summary>
+    /// <param name="model">An artifact of a checkpoint folder, or a checkpoint folder of a known architecture.</param>
+    /// <param name="prompt">The beginning of the text.</param>
+    /// <param name="options">How to choose tokens and when to stop.</param>
+    /// <param name="threads">Threads of a run; 0 means all cores.</param>
+    /// <param name="onText">Given every piece of text as it is made.</param>
+    /// <param name="onWarning">Told what makes generation slower than it need be.</param>
+    /// <param name="cancellation">Stops between two tokens.</param>
+    /// <exception cref="ModelPackException">The model cannot be opened, has no usable tokenizer, or the prompt is bad.</exception>
+    public static TextResult Generate(
+        string model, string prompt, GenerationOptions options, int threads = 0, Action<string>? onText = null, Action<string>? onWarning = null, CancellationToken cancellation = default)
+    {
+        long start = Stopwatch.GetTimestamp();
+        using TextGenerator generator = Open(model, new ModelSessionOptions { Threads = threads });
+        double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        if (!generator.HasCache)
+        {
+            onWarning?.Invoke($"{model}: compiled without --kv-cache: every token costs the whole text before it");
+        }
+
+        GenerationResult result = generator.Generate(prompt, options, onText, cancellation);
+        return new TextResult
+        {
+            Model = model,
+            PromptTokens = result.PromptTokens,
+            Tokens = result.Tokens,
+            Text = result.Text,
+            StopReason = JsonNamingPolicy.SnakeCaseLower.ConvertName(result.StopReason.ToString()),
+            FirstTokenSeconds = result.FirstTokenSeconds,
+            TokensPerSecond = result.TokensPerSecond,
+            LoadSeconds = load,
+            KvCache = generator.HasCache,
+        };
+    }
+
+    /// <summary>A checkpoint folder gets a graph with a cache.</summary>
+    private static TextGenerator Open(string path, ModelSessionOptions options) => Directory.Exists(path)
+        ? TextGenerator.Create(ModelInput.Open(path, options, GraphForm.Cached), name => ReadFile(Path.Combine(path, name)))
+        : TextGenerator.Open(path, options);
+
+    private static ReadOnlyMemory<byte>? ReadFile(string path)
+    {
+        if (!File.Exists(path))
+        {
+            return null;
+        }
+
+        using MappedFile file = MappedFile.Open(path);
+        return file.Region(0, file.LengthBytes).ToArray(TextGenerator.MaxFileBytes);
+    }
+}

@@ -1,0 +1,243 @@
+using ModelPack.Runtime;
+using ModelPack.Runtime.Generation;
+using ModelPack.Testing;
+using ModelPack.Tests.Cli;
+using Xunit;
+
+namespace ModelPack.Tests.Runtime.Generation;
+
+public sealed class TextGeneratorTests(SampleArtifacts sample) : IClassFixture<SampleArtifacts>
+{
+    private const string Prompt = "It was late in the evening when she";
+    private static readonly ModelSessionOptions OneThread = new() { Threads = 1 };
+    private static readonly GenerationOptions Drawn = new() { MaxTokens = 24, Temperature = 0.8, TopK = 40, TopP = 0.95, Seed = 7 };
+
+    /// <summary>Also for a prompt of more than one chunk.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(18)]
+    public void GenerateTokens_cached_areThoseOfTheFullGraph(int repeat)
+    {
+        using TextGenerator cached = TextGenerator.Open(sample.Cached, OneThread);
+        using TextGenerator full = TextGenerator.Open(sample.Full, OneThread);
+        int[] prompt = [.. Enumerable.Repeat(cached.Tokenizer.Encode(Prompt), repeat).SelectMany(i => i)];
+        int[] expected = [.. full.GenerateTokens(prompt)];
+
+        Assert.Equal((true, false, 256), (cached.HasCache, full.HasCache, cached.ContextLength));
+        Assert.Equal(64, expected.Length);
+        Assert.Equal(expected, cached.GenerateTokens(prompt));
+    }
+
+    [Fact]
+    public void Generate_sameSeed_sameText_otherSeed_otherText()
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        string first = generator.Generate(Prompt, Drawn).Text;
+        Assert.Equal(first, generator.Generate(Prompt, Drawn).Text);
+        Assert.NotEqual(first, generator.Generate(Prompt, Drawn with { Seed = 8 }).Text);
+    }
+
+    [Fact]
+    public async Task GenerateAsync_givesThePiecesOfTheText()
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        var streamed = new List<string>();
+        await foreach (string piece in generator.GenerateAsync(Prompt, Drawn))
+        {
+            streamed.Add(piece);
+        }
+
+        Assert.InRange(streamed.Count, 10, Drawn.MaxTokens);
+        Assert.Equal(generator.Generate(Prompt, Drawn).Text, string.Concat(streamed));
+    }
+
+    /// <summary>As README shows it.</summary>
+    [Fact]
+    public async Task GenerateAsync_asInReadme()
+    {
+        string artifact = sample.Cached;
+        using var output = new StringWriter();
+        using TextGenerator generator = TextGenerator.Open(artifact);
+        await foreach (string piece in generator.GenerateAsync("The old man", new GenerationOptions { MaxTokens = 40 }))
+        {
+            output.Write(piece);
+        }
+
+        Assert.StartsWith(" ", output.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task GenerateAsync_cancelled_throws()
+    {
+        using var cancel = new CancellationTokenSource();
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
+        {
+            await foreach (string _ in generator.GenerateAsync(Prompt, null, cancel.Token))
+            {
+                await cancel.CancelAsync();
+            }
+        });
+    }
+
+    [Fact]
+    public void Generate_stopString_endsBeforeIt()
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        GenerationResult whole = generator.Generate(Prompt);
+        string stop = whole.Text[17..23]; // Begins and ends within tokens.
+        GenerationResult cut = generator.Generate(Prompt, new GenerationOptions { StopStrings = [stop] });
+
+        Assert.Equal((StopReason.MaxTokens, 64), (whole.StopReason, whole.Tokens));
+        Assert.Equal(StopReason.StopString, cut.StopReason);
+        Assert.Equal(whole.Text[..whole.Text.IndexOf(stop, StringComparison.Ordinal)], cut.Text);
+    }
+
+    [Fact]
+    public void Generate_contextFull_endsThere()
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        GenerationResult result = generator.Generate(Prompt, new GenerationOptions { MaxTokens = 1000 });
+        Assert.Equal((StopReason.ContextLength, 256), (result.StopReason, result.PromptTokens + result.Tokens));
+        Assert.True(result.FirstTokenSeconds > 0 && result.TokensPerSecond > 0);
+    }
+
+    /// <summary>A configuration that names the first token of the greedy text as the end.</summary>
+    [Theory]
+    [InlineData("generation_config.json", """{"eos_token_id":[5,ID]}""", StopReason.EndOfText)]
+    [InlineData("generation_config.json", """{"eos_token_id":null}""", StopReason.MaxTokens)]
+    [InlineData("config.json", """{"eos_token_id":ID}""", StopReason.EndOfText)]
+    [InlineData("config.json", """{"text_config":{"eos_token_id":ID,"max_position_embeddings":8}}""", StopReason.EndOfText)]
+    public void Generate_endToken_ends(string name, string json, StopReason expected)
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        int[] prompt = [.. generator.Tokenizer.Encode("The sea")];
+        int first = generator.GenerateTokens(prompt).First();
+        using TextGenerator changed = WithFile(name, json.Replace("ID", $"{first}", StringComparison.Ordinal));
+        Assert.Equal(expected, changed.Generate("The sea", new GenerationOptions { MaxTokens = 3 }).StopReason);
+    }
+
+    /// <summary>Graphs with LongRoPE or dynamic scaling are right up to their original length only.</summary>
+    [Theory]
+    [InlineData("""{}""", null)]
+    [InlineData("""{"max_position_embeddings":128}""", 128)]
+    [InlineData("""{"text_config":{"max_position_embeddings":128}}""", 128)]
+    [InlineData("""{"max_position_embeddings":128,"original_max_position_embeddings":32,"rope_scaling":{"type":"longrope"}}""", 32)]
+    [InlineData("""{"max_position_embeddings":128,"rope_parameters":{"rope_type":"dynamic","original_max_position_embeddings":64}}""", 64)]
+    [InlineData("""{"max_position_embeddings":128,"rope_scaling":{"rope_type":"llama3","original_max_position_embeddings":64}}""", 128)]
+    public void Open_configuration_givesTheContext(string config, int? expected)
+    {
+        using TextGenerator generator = WithFile("config.json", config);
+        Assert.Equal(expected, generator.ContextLength);
+    }
+
+    [Fact]
+    public void Open_damagedConfiguration_isMP5031()
+    {
+        var error = Assert.Throws<ModelPackException>(() => WithFile("config.json", """{"eos_token_id":"x"}"""));
+        Assert.Equal((ErrorCodes.BadTokenizer, sample.Cached), (error.Code, error.Path));
+        Assert.Contains("config.json: eos_token_id is not a number", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Generate_cancelled_stopsAndFrees()
+    {
+        using var cancel = new CancellationTokenSource();
+        TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        int pieces = 0;
+        Assert.ThrowsAny<OperationCanceledException>(() => generator.Generate(Prompt, null, _ =>
+        {
+            if (++pieces == 3)
+            {
+                cancel.Cancel();
+            }
+        }, cancel.Token));
+        Assert.Equal(3, pieces);
+        Assert.Equal(64, generator.Generate(Prompt).Tokens); // Sequences are independent.
+        generator.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => generator.Generate(Prompt));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x")]
+    public void Generate_badPrompt_isMP5033(string prompt)
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        var error = Assert.Throws<ModelPackException>(() => generator.Generate(string.Concat(Enumerable.Repeat(prompt, 9))));
+        Assert.Equal((ErrorCodes.BadPrompt, sample.Cached), (error.Code, error.Path));
+    }
+
+    [Fact]
+    public void Generate_optionsOutOfRange_areRefused()
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        GenerationOptions[] bad =
+        [
+            new() { MaxTokens = 0 }, new() { TopK = -1 }, new() { TopP = 0 }, new() { TopP = 1.1 }, new() { TopP = double.NaN },
+            new() { Temperature = -1 }, new() { Temperature = double.NaN }, new() { StopStrings = [""] },
+        ];
+        Assert.All(bad, o => Assert.Throws<ArgumentOutOfRangeException>(() => generator.Generate(Prompt, o)));
+    }
+
+    [Fact]
+    public void Open_modelWithoutTokenizer_isMP5030()
+    {
+        var error = Assert.Throws<ModelPackException>(() => TextGenerator.Open(Path.Combine(SampleArtifacts.Folder, "model.onnx")));
+        Assert.Equal(ErrorCodes.NoTokenizer, error.Code);
+    }
+
+    [Fact]
+    public void Open_otherModel_isMP5020()
+    {
+        using var folder = new TempFolder();
+        string path = folder.Write("m.onnx", SmallModels.Mlp(SmallModels.Values(SmallModels.K * SmallModels.N, 1), SmallModels.Values(SmallModels.N, 2), external: false));
+        Assert.Equal(ErrorCodes.NotALanguageModel, Assert.Throws<ModelPackException>(() => TextGenerator.Open(path)).Code);
+    }
+
+    [Fact]
+    public void Run_prompt_writesTheTextAndALineAboutIt()
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        string expected = generator.Generate("The sea", new GenerationOptions { MaxTokens = 12 }).Text;
+        string[] args = ["--prompt", "The sea", "--max-tokens", "12", "--threads", "1"];
+
+        (int code, string text, string error) = CliHarness.Run(["run", sample.Cached, .. args]);
+        Assert.Equal((0, expected + "\n"), (code, text));
+        Assert.Matches(@"^12 tokens after 2 of the prompt; first after .*, then .* tokens/s; ended by max tokens\n$", error);
+
+        (code, text, error) = CliHarness.Run(["run", sample.Full, "--quiet", .. args]);
+        Assert.Equal((0, expected + "\n", ""), (code, text, error));
+
+        (code, text, error) = CliHarness.Run(["run", sample.Full, "--json", .. args]);
+        System.Text.Json.JsonElement json = System.Text.Json.JsonDocument.Parse(text).RootElement;
+        Assert.Equal((0, expected, 2, 12, "max_tokens"), (code, json.GetProperty("text").GetString(), json.GetProperty("prompt_tokens").GetInt32(), json.GetProperty("tokens").GetInt32(), json.GetProperty("stop_reason").GetString()));
+        Assert.True(json.GetProperty("first_token_seconds").GetDouble() > 0 && json.GetProperty("tokens_per_second").GetDouble() > 0);
+        Assert.Contains("compiled without --kv-cache", error, StringComparison.Ordinal);
+
+        (code, text, _) = CliHarness.Run(["run", SampleArtifacts.Folder, "--quiet", .. args]);
+        Assert.Equal((0, true), (code, text.Length > 10));
+    }
+
+    [Theory]
+    [InlineData(2, "not a number above 0 and up to 1", "--prompt", "x", "--top-p", "0")]
+    [InlineData(2, "not a number from 0 to 100", "--prompt", "x", "--temperature", "NaN")]
+    [InlineData(2, "not a whole number from 1", "--prompt", "x", "--max-tokens", "0")]
+    [InlineData(2, "--stop is empty", "--prompt", "x", "--stop", "")]
+    [InlineData(2, "--top-k needs a text to continue", "--top-k", "3")]
+    [InlineData(2, "does not go with --input", "--prompt", "x", "--input", "input_ids=random")]
+    [InlineData(1, "error MP5033: the prompt is empty", "--prompt", "")]
+    public void Run_wrongOptions_areOneLine(int expected, string line, params string[] args)
+    {
+        (int code, string text, string error) = CliHarness.Run(["run", sample.Cached, .. args]);
+        Assert.Equal((expected, ""), (code, text));
+        Assert.Contains(line, error, StringComparison.Ordinal);
+        Assert.Single(error.TrimEnd().Split('\n'));
+    }
+
+    /// <summary>The sample with one of its files replaced; no other configuration.</summary>
+    private TextGenerator WithFile(string name, string text) => TextGenerator.Create(
+        ModelSession.Open(sample.Cached, OneThread),
+        file => file == name ? System.Text.Encoding.UTF8.GetBytes(text)
+            : file == "tokenizer.json" ? File.ReadAllBytes(Path.Combine(SampleArtifacts.Folder, file)) : (ReadOnlyMemory<byte>?)null);
+}
