@@ -61,7 +61,7 @@ internal sealed class Session
     /// <summary>Writes to stdout at once, what is made piece by piece; nothing reaches a terminal that it would obey.</summary>
     public void Stream(string text)
     {
-        _host.Out.Write(_host.OutIsTerminal ? string.Join('\n', text.Split('\n').Select(Words.Printable)) : text);
+        _host.Out.Write(_host.OutIsTerminal ? Words.PrintableText(text) : text);
         _host.Out.Flush();
     }
 

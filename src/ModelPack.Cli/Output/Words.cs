@@ -52,4 +52,8 @@ internal static class Words
     /// <summary>Names come from files: no control characters reach the terminal.</summary>
     public static string Printable(string text) =>
         text.Any(char.IsControl) ? new string([.. text.Select(c => char.IsControl(c) ? '?' : c)]) : text;
+
+    /// <summary>As <see cref="Printable"/>, for text of several lines and columns.</summary>
+    public static string PrintableText(string text) =>
+        new([.. text.Select(c => char.IsControl(c) && c is not ('\n' or '\t') ? '?' : c)]);
 }

@@ -48,13 +48,7 @@ public sealed class TextGenerator : IDisposable
     {
         ArgumentNullException.ThrowIfNull(path);
         ModelSession session = ModelSession.Open(path, options);
-        if (session is not PackedModel)
-        {
-            return Create(session, _ => null);
-        }
-
-        using PackReader reader = PackReader.Open(path);
-        return Create(session, name => reader.Blobs.GetValueOrDefault(FilePrefix + name)?.ToArray(MaxFileBytes));
+        return Create(session, name => session is PackedModel ? ReadFile(path, name) : null);
     }
 
     /// <summary>Makes a generator of an open model, which it takes over, also when this fails.</summary>
@@ -133,6 +127,12 @@ public sealed class TextGenerator : IDisposable
     /// <summary>Closes the model.</summary>
     public void Dispose() => _session.Dispose();
 
+    private static ReadOnlyMemory<byte>? ReadFile(string artifact, string name)
+    {
+        using PackReader reader = PackReader.Open(artifact);
+        return reader.Blobs.GetValueOrDefault(FilePrefix + name)?.ToArray(MaxFileBytes);
+    }
+
     private static LanguageModelSignature Check(ModelSession session)
     {
         LanguageModelSignature signature = LanguageModelSignature.Of(session, window: 1);
@@ -193,10 +193,15 @@ public sealed class TextGenerator : IDisposable
         }
     }
 
+    /// <summary>Checks what is given at once, and makes tokens when they are asked for.</summary>
     private IEnumerable<int> Tokens(IReadOnlyList<int> prompt, GenerationOptions options, Course course, CancellationToken cancellation)
     {
         options.Check();
-        int room = RoomAfter(prompt.Count);
+        return Tokens(prompt, RoomAfter(prompt.Count), options, course, cancellation);
+    }
+
+    private IEnumerable<int> Tokens(IReadOnlyList<int> prompt, int room, GenerationOptions options, Course course, CancellationToken cancellation)
+    {
         using var state = new SequenceState(_session, _signature, HasCache);
         var sampler = new TokenSampler(options, _session.Path);
         IReadOnlyList<int> next = prompt;

@@ -45,7 +45,9 @@ internal sealed class Json
     public Json? Find(string name)
     {
         Expect(JsonValueKind.Object, "an object");
-        return _element.TryGetProperty(name, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? new Json(value, _file, _at.Length == 0 ? name : $"{_at}.{name}") : null;
+        JsonElement value = default;
+        bool found = Unicode(() => _element.TryGetProperty(name, out value)); // Compares with every name beside it.
+        return found && value.ValueKind != JsonValueKind.Null ? new Json(value, _file, _at.Length == 0 ? name : $"{_at}.{name}") : null;
     }
 
     public Json Get(string name) => Find(name) ?? throw Bad($"{(_at.Length == 0 ? "" : _at + ": ")}'{name}' is missing");
@@ -101,7 +103,7 @@ internal sealed class Json
     }
 
     /// <summary>Text that may hold half a surrogate pair as an escape.</summary>
-    private string Unicode(Func<string> read)
+    private T Unicode<T>(Func<T> read)
     {
         try
         {

@@ -178,6 +178,7 @@ public sealed class TextGeneratorTests(SampleArtifacts sample) : IClassFixture<S
             new() { Temperature = -1 }, new() { Temperature = double.NaN }, new() { StopStrings = [""] },
         ];
         Assert.All(bad, o => Assert.Throws<ArgumentOutOfRangeException>(() => generator.Generate(Prompt, o)));
+        Assert.All(bad, o => Assert.Throws<ArgumentOutOfRangeException>(() => generator.GenerateTokens([1], o)));
     }
 
     [Fact]
@@ -234,6 +235,9 @@ public sealed class TextGeneratorTests(SampleArtifacts sample) : IClassFixture<S
         Assert.Contains(line, error, StringComparison.Ordinal);
         Assert.Single(error.TrimEnd().Split('\n'));
     }
+
+    [Fact]
+    public void PrintableText_keepsLinesAndTabs_andNothingThatATerminalObeys() => Assert.Equal("a\n\tb?[31mc?", ModelPack.Cli.Words.PrintableText("a\n\tb\u001b[31mc\r"));
 
     /// <summary>The sample with one of its files replaced; no other configuration.</summary>
     private TextGenerator WithFile(string name, string text) => TextGenerator.Create(

@@ -54,6 +54,7 @@ public sealed class TokenizerErrorTests
     [InlineData("{")]
     [InlineData("[]")]
     [InlineData("""{"model":{"vocab":{"\uD800":0}}}""")]
+    [InlineData("""{"\uD800":0}""")]
     public void Parse_noTokenizer_isMP5031(string json) => Assert.Equal(ErrorCodes.BadTokenizer, Assert.Throws<ModelPackException>(() => TokenizerCase.Parse(json)).Code);
 
     private static void AssertError(ErrorCode code, string name, string json, string named)
