@@ -34,17 +34,15 @@ public sealed class NamedTensor
     /// <param name="shape">Dimensions; none means one axis as long as there are values.</param>
     /// <exception cref="ModelPackException">MP5004: the shape does not hold that many values, or T is not a tensor element type.</exception>
     public static NamedTensor Of<T>(string name, ReadOnlySpan<T> values, params ReadOnlySpan<long> shape)
-        where T : unmanaged
-    {
-        DType dtype = DTypeOf<T>();
-        if (dtype == DType.Undefined)
-        {
-            throw new ModelPackException(ErrorCodes.BadInput, $"{typeof(T).Name} is not a tensor element type", tensor: name);
-        }
+        where T : unmanaged => Make(name, values, shape.IsEmpty ? new Shape(values.Length) : new Shape(shape));
 
-        Shape dims = shape.IsEmpty ? new Shape(values.Length) : new Shape(shape);
-        return OfBytes(name, dtype, dims, MemoryMarshal.AsBytes(values).ToArray());
-    }
+    /// <summary>Makes a tensor of one value and no axis.</summary>
+    /// <typeparam name="T">As of <see cref="Of{T}(string, ReadOnlySpan{T}, ReadOnlySpan{long})"/>.</typeparam>
+    /// <param name="name">Input name.</param>
+    /// <param name="value">The value.</param>
+    /// <exception cref="ModelPackException">MP5004: T is not a tensor element type.</exception>
+    public static NamedTensor Scalar<T>(string name, T value)
+        where T : unmanaged => Make(name, [value], Shape.Scalar);
 
     /// <summary>As the other overload, for arrays.</summary>
     /// <exception cref="ModelPackException">MP5004: as there.</exception>
@@ -70,6 +68,15 @@ public sealed class NamedTensor
         DTypeOf<T>() == DType
             ? MemoryMarshal.Cast<byte, T>(Bytes)
             : throw new ModelPackException(ErrorCodes.BadOutput, $"holds {DType.Name()}, not {typeof(T).Name}", tensor: Name);
+
+    private static NamedTensor Make<T>(string name, ReadOnlySpan<T> values, Shape shape)
+        where T : unmanaged
+    {
+        DType dtype = DTypeOf<T>();
+        return dtype != DType.Undefined
+            ? OfBytes(name, dtype, shape, MemoryMarshal.AsBytes(values).ToArray())
+            : throw new ModelPackException(ErrorCodes.BadInput, $"{typeof(T).Name} is not a tensor element type", tensor: name);
+    }
 
     public override string ToString() => $"{Name}: {DType.Name()}{Shape}";
 

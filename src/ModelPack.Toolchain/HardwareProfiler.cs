@@ -5,6 +5,7 @@ using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using ModelPack.Compiler.Planning;
+using ModelPack.Kernels;
 
 namespace ModelPack.Toolchain;
 
@@ -143,6 +144,7 @@ public static unsafe class HardwareProfiler
         try
         {
             new Span<byte>(buffer, (int)all).Fill(1);
+            HugePages.Use((nint)buffer, all); // As large weights lie.
             int repeats = (int)Math.Max(1, (64L << 20) / bytes);
             double Best(int threads, long total)
             {

@@ -12,6 +12,20 @@ public sealed class ModelSessionTests
     private static readonly NamedTensor Ids = NamedTensor.Of("ids", [1L, 2, 3, 4, 5, 6], 2, 3);
 
     [Fact]
+    public void A_value_without_axis_is_an_input_too()
+    {
+        using var folder = new TempFolder();
+        string model = folder["scalar.onnx"];
+        File.WriteAllBytes(model, new OnnxBuilder().Input("x", OnnxBuilder.Float, 2).Input("offset", OnnxBuilder.Float).Output("y", OnnxBuilder.Float, 2).Node("Add", ["x", "offset"], ["y"]).Build());
+        using ModelSession session = ModelSession.Open(model);
+        NamedTensor offset = NamedTensor.Scalar("offset", 3f);
+
+        Assert.Equal([4f, 5], session.Run(NamedTensor.Of("x", [1f, 2f]), offset)[0].Values<float>().ToArray());
+        Assert.Equal((0, "offset: f32[]"), (offset.Shape.Rank, offset.ToString()));
+        Assert.Equal("MP5004", Assert.Throws<ModelPackException>(() => NamedTensor.Scalar("offset", 'x')).Code.ToString());
+    }
+
+    [Fact]
     public void Run_manyThreadsAtOnce_givesTheSameResults()
     {
         using var folder = new TempFolder();
