@@ -1,7 +1,5 @@
 using System.Globalization;
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using ModelPack.Compiler.Planning;
@@ -178,83 +176,13 @@ public static unsafe class HardwareProfiler
     {
         const int steps = 1 << 20;
         double best = double.MaxValue;
+        double operations = 0;
         for (int round = 0; round < 7; round++)
         {
-            best = Math.Min(best, KernelBenchmark.Seconds(() => KernelBenchmark.Split(cores, cores, (_, count) => MultiplyAdd(steps * (int)count))));
+            best = Math.Min(best, KernelBenchmark.Seconds(() => KernelBenchmark.Split(cores, cores, (_, _) => operations = cores * PeakArithmetic.Run(KernelTiers.Current, steps))));
         }
 
-        int lanes = Vector512.IsHardwareAccelerated ? 16 : Vector256.IsHardwareAccelerated ? 8 : 4;
-        return 2.0 * 12 * lanes * steps * cores / best / 1e9;
-    }
-
-    private static float s_sink;
-
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void MultiplyAdd(int steps)
-    {
-        if (Vector512.IsHardwareAccelerated)
-        {
-            Vector512<float> x = Vector512.Create(0.5f), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x, k = x, l = x;
-            for (int step = 0; step < steps; step++)
-            {
-                a = Vector512.FusedMultiplyAdd(a, x, x);
-                b = Vector512.FusedMultiplyAdd(b, x, x);
-                c = Vector512.FusedMultiplyAdd(c, x, x);
-                d = Vector512.FusedMultiplyAdd(d, x, x);
-                e = Vector512.FusedMultiplyAdd(e, x, x);
-                f = Vector512.FusedMultiplyAdd(f, x, x);
-                g = Vector512.FusedMultiplyAdd(g, x, x);
-                h = Vector512.FusedMultiplyAdd(h, x, x);
-                i = Vector512.FusedMultiplyAdd(i, x, x);
-                j = Vector512.FusedMultiplyAdd(j, x, x);
-                k = Vector512.FusedMultiplyAdd(k, x, x);
-                l = Vector512.FusedMultiplyAdd(l, x, x);
-            }
-
-            s_sink = (a + b + c + d + e + f + g + h + i + j + k + l)[0];
-        }
-        else if (Vector256.IsHardwareAccelerated)
-        {
-            Vector256<float> x = Vector256.Create(0.5f), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x, k = x, l = x;
-            for (int step = 0; step < steps; step++)
-            {
-                a = Vector256.FusedMultiplyAdd(a, x, x);
-                b = Vector256.FusedMultiplyAdd(b, x, x);
-                c = Vector256.FusedMultiplyAdd(c, x, x);
-                d = Vector256.FusedMultiplyAdd(d, x, x);
-                e = Vector256.FusedMultiplyAdd(e, x, x);
-                f = Vector256.FusedMultiplyAdd(f, x, x);
-                g = Vector256.FusedMultiplyAdd(g, x, x);
-                h = Vector256.FusedMultiplyAdd(h, x, x);
-                i = Vector256.FusedMultiplyAdd(i, x, x);
-                j = Vector256.FusedMultiplyAdd(j, x, x);
-                k = Vector256.FusedMultiplyAdd(k, x, x);
-                l = Vector256.FusedMultiplyAdd(l, x, x);
-            }
-
-            s_sink = (a + b + c + d + e + f + g + h + i + j + k + l)[0];
-        }
-        else
-        {
-            Vector128<float> x = Vector128.Create(0.5f), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x, k = x, l = x;
-            for (int step = 0; step < steps; step++)
-            {
-                a = Vector128.MultiplyAddEstimate(a, x, x);
-                b = Vector128.MultiplyAddEstimate(b, x, x);
-                c = Vector128.MultiplyAddEstimate(c, x, x);
-                d = Vector128.MultiplyAddEstimate(d, x, x);
-                e = Vector128.MultiplyAddEstimate(e, x, x);
-                f = Vector128.MultiplyAddEstimate(f, x, x);
-                g = Vector128.MultiplyAddEstimate(g, x, x);
-                h = Vector128.MultiplyAddEstimate(h, x, x);
-                i = Vector128.MultiplyAddEstimate(i, x, x);
-                j = Vector128.MultiplyAddEstimate(j, x, x);
-                k = Vector128.MultiplyAddEstimate(k, x, x);
-                l = Vector128.MultiplyAddEstimate(l, x, x);
-            }
-
-            s_sink = (a + b + c + d + e + f + g + h + i + j + k + l)[0];
-        }
+        return operations / best / 1e9;
     }
 
     /// <summary>What a node adds to a run: a chain of them on one value.</summary>
