@@ -13,5 +13,5 @@ internal readonly record struct ClusterEffort(int Exact, int Ranges, int Rounds,
     /// <summary>For the palette of a group of rows, of which there may be many.</summary>
     /// <param name="bits">The palette has 2^bits entries.</param>
     /// <param name="crowded">For groups with outliers, whose other values lie in few of the ranges.</param>
-    public static ClusterEffort Group(int bits, bool crowded) => bits <= 5 ? new(256, crowded ? 256 : 4 << bits, 2, 8) : new(256, 0, 1, 8);
+    public static ClusterEffort Group(int bits, bool crowded) => !crowded ? new(64, 0, 1, 4) : bits <= 5 ? new(256, 256, 2, 8) : new(256, 0, 1, 8);
 }

@@ -19,7 +19,7 @@ internal static class Clusters
         int n = points.Length;
         int k = centres.Length;
         bool programmed = n <= effort.Exact || effort.Ranges > 0;
-        int ranges = n <= effort.Exact ? n : effort.Ranges > 0 ? Math.Max(effort.Ranges, 2 * k) : Companding.Ranges;
+        int ranges = n <= effort.Exact ? n : effort.Ranges > 0 ? Math.Max(effort.Ranges, 2 * k) : Companding.Ranges(k);
         double[] sums = ArrayPool<double>.Shared.Rent(3 * (n + 1));
         int[] indexes = ArrayPool<int>.Shared.Rent(ranges + 1 + (2 * (k + 1)));
         try
@@ -81,14 +81,15 @@ internal static class Clusters
             total += weight;
         }
 
-        double width = points[^1] - points[0];
+        double byWeight = most / 2.0 / total;
+        double byWidth = most / 2.0 / (points[^1] - points[0]);
         int count = 0;
         double before = 0;
         double limit = double.NegativeInfinity;
         for (int i = 0; i < n; i++)
         {
             // Cut where the running share enters another of the equal steps from 0 to 2.
-            double share = Math.Floor(((before / total) + ((points[i] - points[0]) / width)) / 2 * most);
+            double share = Math.Floor((before * byWeight) + ((points[i] - points[0]) * byWidth));
             if (share > limit && count < most)
             {
                 starts[count++] = i;
@@ -249,6 +250,10 @@ internal static class Clusters
 
             return mean;
         }
+
+        /// <summary>The sums over the first <paramref name="count"/> points.</summary>
+        public void At(int count, out double weight, out double first, out double second) =>
+            (weight, first, second) = (_weight[count], _first[count], _second[count]);
 
         public double Mean(int start, int end) => (_first[end] - _first[start]) / (_weight[end] - _weight[start]);
 

@@ -6,10 +6,12 @@ namespace ModelPack.Numbers;
 /// </summary>
 internal static class Companding
 {
-    /// <summary>Ranges the density is measured in.</summary>
-    public const int Ranges = 64;
+    private const int MostRanges = 64;
 
     private const int Passes = 6;
+
+    /// <summary>How many ranges the density is measured in.</summary>
+    public static int Ranges(int clusters) => clusters <= 32 ? 32 : MostRanges;
 
     /// <summary>Fills bounds in points, every cluster having one at least.</summary>
     /// <param name="points">Ascending; at least as many as clusters.</param>
@@ -20,7 +22,7 @@ internal static class Companding
     {
         int m = starts.Length - 1;
         int k = bounds.Length - 1;
-        Span<double> shares = stackalloc double[Ranges];
+        Span<double> shares = stackalloc double[MostRanges];
         double total = 0;
         for (int j = 0; j < m; j++)
         {
