@@ -6,9 +6,9 @@ using ModelPack.Kernels.MatMul;
 namespace ModelPack.OrtOps;
 
 /// <summary>
-/// Has kernels compiled by the JIT compiler while ONNX Runtime goes on making the session, instead of in the first run: they are optimised fully at once and never part of precompiled code. Compiled ahead of time there is nothing to do.
+/// Has kernels compiled by the JIT compiler while weights are decoded and ONNX Runtime makes the session, instead of in the first run: they are optimised fully at once and never part of precompiled code. Compiled ahead of time there is nothing to do.
 /// </summary>
-internal static unsafe class KernelWarmUp
+public static unsafe class KernelWarmUp
 {
     private static readonly HashSet<(string Format, int Bits, MatMulArithmetic Arithmetic)> Begun = [];
 

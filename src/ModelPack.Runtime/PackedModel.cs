@@ -54,6 +54,7 @@ public sealed class PackedModel : ModelSession
         List<WeightlessGraph.Declaration> declarations = WeightlessGraph.FindExternal(model);
         ExecutionPlan plan = options.ExpandAll ? DensePlan(declarations) : ReadPlan(source);
         IReadOnlyList<InitializerBinding> bindings = WeightLoader.Match(declarations, plan.Bindings);
+        TileKernels.WarmUp(plan, source);
         ImmutableArray<LoadedWeight> weights = WeightLoader.Load(bindings, source, options.LoadThreads);
         try
         {

@@ -80,6 +80,7 @@ internal static class TileJob
         }
     }
 
-    private static MatMulWeight? Weight(DenseEncoding matrix) =>
+    /// <summary>The matrix as kernels see it, disposed by the caller; null when none reads it.</summary>
+    public static MatMulWeight? Weight(DenseEncoding matrix) =>
         matrix.Shape.Rows <= int.MaxValue && matrix.Shape.Columns <= int.MaxValue ? MatMulWeight.TryCreate(matrix.Format, (int)matrix.Shape.Rows, (int)matrix.Shape.Columns) : null;
 }
