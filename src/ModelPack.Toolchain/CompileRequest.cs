@@ -33,10 +33,10 @@ public sealed record CompileRequest
     public bool AllowFloat { get; init; }
 
     /// <summary>
-    /// <c>exact</c>: f32 arithmetic on the decoded weights; <c>fast</c>: also kernels that round activations to int8 per block, several times faster on
-    /// matrix-vector products at about 0.5 % relative error of each product.
+    /// <c>identical</c>: plain float weights on ONNX Runtime's operators, whose outputs stay the same bit for bit; <c>exact</c>: f32 arithmetic on the decoded weights; <c>fast</c>: also kernels that round activations to int8 per block, several times faster on
+    /// matrix-vector products at about 0.5 % relative error of each product. Null: what the recipe says of models, <c>exact</c> where it says nothing and for checkpoints, which have no outputs to keep.
     /// </summary>
-    public string Accuracy { get; init; } = "exact";
+    public string? Accuracy { get; init; }
 
     /// <summary>Only operators of ONNX Runtime itself in the execution graph, none of ModelPack's own.</summary>
     public bool StockOperators { get; init; }

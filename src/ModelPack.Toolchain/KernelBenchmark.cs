@@ -40,7 +40,7 @@ public static unsafe class KernelBenchmark
     /// <summary>What is measured when no formats are named.</summary>
     public static IReadOnlyList<string> DefaultFormats { get; } =
     [
-        "int4", "int4(block=128)", "int8(block=128)", "int3", "int6", "mxfp4", "nvfp4", "nf4", "mxfp6", "mxfp8", "mxint8", "fp8", "ternary", "posit8",
+        "int4", "int4(block=128)", "int8(block=128)", "int3", "int6", "mxfp4", "nvfp4", "nf4", "mxfp6", "mxfp8", "mxint8", "fp8", "ternary", "posit8", "bf16",
     ];
 
     /// <summary>Measures kernels one after the other.</summary>

@@ -18,13 +18,12 @@ internal static class CompileCommand
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.block=64. Repeatable", HelpName = "pass.option=value" };
         Option<string> target = TargetOption.Create(arithmetic: true);
         var allowFloat = new Option<bool>("--allow-float") { Description = "Target int8-only: compile even if some nodes cannot run on integers, and list them" };
-        var accuracy = new Option<string>("--accuracy")
+        var accuracy = new Option<string?>("--accuracy")
         {
-            Description = "exact: f32 arithmetic on the stored weights; fast: kernels may round activations to 8 bits, quicker with about 0.5 % error per product",
-            HelpName = "exact|fast",
-            DefaultValueFactory = _ => "exact",
+            Description = "identical: plain float weights (f32, bf16, f16) on ONNX Runtime's operators, bit for bit as before; exact: f32 arithmetic on the stored weights; fast: kernels may round activations to 8 bits, quicker with about 0.5 % error per product. Default: identical for recipe lossless on a model, else exact",
+            HelpName = "identical|exact|fast",
         };
-        accuracy.AcceptOnlyFromAmong("exact", "fast");
+        accuracy.AcceptOnlyFromAmong("identical", "exact", "fast");
         var stock = new Option<bool>("--stock-operators") { Description = "Run on operators of ONNX Runtime alone, without ModelPack's own kernels" };
         var profile = new Option<string>("--profile") { Description = "Choose kernels by a machine's measurements: a file made by profile -o, or a built-in name (profile --list)", HelpName = "file|name" };
         TargetArguments search = TargetArguments.Create("Recipe auto: ");
@@ -62,7 +61,7 @@ internal static class CompileCommand
                     CalibrationOptions = calibration.Options(session),
                     Target = session.Get(target) ?? TargetProfiles.Generic,
                     AllowFloat = session.Get(allowFloat),
-                    Accuracy = session.Get(accuracy) ?? "exact",
+                    Accuracy = session.Get(accuracy),
                     StockOperators = session.Get(stock),
                     Profile = session.Get(profile),
                     Level = LevelOption.Parse(session.Get(level)),

@@ -40,7 +40,7 @@ internal static class MatMulNBits
             return NodeChoice.Expanded(new RejectedKernel("ort:MatMulNBits", $"stored as {UnitSpec.Shorten(tensor.Encoding.Describe())}, which is not integer blocks of a matrix"));
         }
 
-        int level = context.Options.Accuracy == PlanAccuracy.Exact ? 0 : 4;
+        int level = context.Options.Accuracy == PlanAccuracy.Fast ? 4 : 0;
         string kernel = Kernel(weight, level);
         if (WhyNot(node, tensor, weight, context) is string reason)
         {

@@ -25,6 +25,12 @@ public sealed record PlanOptions
 /// <summary>How exactly kernels must compute with the stored weights.</summary>
 public enum PlanAccuracy
 {
+    /// <summary>
+    /// As <see cref="Exact"/>, but weights that are plain floats (f32, bf16, f16) are left to ONNX Runtime's own operators: the outputs of a model whose weights nothing changed are the
+    /// same, bit for bit.
+    /// </summary>
+    Identical,
+
     /// <summary>f32 arithmetic on the decoded weights: results differ from dense execution by rounding only (about 1e-7 relative).</summary>
     Exact,
 

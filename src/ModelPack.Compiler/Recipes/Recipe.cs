@@ -21,6 +21,9 @@ public sealed record Recipe
     /// <summary>Calibration data to use when the user gives none: a path, or data to make such as <c>generate:images(size=48x320)</c>; null for none.</summary>
     public string? Calibration { get; init; }
 
+    /// <summary>How exactly models run when the user does not say: <c>identical</c>, <c>exact</c> or <c>fast</c>; null for what is usual.</summary>
+    public string? Accuracy { get; init; }
+
     /// <summary>Passes in the order they run.</summary>
     public required ImmutableArray<RecipeStep> Passes { get; init; }
 

@@ -9,7 +9,7 @@ internal static class RecipeReader
 {
     private const int MaxBytes = 4 << 20;
 
-    private static readonly string[] TopKeys = ["$schema", "name", "summary", "calibration", "formats", "passes", "rules"];
+    private static readonly string[] TopKeys = ["$schema", "name", "summary", "calibration", "accuracy", "formats", "passes", "rules"];
 
     public static Recipe Load(string path)
     {
@@ -69,6 +69,7 @@ internal static class RecipeReader
             Name = name,
             Summary = top["summary"] is JsonNode s ? AsText(s, "summary") : "",
             Calibration = top["calibration"] is JsonNode c ? AsText(c, "calibration") : null,
+            Accuracy = top["accuracy"] is JsonNode a ? AsAccuracy(a) : null,
             Formats = top.ContainsKey("formats")
                 ? AsObject(top["formats"], "formats").ToImmutableSortedDictionary(f => f.Key, f => AsText(f.Value, $"formats.{f.Key}"), StringComparer.Ordinal)
                 : ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal),
@@ -143,6 +144,9 @@ internal static class RecipeReader
 
     private static string AsText(JsonNode? node, string where) =>
         node?.GetValueKind() == JsonValueKind.String ? node.GetValue<string>() : throw Wrong(where, "a string", node);
+
+    private static string AsAccuracy(JsonNode node) =>
+        AsText(node, "accuracy") is "identical" or "exact" or "fast" ? node.GetValue<string>() : throw Wrong("accuracy", "identical, exact or fast", node);
 
     private static bool AsFlag(JsonNode? node, string where) =>
         node?.GetValueKind() is JsonValueKind.True or JsonValueKind.False ? node.GetValue<bool>() : throw Wrong(where, "true or false", node);

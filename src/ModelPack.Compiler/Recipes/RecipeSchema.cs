@@ -45,6 +45,7 @@ public static class RecipeSchema
                 ["name"] = new JsonObject { ["type"] = "string", ["description"] = "Recorded in the artifact; default: the file name without extension." },
                 ["summary"] = new JsonObject { ["type"] = "string", ["description"] = "One line about the recipe." },
                 ["calibration"] = new JsonObject { ["type"] = "string", ["minLength"] = 1, ["description"] = CalibrationHelp },
+                ["accuracy"] = new JsonObject { ["enum"] = Strings(["identical", "exact", "fast"]), ["description"] = "How exactly models run when --accuracy does not say. identical: plain float weights are left to ONNX Runtime's operators, so that outputs stay the same bit for bit." },
                 ["formats"] = new JsonObject
                 {
                     ["type"] = "object",

@@ -18,6 +18,7 @@ public sealed class ResolvedRecipe
         Name = recipe.Name;
         Summary = recipe.Summary;
         Calibration = recipe.Calibration;
+        Accuracy = recipe.Accuracy;
         Formats = formats.All;
         _steps = steps;
         _rules = rules;
@@ -29,6 +30,9 @@ public sealed class ResolvedRecipe
 
     /// <summary>Calibration data to use when the user gives none.</summary>
     public string? Calibration { get; }
+
+    /// <summary>How exactly models run when the user does not say; null for what is usual.</summary>
+    public string? Accuracy { get; }
 
     /// <summary>Number formats that the recipe defined by name. Passes and rules hold what the names stand for, so these are not recorded.</summary>
     public ImmutableSortedDictionary<string, UnitSpec> Formats { get; }
@@ -54,6 +58,11 @@ public sealed class ResolvedRecipe
         if (Calibration is not null)
         {
             top["calibration"] = Calibration;
+        }
+
+        if (Accuracy is not null)
+        {
+            top["accuracy"] = Accuracy;
         }
 
         var passes = new JsonArray();

@@ -60,8 +60,15 @@ internal readonly unsafe struct MatMulKernel
             5 => For<TFloat, TInteger, Codes5>(weight, hasDot),
             6 => For<TFloat, TInteger, Codes6>(weight, hasDot),
             7 => For<TFloat, TInteger, Codes7>(weight, hasDot),
+            16 when weight.Kind == ValueKind.Half => Words<TFloat, HalfValues>(),
+            16 => Words<TFloat, BFloat16Values>(),
             _ => For<TFloat, TInteger, Codes8>(weight, hasDot),
         };
+
+    /// <summary>For codes of 16 bits, which no integer kernel reads.</summary>
+    private static MatMulKernel Words<TFloat, TValues>()
+        where TFloat : struct, ISimd<TFloat>
+        where TValues : struct, IValues => new(&FloatMatVec<TFloat, Codes16, TValues>.Run, &FloatMatMul<TFloat, Codes16, TValues>.Run, null, null, 1);
 
     private static MatMulKernel For<TFloat, TInteger, TCodes>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>

@@ -61,7 +61,7 @@ public sealed unsafe class MatMulWeight : IDisposable
     public IReadOnlyList<string> Roles => _rows.Roles;
 
     /// <summary>True when there are kernels that round activations to 8 bits and multiply integers.</summary>
-    public bool HasIntegerKernel => (_rows.Table is null || _integers is not null) && (long)Layout.BlockUnits * Layout.UnitColumns <= MaxIntegerBlock;
+    public bool HasIntegerKernel => Layout.Bits <= 8 && (_rows.Table is null || _integers is not null) && (long)Layout.BlockUnits * Layout.UnitColumns <= MaxIntegerBlock;
 
     /// <summary>Of the integer kernels: largest error of a weight, relative to the largest of its block; 0 when codes are integers.</summary>
     public float IntegerWeightError => _integers?.Error ?? 0;
@@ -115,7 +115,7 @@ public sealed unsafe class MatMulWeight : IDisposable
 
         int unit = (bits & 1) != 0 ? 32 : 16;
         int units = (columns + unit - 1) / unit;
-        return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, source.Block == 0 ? units : Math.Min(units, source.Block / unit), source.Scale, source.HasZeros, KindOf(source) >= ValueKind.Paired64));
+        return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, source.Block == 0 ? units : Math.Min(units, source.Block / unit), source.Scale, source.HasZeros, KindOf(source) is ValueKind.Paired64 or ValueKind.PairedSigned or ValueKind.Paired256));
     }
 
     /// <summary>Packs tiles.</summary>
@@ -140,6 +140,11 @@ public sealed unsafe class MatMulWeight : IDisposable
 
     private static ValueKind KindOf(CodeRows rows)
     {
+        if (rows is WordRows words)
+        {
+            return words.Kind;
+        }
+
         if (rows.Table is not float[] table)
         {
             return rows.Bits <= 4 && !rows.HasZeros ? ValueKind.Table16 : ValueKind.Linear;

@@ -8,7 +8,7 @@ namespace ModelPack.Kernels.MatMul;
 /// </summary>
 /// <param name="Rows">Rows: outputs of the layer.</param>
 /// <param name="Columns">Columns: its inputs.</param>
-/// <param name="Bits">Width of a code: 2 to 8.</param>
+/// <param name="Bits">Width of a code: 2 to 8, or 16.</param>
 /// <param name="UnitColumns">Columns of a unit: 16 or 32.</param>
 /// <param name="BlockUnits">Units that share a scale; the last block of a row may have fewer.</param>
 /// <param name="Scale">Stored type of scales.</param>

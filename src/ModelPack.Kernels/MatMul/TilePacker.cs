@@ -17,6 +17,12 @@ internal static unsafe class TilePacker
     public static void Pack(CodeRows source, in TileLayout layout, ReadOnlySpan<nint> streams, int index, byte* tile)
     {
         new Span<byte>(tile, checked((int)layout.TileBytes)).Clear();
+        if (layout.Bits == 16)
+        {
+            PackWords(source, layout, streams, index, tile + layout.CodesOffset);
+            return;
+        }
+
         int groups = layout.PaddedColumns / 4;
         byte[] rented = ArrayPool<byte>.Shared.Rent(layout.PaddedColumns + (groups * TilePlanes.VectorBytes));
         float[] scales = ArrayPool<float>.Shared.Rent(layout.Blocks);
@@ -74,6 +80,35 @@ internal static unsafe class TilePacker
             ArrayPool<byte>.Shared.Return(rented);
             ArrayPool<float>.Shared.Return(scales);
             ArrayPool<byte>.Shared.Return(zeros);
+        }
+    }
+
+    /// <summary>Codes of 16 bits without scales, see <see cref="Codes16"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void PackWords(CodeRows source, in TileLayout layout, ReadOnlySpan<nint> streams, int index, byte* units)
+    {
+        int rowBytes = checked(sizeof(ushort) * layout.PaddedColumns);
+        byte[] rented = ArrayPool<byte>.Shared.Rent(rowBytes);
+        try
+        {
+            rented.AsSpan(0, rowBytes).Clear();
+            int rows = Math.Min(TileLayout.TileRows, layout.Rows - (TileLayout.TileRows * index));
+            fixed (byte* row = rented)
+            {
+                for (int r = 0; r < rows; r++)
+                {
+                    source.Read(streams, ((long)TileLayout.TileRows * index) + r, rented.AsSpan(0, sizeof(ushort) * layout.Columns), [], []);
+                    byte* to = units + (sizeof(uint) * r);
+                    for (int pair = 0; pair < layout.PaddedColumns / 2; pair++, to += TilePlanes.VectorBytes)
+                    {
+                        *(uint*)to = *(uint*)(row + (sizeof(uint) * pair));
+                    }
+                }
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(rented);
         }
     }
 

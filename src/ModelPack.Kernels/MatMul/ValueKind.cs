@@ -20,4 +20,10 @@ internal enum ValueKind
 
     /// <summary>Any other table of such values.</summary>
     Paired256,
+
+    /// <summary>Codes are bf16. This and the next kind have codes of 16 bits.</summary>
+    BFloat16,
+
+    /// <summary>Codes are f16.</summary>
+    Half,
 }

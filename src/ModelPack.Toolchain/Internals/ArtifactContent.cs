@@ -28,10 +28,11 @@ internal static class ArtifactContent
         var blobs = ImmutableArray.CreateBuilder<KeyValuePair<string, TensorData>>();
         void Add(string name, byte[] bytes) => blobs.Add(KeyValuePair.Create(name, TensorData.FromBytes(bytes)));
         bool hasGraph = model.Kind == ModelKind.Onnx;
+        string accuracy = request.Accuracy ?? (model.Checkpoint is null ? recipe.Accuracy : null) ?? "exact";
         ImmutableArray<Tensor> stored = hasGraph ? [.. model.Graph.Initializers.Where(IsExternal)] : model.Graph.Initializers;
         if (hasGraph)
         {
-            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(request.Accuracy), StockOperators = request.StockOperators, Profile = request.LoadedProfile, IsExternal = IsExternal });
+            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(accuracy), StockOperators = request.StockOperators, Profile = request.LoadedProfile, IsExternal = IsExternal });
             var bound = planned.Plan.Bindings.Select(b => b.Initializer).ToHashSet(StringComparer.Ordinal);
             // Only initializers of the main graph are tensors of the artifact: a weight of a branch stays inside the graph, however large.
             var external = stored.ToHashSet<Tensor>(ReferenceEqualityComparer.Instance);
@@ -50,7 +51,7 @@ internal static class ArtifactContent
         }
 
         Add(Artifact.RecipeBlob, Encoding.UTF8.GetBytes(recipe.ToJson()));
-        Add(Artifact.ProvenanceBlob, Describe(model, recipe, request, imported, calibration, cancellation).ToJson());
+        Add(Artifact.ProvenanceBlob, Describe(model, recipe, request, accuracy, imported, calibration, cancellation).ToJson());
         blobs.AddRange(model.Files.Select(f => KeyValuePair.Create(Artifact.FilePrefix + f.RelativePath, f.Data)));
         return PackContent.Empty with
         {
@@ -62,15 +63,16 @@ internal static class ArtifactContent
     /// <exception cref="ArgumentException">Neither <c>exact</c> nor <c>fast</c>.</exception>
     internal static PlanAccuracy ParseAccuracy(string text) => text switch
     {
+        "identical" => PlanAccuracy.Identical,
         "exact" => PlanAccuracy.Exact,
         "fast" => PlanAccuracy.Fast,
-        _ => throw new ArgumentException($"accuracy '{text}' is neither exact nor fast"),
+        _ => throw new ArgumentException($"accuracy '{text}' is none of identical, exact and fast"),
     };
 
     /// <summary>Bytes of a tensor in its own dtype, decoded when read.</summary>
     public static TensorData Dense(Tensor tensor) => DenseTensorData.Of(tensor.DType, tensor.Encoding);
 
-    private static Provenance Describe(Model model, ResolvedRecipe recipe, CompileRequest request, ImportedModel imported, CalibrationInfo? calibration, CancellationToken cancellation) => new()
+    private static Provenance Describe(Model model, ResolvedRecipe recipe, CompileRequest request, string accuracy, ImportedModel imported, CalibrationInfo? calibration, CancellationToken cancellation) => new()
     {
         Kind = model.Kind switch
         {
@@ -80,7 +82,7 @@ internal static class ArtifactContent
         },
         Tool = ToolVersion,
         Target = request.Target,
-        Accuracy = request.Accuracy,
+        Accuracy = accuracy,
         StockOperators = request.StockOperators,
         Level = request.Level.ToString().ToLowerInvariant(),
         Portable = request.Portable,

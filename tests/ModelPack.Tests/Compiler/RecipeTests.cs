@@ -114,6 +114,7 @@ public sealed class RecipeTests
     [InlineData("""{"passes":[1]}""", 2103, "passes[0]")]
     [InlineData("""{"passes":[{"format":"int8"}]}""", 2103, "passes[0].pass")]
     [InlineData("""{"passes":[],"name":1}""", 2103, "name")]
+    [InlineData("""{"passes":[],"accuracy":"good"}""", 2103, "identical, exact or fast")]
     [InlineData("""{"passes":[],"rulez":[]}""", 2102, "did you mean 'rules'")]
     [InlineData("""{"passes":[],"rules":[{"quantize":{}}]}""", 2104, "'match'")]
     [InlineData("""{"passes":[],"rules":[{"match":"*"}]}""", 2104, "changes nothing")]

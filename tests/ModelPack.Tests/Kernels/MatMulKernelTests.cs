@@ -24,6 +24,7 @@ public sealed unsafe class MatMulKernelTests
         "float(exponent=0,mantissa=2,scale=e4m3,block=row)", "float(exponent=1,mantissa=0,scale=bf16)", "float(block=tensor)", "nf4", "nf4(nested=true)", "fp4", "dyn8", "fp8", "fp8(scope=tensor)", "fp8(scope=tile)",
         "fp8(block=16,element=e5m2,scope=tile)", "fp8(element=e4m3,rule=gaudi,scope=block)", "ternary", "ternary(packing=base3,scope=row)", "posit8", "bfloat8", "scalar", "scalar(element=e2m1)", "palette(bits=1)",
         "palette(bits=3)", "palette", "palette(bits=6)", "palette(bits=8)",
+        "bf16", "f16", "f8e4m3fn", "f8e5m2fnuz",
     ];
 
     public static TheoryData<string> AllFormats => [.. Formats];
@@ -114,6 +115,41 @@ public sealed unsafe class MatMulKernelTests
         NativeMemory.AlignedFree(scratch);
         NativeMemory.AlignedFree(tiles);
         Assert.Equal(whole, split);
+    }
+
+    [Theory]
+    [InlineData("bf16")]
+    [InlineData("f16")]
+    public void Every_code_of_16_bits_is_its_value(string format)
+    {
+        const int Codes = 1 << 16;
+        ushort[] codes = [.. Enumerable.Range(0, Codes).Select(c => (ushort)c)];
+        using MatMulWeight weight = MatMulWeight.TryCreate(UnitSpec.Parse(format), Codes, 1)!;
+        void* tiles = NativeMemory.AlignedAlloc((nuint)weight.Bytes, 64);
+        fixed (ushort* stream = codes)
+        {
+            weight.Pack([(nint)stream], 0, weight.Layout.Tiles, (nint)tiles);
+        }
+
+        foreach (KernelTier tier in KernelTiers.Supported)
+        {
+            foreach (int rows in new[] { 1, 2 })
+            {
+                float[] y = new float[rows * Codes];
+                fixed (float* x = new float[] { 1, 1 }, output = y)
+                {
+                    new MatMulRun(weight, MatMulArithmetic.Float, tier).Run((byte*)tiles, x, rows, output);
+                }
+
+                for (int i = 0; i < y.Length; i++)
+                {
+                    ushort code = codes[i % Codes];
+                    Assert.Equal(format == "bf16" ? BitConverter.Int32BitsToSingle(code << 16) : (float)BitConverter.UInt16BitsToHalf(code), y[i]);
+                }
+            }
+        }
+
+        NativeMemory.AlignedFree(tiles);
     }
 
     [Fact]

@@ -134,6 +134,22 @@ public sealed class CompileTests
     }
 
     [Fact]
+    public void Compile_plainFloats_areMultipliedPackedUnlessOutputsAreToStayIdentical()
+    {
+        using var folder = new TempFolder();
+        (string model, string exact) = Compile(folder, "language", "bf16");
+        Assert.Equal(4, Inspection.Explain(exact).Nodes.Count(n => n.Op == "MatMul" && n.Kernel == "modelpack:PackedMatMul(bf16,f32)"));
+        string identical = folder["identical.mpack"];
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = identical, Recipe = "bf16", Accuracy = "identical" });
+        ExplainResult plan = Inspection.Explain(identical);
+        Assert.All(plan.Nodes, n => Assert.Equal("expand", n.Kernel));
+        Assert.Contains(plan.Nodes, n => n.Alternatives.Any(a => a.Reason.Contains("'exact'", StringComparison.Ordinal)));
+        Assert.InRange(RelativeError(Run(identical, "language"), Run(exact, "language")), 0, 1e-5);
+        Assert.Equal("identical", RecipeCatalog.Get("lossless").Resolve(PassCatalog.All).Accuracy);
+        Assert.True(Verification.Verify(identical, rederive: model).Rederived);
+    }
+
+    [Fact]
     public void Compile_fastAccuracy_plansRoundedActivationsAndStaysClose()
     {
         using var folder = new TempFolder();

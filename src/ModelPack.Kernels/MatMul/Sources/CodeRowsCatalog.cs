@@ -28,5 +28,11 @@ internal static class CodeRowsCatalog
         ["bfloat8"] = UnscaledRows.TryCreate,
         ["scalar"] = UnscaledRows.TryCreate,
         ["palette"] = UnscaledRows.TryCreateTensorwide,
+        ["f8e4m3fn"] = UnscaledRows.TryCreate,
+        ["f8e4m3fnuz"] = UnscaledRows.TryCreate,
+        ["f8e5m2"] = UnscaledRows.TryCreate,
+        ["f8e5m2fnuz"] = UnscaledRows.TryCreate,
+        ["bf16"] = WordRows.TryCreateBFloat16,
+        ["f16"] = WordRows.TryCreateHalf,
     };
 }
