@@ -22,6 +22,11 @@ internal sealed unsafe class PackedMatMul
 
     private readonly MatMulRun _run;
 
+    /// <summary>Where the weight passes through memory together with others; null when all stay.</summary>
+    private ResidentWindow? _window;
+
+    private int _number;
+
     /// <summary>Handle of this object, by which threads without references find it.</summary>
     private nint _self;
 
@@ -143,10 +148,19 @@ internal sealed unsafe class PackedMatMul
                 return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: a weight of {bytes} bytes that no kernel reads with arithmetic {arithmetic}");
             }
 
-            HugePages.Use((nint)data, bytes);
+            ResidentWindow? window = ResidentWindow.Current;
+            if (window is null)
+            {
+                HugePages.Use((nint)data, bytes);
+            }
+
             MatMulArithmetic asked = integer ? MatMulArithmetic.Integer : MatMulArithmetic.Float;
             _ = KernelWarmUp.Begin(weight, asked);
-            var made = new PackedMatMul(new MatMulRun(weight, asked, KernelTiers.Current), data + PackedMatrix.HeaderBytes(weight.Format));
+            var made = new PackedMatMul(new MatMulRun(weight, asked, KernelTiers.Current), data + PackedMatrix.HeaderBytes(weight.Format))
+            {
+                _window = window,
+                _number = window?.Add((nint)data, bytes) ?? 0,
+            };
             made._self = GCHandle.ToIntPtr(GCHandle.Alloc(made));
             *kernel = made._self;
             return 0;
@@ -256,6 +270,7 @@ internal sealed unsafe class PackedMatMul
         status = status != 0 ? status : OrtApi.GetData(x, (void**)&from);
         status = status != 0 ? status : OrtApi.GetData(y, (void**)&to);
         status = status != 0 || bias == 0 ? status : OrtApi.GetData(bias, (void**)&add);
+        _window?.Use(_number);
         long rows = elements / layout.Columns;
         for (long first = 0; first < rows && status == 0; first += MatMulRun.MaxRows)
         {

@@ -12,6 +12,13 @@ public sealed record ModelSessionOptions
     public int LoadThreads { get; init; }
 
     /// <summary>
+    /// Memory for weights, in bytes, of artifacts that are larger: weights are decoded into a temporary file beside the artifact, which is deleted at once where the system allows it, and read from there while the model runs.
+    /// Outputs stay the same, bit for bit. Counted are weights that ModelPack's own operators read packed; of others ONNX Runtime keeps copies in an order of its own, which cannot be given up without changing results. Null keeps all in memory.
+    /// Means nothing for .onnx files.
+    /// </summary>
+    public long? ResidentBytes { get; init; }
+
+    /// <summary>
     /// Ignore the execution plan: run the original graph with every weight expanded to its own dtype. Slower; for comparisons and for
     /// execution providers without the planned operators. Means nothing for .onnx files.
     /// </summary>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using ModelPack.Kernels;
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.Pack;
 using ModelPack.Runtime.Graphs;
@@ -15,6 +16,9 @@ public sealed class PackedModel : ModelSession
     /// <summary>Larger graphs cannot be handed to ONNX Runtime as bytes.</summary>
     private const int MaxGraphBytes = int.MaxValue - (1 << 16);
 
+    /// <summary>Files that live as long as the session.</summary>
+    private WeightFolder? _mapped;
+
     private PackedModel(string path, InferenceSession session, ExecutionPlan plan)
         : base(path, session)
     {
@@ -24,6 +28,9 @@ public sealed class PackedModel : ModelSession
     /// <summary>How the model is executed; for a model opened with <see cref="ModelSessionOptions.ExpandAll"/>, a plan without choices.</summary>
     public ExecutionPlan Plan { get; }
 
+    /// <summary>How weights are read that do not all stay in memory; null unless <see cref="ModelSessionOptions.ResidentBytes"/> was given.</summary>
+    public Residency? Residency { get; private init; }
+
     /// <summary>Opens an artifact: decodes its weights, verifying every checksum on the way, and makes it ready to run.</summary>
     /// <exception cref="ModelPackException">MP13xx: the artifact is damaged; MP5001 to MP5003: it cannot be executed.</exception>
     public static new PackedModel Open(string path, ModelSessionOptions? options = null)
@@ -32,6 +39,8 @@ public sealed class PackedModel : ModelSession
         using PackReader reader = PackReader.Open(path);
         return Open(path, new PackSource(reader), options ?? new ModelSessionOptions());
     }
+
+    private protected override void Release() => _mapped?.Dispose();
 
     internal static PackedModel Open(string path, IWeightSource source, ModelSessionOptions options)
     {
@@ -55,10 +64,17 @@ public sealed class PackedModel : ModelSession
         ExecutionPlan plan = options.ExpandAll ? DensePlan(declarations) : ReadPlan(source);
         IReadOnlyList<InitializerBinding> bindings = WeightLoader.Match(declarations, plan.Bindings);
         TileKernels.WarmUp(plan, source);
+        if (options.ResidentBytes is long budget)
+        {
+            return OpenResident(path, model, bindings, source, plan, budget, options);
+        }
+
         ImmutableArray<LoadedWeight> weights = WeightLoader.Load(bindings, source, options.LoadThreads);
         try
         {
             using SessionOptions sessionOptions = MakeSessionOptions(options);
+            OrtTable.AddExternalFilesInMemory(
+                sessionOptions, [.. weights.Select(w => w.Location)], [.. weights.Select(w => w.Buffer.Address)], [.. weights.Select(w => (nuint)w.Buffer.LengthBytes)]);
             return new PackedModel(path, CreateSession(path, model, weights, sessionOptions), plan);
         }
         finally
@@ -67,6 +83,32 @@ public sealed class PackedModel : ModelSession
             {
                 weight.Buffer.Dispose();
             }
+        }
+    }
+
+    /// <summary>Weights go through a temporary folder, from which ONNX Runtime maps them; the kernels made meanwhile share a window of memory.</summary>
+    private static PackedModel OpenResident(
+        string path, byte[] model, IReadOnlyList<InitializerBinding> bindings, IWeightSource source, ExecutionPlan plan, long budget, ModelSessionOptions options)
+    {
+        WeightFolder folder = WeightFolder.Create(path);
+        try
+        {
+            ImmutableArray<LoadedWeight> weights = WeightLoader.LoadEach(bindings, source, options.LoadThreads, folder.Add);
+            using SessionOptions sessionOptions = MakeSessionOptions(options);
+            sessionOptions.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", folder.Path);
+            var window = new ResidentWindow(budget);
+            ResidentWindow.Current = window;
+            InferenceSession session = CreateSession(path, model, weights, sessionOptions);
+            return new PackedModel(path, session, plan)
+            {
+                Residency = new Residency(window.WeightBytes, budget, window.StreamedBytes, folder.BytesPerSecond),
+                _mapped = OperatingSystem.IsWindows() ? folder : null,
+            };
+        }
+        finally
+        {
+            ResidentWindow.Current = null;
+            folder.Dispose();
         }
     }
 
@@ -82,8 +124,6 @@ public sealed class PackedModel : ModelSession
         }
 
         byte[] relocated = WeightlessGraph.Relocate(model, locations);
-        OrtTable.AddExternalFilesInMemory(
-            options, [.. weights.Select(w => w.Location)], [.. weights.Select(w => w.Buffer.Address)], [.. weights.Select(w => (nuint)w.Buffer.LengthBytes)]);
 
         // The bytes are an ONNX model whatever they look like: the loader must not take them for ONNX Runtime's own format.
         options.AddSessionConfigEntry("session.load_model_format", "ONNX");

@@ -12,6 +12,7 @@ public static class Benchmarking
     /// <param name="model">An artifact or .onnx file.</param>
     /// <param name="against">Another with the same inputs, or null.</param>
     /// <param name="threads">Threads of a run; 0 means all cores.</param>
+    /// <param name="residentBytes">Memory for weights of artifacts, see <see cref="ModelSessionOptions.ResidentBytes"/>.</param>
     /// <param name="startProcess">
     /// Starts a process that calls <see cref="Start"/> on a path and gives its result; null leaves what only a new process can tell unmeasured.
     /// </param>
@@ -22,13 +23,14 @@ public static class Benchmarking
         string model,
         string? against = null,
         int threads = 0,
+        long? residentBytes = null,
         Func<string, ModelStart>? startProcess = null,
         IProgress<ToolProgress>? progress = null,
         CancellationToken cancellation = default)
     {
         progress?.Report(new ToolProgress("bench", 0, 0, model));
         string[] paths = against is null ? [model] : [model, against];
-        IReadOnlyList<ModelTimes> times = ModelBenchmark.Measure(paths, new ModelSessionOptions { Threads = threads }, open: ModelInput.Open, cancellation: cancellation);
+        IReadOnlyList<ModelTimes> times = ModelBenchmark.Measure(paths, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes }, open: ModelInput.Open, cancellation: cancellation);
         ModelStart[][] starts = startProcess is null ? [] : ColdStartsOf(paths, startProcess, progress, cancellation);
         BenchedModel[] rows = [.. times.Select((t, i) => Describe(t, starts.Length > 0 ? starts[i] : []))];
         return new BenchModelResult
@@ -43,9 +45,9 @@ public static class Benchmarking
 
     /// <summary>What a model costs this process, which must not have opened one before.</summary>
     /// <exception cref="ModelPackException">It cannot be opened or run.</exception>
-    public static ModelStart Start(string model, int threads = 0)
+    public static ModelStart Start(string model, int threads = 0, long? residentBytes = null)
     {
-        ColdStart start = ColdStart.Measure(model, new ModelSessionOptions { Threads = threads }, ModelInput.Open);
+        ColdStart start = ColdStart.Measure(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes }, ModelInput.Open);
         return new ModelStart(start.LoadSeconds, start.FirstRunSeconds, start.RssBytes);
     }
 
@@ -84,6 +86,19 @@ public static class Benchmarking
             P90Ms = times.Percentile(0.9) * 1000,
             RunsPerSecond = times.RunSeconds.Count / times.RunSeconds.Sum(),
             RssBytes = starts.Length == 0 ? null : starts.Select(s => s.RssBytes).Order().ElementAt(starts.Length / 2),
+            Residency = times.Residency is Residency r ? Describe(r, times.Percentile(0.5)) : null,
         };
     }
+
+    /// <param name="residency">What is read.</param>
+    /// <param name="seconds">Of a run whose reading the system's file cache served.</param>
+    private static BenchedResidency Describe(Residency residency, double seconds) => new()
+    {
+        WeightBytes = residency.WeightBytes,
+        BudgetBytes = residency.BudgetBytes,
+        StreamedBytes = residency.StreamedBytes,
+        StorageBytesPerSecond = residency.StorageBytesPerSecond,
+        StorageSeconds = residency.StorageTime?.TotalSeconds,
+        Stalls = residency.StorageTime is TimeSpan time ? time.TotalSeconds > seconds : null,
+    };
 }

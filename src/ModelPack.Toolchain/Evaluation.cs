@@ -12,11 +12,11 @@ public static class Evaluation
     /// <summary>Perplexity on a token file; see <see cref="PerplexityMeter"/> for the protocol; with a reference also how far predictions are from those of it.</summary>
     /// <exception cref="ModelPackException">The model cannot be run or is no language model; the token file is too short.</exception>
     public static EvalResult Perplexity(
-        string model, string tokens, int window = 256, int threads = 0, string? reference = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string model, string tokens, int window = 256, int threads = 0, string? reference = null, long? residentBytes = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         using TokenFile file = TokenFile.Open(tokens);
-        using ModelSession session = ModelInput.Open(model, new ModelSessionOptions { Threads = threads });
+        using ModelSession session = ModelInput.Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
         using ModelSession? other = reference is null ? null : ModelInput.Open(reference, new ModelSessionOptions { Threads = threads });
         var adapter = progress is null ? null : new WindowProgress(progress, model);
         PerplexityResult result;
@@ -45,11 +45,11 @@ public static class Evaluation
     /// <summary>Agreement of a model's outputs with those of a reference, on .npy data or on seeded random inputs (and then says so).</summary>
     /// <exception cref="ModelPackException">A model cannot be run, their outputs differ in shape, or the data does not fit.</exception>
     public static EvalResult Agreement(
-        string model, string reference, string? data, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string model, string reference, string? data, int threads = 0, long? residentBytes = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         var options = new ModelSessionOptions { Threads = threads };
-        using ModelSession session = ModelInput.Open(model, options);
+        using ModelSession session = ModelInput.Open(model, options with { ResidentBytes = residentBytes });
         using ModelSession other = ModelInput.Open(reference, options);
         var meter = new AgreementMeter();
         foreach (IReadOnlyList<NamedTensor> sample in data is null ? RandomInputs(other) : SampleInputs.FromFolder(other, data))

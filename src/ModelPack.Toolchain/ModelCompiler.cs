@@ -280,7 +280,7 @@ public static class ModelCompiler
     private static CompileResult Evaluate(CompileRequest request, CompileResult result, string written, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
-        double? Perplexity(string model) => Evaluation.Perplexity(model, request.EvalTokens!, request.EvalWindow, request.Threads, null, progress, cancellation).Perplexity;
+        double? Perplexity(string model) => Evaluation.Perplexity(model, request.EvalTokens!, request.EvalWindow, request.Threads, progress: progress, cancellation: cancellation).Perplexity;
         double? before = Perplexity(request.Input);
         double? after = Perplexity(written);
         return result with

@@ -14,15 +14,16 @@ public static class TextGeneration
     /// <param name="prompt">The beginning of the text.</param>
     /// <param name="options">How to choose tokens and when to stop.</param>
     /// <param name="threads">Threads of a run; 0 means all cores.</param>
+    /// <param name="residentBytes">Memory for weights of artifacts, see <see cref="ModelSessionOptions.ResidentBytes"/>.</param>
     /// <param name="onText">Given every piece of text as it is made.</param>
     /// <param name="onWarning">Told what makes generation slower than it need be.</param>
     /// <param name="cancellation">Stops between two tokens.</param>
     /// <exception cref="ModelPackException">The model cannot be opened, has no usable tokenizer, or the prompt is bad.</exception>
     public static TextResult Generate(
-        string model, string prompt, GenerationOptions options, int threads = 0, Action<string>? onText = null, Action<string>? onWarning = null, CancellationToken cancellation = default)
+        string model, string prompt, GenerationOptions options, int threads = 0, long? residentBytes = null, Action<string>? onText = null, Action<string>? onWarning = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
-        using TextGenerator generator = Open(model, new ModelSessionOptions { Threads = threads });
+        using TextGenerator generator = Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         if (!generator.HasCache)
         {

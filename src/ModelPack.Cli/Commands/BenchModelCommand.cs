@@ -11,10 +11,11 @@ internal static class BenchModelCommand
     {
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var against = new Option<string?>("--against") { Description = "Another model, measured in turn with the first", HelpName = "model" };
-        var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against };
+        Option<MemorySize?> resident = SizeOption.CreateResident();
+        var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against, resident };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
-            BenchModelResult result = Benchmarking.Model(session.Get(model), session.Get(against), session.Threads, path => BenchStartCommand.InNewProcess(path, session.Threads, session.Cancellation), session.Progress, session.Cancellation);
+            BenchModelResult result = Benchmarking.Model(session.Get(model), session.Get(against), session.Threads, session.Get(resident)?.Bytes, path => BenchStartCommand.InNewProcess(path, session.Threads, session.Get(resident)?.Bytes, session.Cancellation), session.Progress, session.Cancellation);
             session.Show(BenchModelDocument.Of(result), JsonOutput.Types.BenchModelDocument, console =>
             {
                 var table = new TextTable("model", ">load", ">first run", ">load, new process", ">first run", ">median", ">p90", ">runs/s", ">memory");
@@ -24,11 +25,28 @@ internal static class BenchModelCommand
                 }
 
                 table.WriteTo(console);
+                if (result.Model.Residency is BenchedResidency residency)
+                {
+                    console.WriteLine(Describe(residency));
+                }
+
                 string speed = result.Ratio is double ratio ? $"{Words.Ratio(ratio)} as fast; " : "";
                 console.WriteLine($"{speed}{result.Cpu}, {Words.Count(result.Threads, "thread")}");
             });
             return ExitCodes.Done;
         }));
         return command;
+    }
+
+    private static string Describe(BenchedResidency residency)
+    {
+        string what = $"{ByteSize.Format(residency.WeightBytes)} of packed weights, {ByteSize.Format(residency.BudgetBytes)} for them: a run reads {ByteSize.Format(residency.StreamedBytes)} again";
+        return residency switch
+        {
+            { StreamedBytes: 0 } => $"{ByteSize.Format(residency.WeightBytes)} of packed weights, all stay in memory",
+            { StorageSeconds: double seconds } =>
+                $"{what}, {Words.Seconds(seconds)} at the {ByteSize.Format((long)residency.StorageBytesPerSecond!)}/s of the storage: {(residency.Stalls == true ? "it waits for the storage where the system's file cache does not hold them" : "no waiting, that is less than computing takes")}",
+            _ => $"{what}; the speed of the storage could not be measured",
+        };
     }
 }

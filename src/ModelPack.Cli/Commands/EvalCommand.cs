@@ -14,13 +14,14 @@ internal static class EvalCommand
         Option<int> window = NumberOption.Create("--window", "Tokens per window; windows do not overlap", 256, 2, 1 << 20);
         var reference = new Option<string?>("--reference") { Description = "A model to agree with: measures error, SQNR, cosine and top-1 agreement; with --tokens how far its predictions are (divergence)", HelpName = "model" };
         var data = new Option<string?>("--data") { Description = "A folder of .npy inputs named after the model's inputs, for --reference; without it: random inputs", HelpName = "folder" };
-        var command = new Command("eval", "Measure a model's quality: perplexity on tokens, or agreement with a reference") { model, tokens, window, reference, data };
+        Option<MemorySize?> resident = SizeOption.CreateResident();
+        var command = new Command("eval", "Measure a model's quality: perplexity on tokens, or agreement with a reference") { model, tokens, window, reference, data, resident };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             EvalResult result = (session.Get(tokens), session.Get(reference)) switch
             {
-                (string file, var other) when session.Get(data) is null => Evaluation.Perplexity(session.Get(model), file, session.Get(window), session.Threads, other, session.Progress, session.Cancellation),
-                (null, string other) => Evaluation.Agreement(session.Get(model), other, session.Get(data), session.Threads, session.Progress, session.Cancellation),
+                (string file, var other) when session.Get(data) is null => Evaluation.Perplexity(session.Get(model), file, session.Get(window), session.Threads, other, session.Get(resident)?.Bytes, session.Progress, session.Cancellation),
+                (null, string other) => Evaluation.Agreement(session.Get(model), other, session.Get(data), session.Threads, session.Get(resident)?.Bytes, session.Progress, session.Cancellation),
                 (null, null) => throw new UsageException("say what to measure: --tokens <file> for perplexity or --reference <model> for agreement"),
                 _ => throw new UsageException("--data holds inputs for --reference; with --tokens the tokens are the inputs"),
             };

@@ -32,7 +32,7 @@ internal sealed class PromptArguments
     }
 
     /// <summary>Carries the command out.</summary>
-    public int Run(Session session, string model, string prompt, ulong seed)
+    public int Run(Session session, string model, string prompt, ulong seed, long? residentBytes)
     {
         string[] stops = session.Get(_stop) ?? [];
         if (stops.Contains("", StringComparer.Ordinal))
@@ -51,11 +51,11 @@ internal sealed class PromptArguments
         };
         if (session.Json)
         {
-            session.Show(Generate(session, model, prompt, options, null), JsonOutput.Types.TextResult, _ => { });
+            session.Show(Generate(session, model, prompt, options, residentBytes, null), JsonOutput.Types.TextResult, _ => { });
             return ExitCodes.Done;
         }
 
-        TextResult result = Stream(session, model, prompt, options);
+        TextResult result = Stream(session, model, prompt, options, residentBytes);
         if (!session.Quiet)
         {
             string speed = result.TokensPerSecond is double rate ? $", then {Words.Number(rate)} tokens/s" : "";
@@ -66,12 +66,12 @@ internal sealed class PromptArguments
     }
 
     /// <summary>Writes the text as it is made; its line ends also when it is interrupted.</summary>
-    private static TextResult Stream(Session session, string model, string prompt, GenerationOptions options)
+    private static TextResult Stream(Session session, string model, string prompt, GenerationOptions options, long? residentBytes)
     {
         bool written = false;
         try
         {
-            TextResult result = Generate(session, model, prompt, options, piece =>
+            TextResult result = Generate(session, model, prompt, options, residentBytes, piece =>
             {
                 written = true;
                 session.Stream(piece);
@@ -88,6 +88,6 @@ internal sealed class PromptArguments
         }
     }
 
-    private static TextResult Generate(Session session, string model, string prompt, GenerationOptions options, Action<string>? onText) =>
-        TextGeneration.Generate(model, prompt, options, session.Threads, onText, session.Quiet ? null : line => session.ErrorLine(line), session.Cancellation);
+    private static TextResult Generate(Session session, string model, string prompt, GenerationOptions options, long? residentBytes, Action<string>? onText) =>
+        TextGeneration.Generate(model, prompt, options, session.Threads, residentBytes, onText, session.Quiet ? null : line => session.ErrorLine(line), session.Cancellation);
 }

@@ -13,8 +13,9 @@ internal static class RunCommand
         var inputs = new Option<string[]>("--input", "-i") { Description = "A .npy file for an input, or name=random. Repeatable", HelpName = "name=file.npy" };
         var output = new Option<string?>("--output", "-o") { Description = "A folder for the outputs, one .npy file each", HelpName = "folder" };
         var seed = new Option<ulong>("--seed") { Description = "Seed of random inputs, or of the tokens drawn", HelpName = "n", DefaultValueFactory = _ => 0 };
+        Option<MemorySize?> resident = SizeOption.CreateResident();
         var prompt = new PromptArguments();
-        var command = new Command("run", "Run a model once, or let a language model continue a text") { model, inputs, output, seed };
+        var command = new Command("run", "Run a model once, or let a language model continue a text") { model, inputs, output, seed, resident };
         foreach (Option option in prompt.All)
         {
             command.Add(option);
@@ -26,7 +27,7 @@ internal static class RunCommand
             {
                 return session.IsGiven(inputs) || session.IsGiven(output)
                     ? throw new UsageException("--prompt is the input: it does not go with --input and --output")
-                    : prompt.Run(session, session.Get(model), text, session.Get(seed));
+                    : prompt.Run(session, session.Get(model), text, session.Get(seed), session.Get(resident)?.Bytes);
             }
 
             prompt.RefuseWithoutPrompt(session);
@@ -36,7 +37,7 @@ internal static class RunCommand
                 throw new UsageException($"--input '{wrong}' is not of the form name=file.npy");
             }
 
-            RunResult result = Execution.Run(session.Get(model), given, session.Get(output), session.Get(seed), session.Threads, session.Cancellation);
+            RunResult result = Execution.Run(session.Get(model), given, session.Get(output), session.Get(seed), session.Threads, session.Get(resident)?.Bytes, session.Cancellation);
             session.Show(result, JsonOutput.Types.RunResult, console => Write(console, result));
             return ExitCodes.Done;
         }));

@@ -23,6 +23,9 @@ internal sealed record BenchModelDocument
 
     public long? RssBytes { get; init; }
 
+    /// <summary>With <c>--resident</c>.</summary>
+    public BenchedResidency? Residency { get; init; }
+
     /// <summary>Median of the other model / median of this one; null without <c>--against</c>.</summary>
     public double? Ratio { get; init; }
 
@@ -43,6 +46,7 @@ internal sealed record BenchModelDocument
         P90Ms = result.Model.P90Ms,
         RunsPerSecond = result.Model.RunsPerSecond,
         RssBytes = result.Model.RssBytes,
+        Residency = result.Model.Residency,
         Ratio = result.Ratio,
         Against = result.Against,
         Cpu = result.Cpu,

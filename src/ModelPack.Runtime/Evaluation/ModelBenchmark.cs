@@ -7,7 +7,8 @@ namespace ModelPack.Runtime.Evaluation;
 /// <param name="LoadSeconds">Opening it, weights decoded, session ready.</param>
 /// <param name="FirstRunSeconds">The first run.</param>
 /// <param name="RunSeconds">Every later run, in order.</param>
-public sealed record ModelTimes(string Path, double LoadSeconds, double FirstRunSeconds, IReadOnlyList<double> RunSeconds)
+/// <param name="Residency">How it reads weights that do not all stay in memory.</param>
+public sealed record ModelTimes(string Path, double LoadSeconds, double FirstRunSeconds, IReadOnlyList<double> RunSeconds, Residency? Residency = null)
 {
     /// <summary>The run time that <paramref name="share"/> of the runs do not exceed, in seconds.</summary>
     public double Percentile(double share)
@@ -73,7 +74,7 @@ public static class ModelBenchmark
                 }
             }
 
-            return [.. best.Select((s, i) => new ModelTimes(paths[i], s.LoadSeconds, s.FirstRunSeconds, times[i]))];
+            return [.. best.Select((s, i) => new ModelTimes(paths[i], s.LoadSeconds, s.FirstRunSeconds, times[i], (sessions[i] as PackedModel)?.Residency))];
         }
         finally
         {

@@ -58,11 +58,54 @@ internal static class WeightLoader
     /// <exception cref="ModelPackException">MP5003 for bindings that do not fit the artifact; errors of the artifact's streams as they are.</exception>
     internal static ImmutableArray<LoadedWeight> Load(IReadOnlyList<InitializerBinding> bindings, IWeightSource source, int threads)
     {
-        var weights = ImmutableArray.CreateBuilder<LoadedWeight>();
+        List<(LoadedWeight Weight, LoadJob Job)> weights = Open(bindings, source);
+        try
+        {
+            Run([.. weights.Select(w => w.Job)], threads > 0 ? threads : Environment.ProcessorCount);
+            return [.. weights.Select(w => w.Weight)];
+        }
+        catch (Exception e)
+        {
+            Dispose(weights);
+            if (e is AggregateException { InnerExceptions: [var first, ..] })
+            {
+                ExceptionDispatchInfo.Throw(first);
+            }
+
+            throw;
+        }
+    }
+
+    /// <summary>As <see cref="Load"/>, one weight after the other: each is handed over and disposed before the next is decoded.</summary>
+    /// <returns>The weights, without their bytes.</returns>
+    /// <exception cref="ModelPackException">As there.</exception>
+    internal static ImmutableArray<LoadedWeight> LoadEach(IReadOnlyList<InitializerBinding> bindings, IWeightSource source, int threads, Action<LoadedWeight> take)
+    {
+        List<(LoadedWeight Weight, LoadJob Job)> weights = Open(bindings, source);
+        try
+        {
+            foreach ((LoadedWeight weight, LoadJob job) in weights)
+            {
+                job.Run(threads > 0 ? threads : Environment.ProcessorCount);
+                take(weight);
+                weight.Buffer.Dispose();
+            }
+
+            return [.. weights.Select(w => w.Weight)];
+        }
+        finally
+        {
+            Dispose(weights);
+        }
+    }
+
+    /// <summary>What there is to decode, with buffers that nothing was written to yet: memory is used when they are filled.</summary>
+    private static List<(LoadedWeight Weight, LoadJob Job)> Open(IReadOnlyList<InitializerBinding> bindings, IWeightSource source)
+    {
+        var weights = new List<(LoadedWeight Weight, LoadJob Job)>();
         try
         {
             var byContent = new Dictionary<(string Tensor, string? Role, DType DType, bool Transposed), LoadedWeight>();
-            var jobs = new List<LoadJob>();
             foreach (InitializerBinding binding in bindings)
             {
                 var key = (binding.Tensor, binding.Role, binding.DType, binding.Transposed);
@@ -74,29 +117,20 @@ internal static class WeightLoader
                 }
 
                 LoadJob job = Open(binding, source);
-                jobs.Add(job);
-                weights.Add(new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer]));
-                byContent.Add(key, weights[^1]);
+                weights.Add((new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer]), job));
+                byContent.Add(key, weights[^1].Weight);
             }
 
-            Run(jobs, threads > 0 ? threads : Environment.ProcessorCount);
-            return weights.ToImmutable();
+            return weights;
         }
-        catch (Exception e)
+        catch
         {
-            foreach (LoadedWeight weight in weights)
-            {
-                weight.Buffer.Dispose();
-            }
-
-            if (e is AggregateException { InnerExceptions: [var first, ..] })
-            {
-                ExceptionDispatchInfo.Throw(first);
-            }
-
+            Dispose(weights);
             throw;
         }
     }
+
+    private static void Dispose(List<(LoadedWeight Weight, LoadJob Job)> weights) => weights.ForEach(w => w.Weight.Buffer.Dispose());
 
     /// <summary>Large weights one after the other on all threads, then the small ones beside each other.</summary>
     private static void Run(List<LoadJob> jobs, int threads)

@@ -40,4 +40,29 @@ public sealed record BenchedModel
 
     /// <summary>Resident memory that loading and one run of this model add to a new process; the median of several. Null when none was started.</summary>
     public long? RssBytes { get; init; }
+
+    /// <summary>How weights are read that do not all stay in memory; null unless memory for them was limited.</summary>
+    public BenchedResidency? Residency { get; init; }
+}
+
+/// <summary>A model with less memory than weights.</summary>
+public sealed record BenchedResidency
+{
+    /// <summary>Weights that its operators read packed.</summary>
+    public required long WeightBytes { get; init; }
+
+    /// <summary>Memory for them.</summary>
+    public required long BudgetBytes { get; init; }
+
+    /// <summary>Bytes that every run reads again.</summary>
+    public required long StreamedBytes { get; init; }
+
+    /// <summary>How fast the storage was when the model was opened; null where that could not be measured.</summary>
+    public double? StorageBytesPerSecond { get; init; }
+
+    /// <summary>Predicted time of reading these bytes from the storage; null as above.</summary>
+    public double? StorageSeconds { get; init; }
+
+    /// <summary>Predicted: true when runs wait for the storage, because reading takes longer than what was measured with the system's file cache; false when it hides behind computing.</summary>
+    public bool? Stalls { get; init; }
 }
