@@ -1,6 +1,6 @@
 using System.Collections.Immutable;
-using ModelPack.Kernels;
 using Microsoft.ML.OnnxRuntime;
+using ModelPack.Kernels;
 using ModelPack.Pack;
 using ModelPack.Runtime.Graphs;
 using ModelPack.Runtime.Loading;
