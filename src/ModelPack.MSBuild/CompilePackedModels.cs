@@ -195,9 +195,8 @@ public sealed class CompilePackedModels : MSBuildTask, ICancelableTask, IDisposa
             return;
         }
 
-        string[] data = Directory.Exists(model.Calibration) ? ["--data", model.Calibration] : ["--tokens", model.Calibration];
-        JsonElement result = ToolProcess.Run(Host, Tool, ["eval", artifact, "--reference", model.Model, .. data], _cancel.Token);
-        double loss = MeasuredLoss.Of(result);
+        double loss = MeasuredLoss.Data(model.Calibration).Average(data =>
+            MeasuredLoss.Of(ToolProcess.Run(Host, Tool, ["eval", artifact, "--reference", model.Model, .. data], _cancel.Token)));
         if (!(loss <= limit))
         {
             throw new ToolException(

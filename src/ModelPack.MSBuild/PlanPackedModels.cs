@@ -62,11 +62,11 @@ public sealed class PlanPackedModels : MSBuildTask
         if (maxLoss.Length > 0 && !searches)
         {
             limit = Fraction(maxLoss);
-            if (limit is null || calibration.Length == 0)
+            if (limit is null || !Path.IsPathRooted(calibration))
             {
                 Diagnostics.Error(Log, ErrorCodes.BadItem, ProjectFile, limit is null
                     ? $"{item.ItemSpec}: MaxLoss is a percentage such as 1%, not '{maxLoss}'"
-                    : $"{item.ItemSpec}: MaxLoss with recipe '{item.GetMetadata("Recipe")}' is measured on calibration data: say which with Calibration");
+                    : $"{item.ItemSpec}: MaxLoss with recipe '{item.GetMetadata("Recipe")}' is measured on calibration data: name a token file or a folder that exists with Calibration");
                 return null;
             }
         }
