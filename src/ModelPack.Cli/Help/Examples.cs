@@ -23,6 +23,12 @@ internal static class Examples
             "modelpack compile llama/ -o llama.mpack --recipe int4 --kv-cache",
             "modelpack compile model.onnx --recipe mine.json --set quantize.block=64 --dry-run",
         ],
+        ["modelpack report"] =
+        [
+            "modelpack report model.mpack -o report.html --against model.onnx",
+            "modelpack report model.mpack -o report.html --profile host.json --tune front.json",
+            "modelpack report --bench history.csv -o bench.html",
+        ],
         ["modelpack calibrate"] =
         [
             "modelpack calibrate model.onnx --data calib.tokens.bin -o model.calibration.safetensors",
