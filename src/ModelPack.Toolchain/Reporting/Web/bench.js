@@ -34,7 +34,7 @@ function history(model) {
   return svg;
 }
 
-section('all', 'All measurements', table('All measurements', [
+section('all', 'All measurements', table('Table of all measurements', [
   { title: 'measured', value: r => r.time }, { title: 'model', value: r => r.model }, { title: 'format', value: r => r.format }, { title: 'threads', num: true, value: r => r.threads },
   { title: 'median ms', num: true, value: r => r.median_ms, cell: r => r.median_ms.toFixed(3) }, { title: 'p90 ms', num: true, value: r => r.p90_ms, cell: r => r.p90_ms.toFixed(3) }, { title: 'machine', value: r => r.cpu },
 ], rows).box);

@@ -60,10 +60,13 @@ function table(label, columns, rows, sorted) {
 
 const bar = (share) => el('span', { class: 'bar', style: 'width:' + Math.max(1, Math.round(share * 100)) + '%', 'aria-hidden': 'true' });
 
-/** Blue for few, through white-ish, always with text that can be read on it. */
+/** A background from light (0) to dark (1) of one hue, with black or white text: whichever has the contrast of 4.5 that WCAG asks for. */
 function shade(t, hue) {
-  const lightness = 90 - 58 * Math.min(1, Math.max(0, t));
-  return `background:hsl(${hue} 62% ${lightness}%);color:${lightness > 56 ? '#10151b' : '#fff'}`;
+  const lightness = .9 - .58 * Math.min(1, Math.max(0, t)), chroma = .62 * Math.min(lightness, 1 - lightness);
+  const channel = n => { const k = (n + hue / 30) % 12; return lightness - chroma * Math.max(-1, Math.min(k - 3, 9 - k, 1)); };
+  const linear = c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
+  const rgb = [channel(0), channel(8), channel(4)], luminance = .2126 * linear(rgb[0]) + .7152 * linear(rgb[1]) + .0722 * linear(rgb[2]);
+  return `background:rgb(${rgb.map(c => Math.round(c * 255)).join(' ')});color:${luminance > .179 ? '#000' : '#fff'}`;
 }
 
 document.querySelector('#theme').onclick = () => {
