@@ -83,8 +83,8 @@ internal static class Examples
         ],
         ["modelpack compare"] = ["modelpack compare model.safetensors model.mpack"],
         ["modelpack export"] = ["modelpack export model.mpack --to onnx -o model.int4.onnx"],
-        ["modelpack formats"] = ["modelpack formats", "modelpack formats int4 \"palette(bits=3)\" --sparsity 2:4,50%", "modelpack formats --recipe int4 --json"],
-        ["modelpack bench"] = ["modelpack bench model model.mpack --against model.onnx"],
+        ["modelpack formats"] = ["modelpack formats", "modelpack formats int4 \"palette(bits=3)\" --sparsity 2:4,50%", "modelpack formats --recipe int4 --json", "modelpack formats --recipe-schema > recipe.schema.json"],
+        ["modelpack bench"] = ["modelpack bench model model.mpack --against model.onnx --history history.csv"],
         ["modelpack bench model"] =
         [
             "modelpack bench model model.mpack",
