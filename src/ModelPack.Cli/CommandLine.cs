@@ -116,6 +116,7 @@ internal static class CommandLine
         ("unpack", UnpackCommand.Create),
         ("inspect", InspectCommand.Create),
         ("explain", ExplainCommand.Create),
+        ("report", ReportCommand.Create),
         ("verify", VerifyCommand.Create),
         ("run", RunCommand.Create),
         ("eval", EvalCommand.Create),

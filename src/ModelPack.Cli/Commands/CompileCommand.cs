@@ -32,6 +32,9 @@ internal static class CompileCommand
         Option<string> level = LevelOption.Create();
         var seed = new Option<ulong>("--seed") { Description = "Seed for random choices, recorded in the artifact", HelpName = "n", DefaultValueFactory = _ => 0 };
         Option<bool> portable = PortableOption.Create();
+        var wrapper = new Option<string?>("--wrapper") { Description = "Also write a C# class with the model's inputs and outputs as members, which needs ModelPack.Runtime", HelpName = "file.cs" };
+        var wrapperClass = new Option<string>("--wrapper-class") { Description = "Full name of that class", HelpName = "namespace.name", DefaultValueFactory = _ => "PackedModels.Model" };
+        var wrapperFile = new Option<string?>("--wrapper-file") { Description = "Where that class looks for the artifact, relative to the program's folder; without it, under the artifact's file name", HelpName = "path" };
         var dryRun = new Option<bool>("--dry-run") { Description = "Only show sizes, memory and time that are to be expected; writes nothing" };
         var evalTokens = new Option<string?>("--eval-tokens") { Description = "A token file (uint16, little-endian): measure perplexity before and after", HelpName = "file" };
         Option<int> window = NumberOption.Create("--window", "Tokens per evaluation window", 256, 2, 1 << 20);
@@ -39,7 +42,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add(static _ => [.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, weightsOnly, cache, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, level, maxMemory, portable, seed, dryRun, evalTokens, window, tensors,
+            input, output, weightsOnly, cache, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, level, maxMemory, portable, seed, wrapper, wrapperClass, wrapperFile, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -59,7 +62,7 @@ internal static class CompileCommand
                     TuneTarget = search.Get(session),
                     Calibration = session.Get(calibration.Data),
                     CalibrationOptions = calibration.Options(session),
-                    Target = session.Get(target) ?? TargetProfiles.Generic,
+                    Target = TargetOption.Get(session, target),
                     AllowFloat = session.Get(allowFloat),
                     Accuracy = session.Get(accuracy),
                     StockOperators = session.Get(stock),
@@ -69,6 +72,7 @@ internal static class CompileCommand
                     Portable = session.Get(portable),
                     Threads = session.Threads,
                     Seed = session.Get(seed),
+                    Wrapper = session.Get(wrapper) is string source ? new WrapperRequest(source, session.Get(wrapperClass)!, session.Get(wrapperFile)) : null,
                     DryRun = session.Get(dryRun),
                     EvalTokens = session.Get(evalTokens),
                     EvalWindow = session.Get(window),

@@ -17,11 +17,18 @@ internal static class FormatsCommand
             HelpName = "pattern,...",
         };
         var recipe = new Option<string?>("--recipe", "-r") { Description = $"List the formats of a recipe ({string.Join(", ", RecipeCatalog.Names)}, or a file), those it defines too", HelpName = "name|file.json" };
+        var schema = new Option<bool>("--recipe-schema") { Description = "Print the JSON schema of recipe files instead: editors complete and check a recipe that names it as \"$schema\"" };
         specs.CompletionSources.Add(static _ => Catalogue.NumberFormatNames);
         recipe.CompletionSources.Add([.. RecipeCatalog.Names]);
-        var command = new Command("formats", "List number formats, structures and codecs with bits per weight, error and capacity") { specs, sparsity, recipe };
+        var command = new Command("formats", "List number formats, structures and codecs with bits per weight, error and capacity") { specs, sparsity, recipe, schema };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
+            if (session.Get(schema))
+            {
+                session.Stream(Catalogue.RecipeSchema);
+                return ExitCodes.Done;
+            }
+
             var request = new FormatsRequest
             {
                 Specs = session.Get(specs) ?? [],

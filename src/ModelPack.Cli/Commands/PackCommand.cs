@@ -21,7 +21,7 @@ internal static class PackCommand
         {
             using var source = StandardStreams.Source(session, session.Get(input));
             using var sink = StandardStreams.Sink(session, session.Get(output)!);
-            bool onlyPortable = session.Get(portable) || TargetProfiles.IsPortable(session.Get(target) ?? TargetProfiles.Generic);
+            bool onlyPortable = session.Get(portable) || TargetProfiles.IsPortable(TargetOption.Get(session, target));
             PackFileResult result = FilePacking.Pack(
                 source.Path, sink.Path, session.Threads, session.Get(maxMemory).Bytes, LevelOption.Parse(session.Get(level)), onlyPortable, session.Get(against), session.Progress, session.Cancellation);
             sink.Complete();

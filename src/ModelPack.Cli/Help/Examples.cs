@@ -23,6 +23,12 @@ internal static class Examples
             "modelpack compile llama/ -o llama.mpack --recipe int4 --kv-cache",
             "modelpack compile model.onnx --recipe mine.json --set quantize.block=64 --dry-run",
         ],
+        ["modelpack report"] =
+        [
+            "modelpack report model.mpack -o report.html --against model.onnx",
+            "modelpack report model.mpack -o report.html --profile host.json --tune front.json",
+            "modelpack report --bench history.csv -o bench.html",
+        ],
         ["modelpack calibrate"] =
         [
             "modelpack calibrate model.onnx --data calib.tokens.bin -o model.calibration.safetensors",
@@ -77,8 +83,8 @@ internal static class Examples
         ],
         ["modelpack compare"] = ["modelpack compare model.safetensors model.mpack"],
         ["modelpack export"] = ["modelpack export model.mpack --to onnx -o model.int4.onnx"],
-        ["modelpack formats"] = ["modelpack formats", "modelpack formats int4 \"palette(bits=3)\" --sparsity 2:4,50%", "modelpack formats --recipe int4 --json"],
-        ["modelpack bench"] = ["modelpack bench model model.mpack --against model.onnx"],
+        ["modelpack formats"] = ["modelpack formats", "modelpack formats int4 \"palette(bits=3)\" --sparsity 2:4,50%", "modelpack formats --recipe int4 --json", "modelpack formats --recipe-schema > recipe.schema.json"],
+        ["modelpack bench"] = ["modelpack bench model model.mpack --against model.onnx --history history.csv"],
         ["modelpack bench model"] =
         [
             "modelpack bench model model.mpack",

@@ -10,6 +10,7 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(PackFileResult))]
 [JsonSerializable(typeof(InspectResult))]
 [JsonSerializable(typeof(ExplainResult))]
+[JsonSerializable(typeof(ReportResult))]
 [JsonSerializable(typeof(VerifyResult))]
 [JsonSerializable(typeof(RunResult))]
 [JsonSerializable(typeof(TextResult))]

@@ -11,5 +11,8 @@ public static partial class ErrorCodes
     public static readonly ErrorCode ExportNotPossible = new(4107, "the artifact cannot be exported to that format");
     public static readonly ErrorCode UnknownTensor = new(4108, "there is no tensor of that name");
     public static readonly ErrorCode CompileNotPossible = new(4110, "the input is of a kind that is packed but not compiled");
+    public static readonly ErrorCode BadClassName = new(4111, "the class to write for a model has a name that C# does not take");
+    public static readonly ErrorCode BadBenchHistory = new(4112, "a history of measurements that cannot be read");
+    public static readonly ErrorCode BadTuneFile = new(4113, "a file that should hold the front of a search and does not");
     public static readonly ErrorCode RowsOutOfRange = new(4109, "a tensor does not have the rows asked for");
 }

@@ -7,6 +7,9 @@ public sealed record CompileResult
 
     public required string Output { get; init; }
 
+    /// <summary>Files that the model was read from, external data among them, sorted.</summary>
+    public required IReadOnlyList<string> InputFiles { get; init; }
+
     /// <summary>The recipe's name.</summary>
     public required string Recipe { get; init; }
 

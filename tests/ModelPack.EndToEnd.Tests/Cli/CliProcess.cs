@@ -94,4 +94,4 @@ internal static class CliProcess
 }
 
 /// <summary>What a process left behind.</summary>
-internal sealed record CliRun(int ExitCode, string Out, string Error);
+public sealed record CliRun(int ExitCode, string Out, string Error);

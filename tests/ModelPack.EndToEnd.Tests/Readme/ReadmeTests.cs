@@ -56,7 +56,7 @@ public sealed class ReadmeTests
         string[] sources = [.. RepositoryTree.Files("*.cs", "samples", "tests").Select(f => Normalised(File.ReadAllText(f)))];
 
         Assert.All(
-            MarkdownBlocks.Of(Readme, "csharp"),
+            new[] { "README.md", "src/ModelPack.Runtime/README.md", "src/ModelPack.Toolchain/README.md" }.SelectMany(file => MarkdownBlocks.Of(File.ReadAllText(RepositoryTree.PathTo(file)), "csharp")),
             block => Assert.True(Array.Exists(sources, s => s.Contains(Normalised(block), StringComparison.Ordinal)), $"no sample or test contains:\n{block}"));
     }
 

@@ -6,8 +6,11 @@ namespace ModelPack.Tests.House;
 /// <summary>What a .csproj refers to.</summary>
 internal sealed record ProjectFile(string Name, string Path, IReadOnlyList<string> Projects, IReadOnlyList<string> Packages)
 {
+    /// <summary>Folder of projects that use the packages, as projects of users do: no part of the solution, and no central versions.</summary>
+    private const string OfUsers = "samples/packages/";
+
     public static IReadOnlyList<ProjectFile> All { get; } =
-        [.. RepositoryTree.Files("*.csproj", "src", "passes", "formats", "samples", "tests").Select(Load)];
+        [.. RepositoryTree.Files("*.csproj", "src", "passes", "formats", "samples", "tests").Select(Load).Where(p => !p.Path.StartsWith(OfUsers, StringComparison.Ordinal))];
 
     public static ProjectFile Named(string name) =>
         All.SingleOrDefault(p => p.Name == name) ?? throw new InvalidOperationException($"no project {name}");

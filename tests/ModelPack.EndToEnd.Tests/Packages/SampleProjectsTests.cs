@@ -1,0 +1,152 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Json;
+using System.Net.Sockets;
+using ModelPack.EndToEnd.Tests.Cli;
+using ModelPack.Testing;
+using Xunit.Abstractions;
+
+namespace ModelPack.EndToEnd.Tests.Packages;
+
+/// <summary>The projects in <c>samples/packages</c>, built from the packages in a copy of <c>samples</c>.</summary>
+[Collection(PackageTests.Name)]
+public sealed class SampleProjectsTests(PackageFeed feed, ITestOutputHelper log)
+{
+    private const int Clients = 64;
+    private static readonly TimeSpan Load = TimeSpan.FromSeconds(30);
+
+    [SkippableFact]
+    public void Console_buildsFromPackagesAndRuns()
+    {
+        Skip.IfNot(PackageFeed.Wanted, PackageFeed.SkipReason);
+        using TempFolder folder = Copy();
+
+        string output = feed.DotnetOk(folder.Path, "run", "--project", "samples/packages/console", Version);
+
+        Assert.Contains("logits [1,3,4096], likeliest next token ", output, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public void Build_putsTheArtifactIntoTheOutputFolder()
+    {
+        Skip.IfNot(PackageFeed.Wanted, PackageFeed.SkipReason);
+        using TempFolder folder = Copy();
+
+        feed.DotnetOk(folder.Path, "build", "samples/packages/build", "-o", "out/models", Version);
+
+        Assert.Equal(0, CliProcess.Run("verify", folder["out/models/tinyllama.mpack"]).ExitCode);
+        Assert.Empty(Directory.GetFiles(folder["out/models"], "*onnxruntime*", SearchOption.AllDirectories));
+    }
+
+    [SkippableFact]
+    public async Task Web_under64ClientsFor30Seconds_answersAllAndItsMemoryStaysFlat()
+    {
+        Skip.IfNot(PackageFeed.Wanted, PackageFeed.SkipReason);
+        Skip.IfNot(OperatingSystem.IsLinux(), "reads the memory of the server from /proc");
+        using TempFolder folder = Copy();
+        feed.DotnetOk(folder.Path, "publish", "samples/packages/web", "-o", "web", Version);
+        string url = $"http://127.0.0.1:{FreePort()}";
+        using Process server = feed.Start(folder["web"], "web.dll", "--urls", url, "--Logging:LogLevel:Default=Warning");
+        _ = server.StandardOutput.ReadToEndAsync();
+        _ = server.StandardError.ReadToEndAsync();
+        try
+        {
+            using var client = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = Clients }) { BaseAddress = new Uri(url), Timeout = TimeSpan.FromSeconds(20) };
+            await UntilHealthy(client, server);
+            Assert.Equal(HttpStatusCode.BadRequest, (await client.PostAsJsonAsync("/next", Array.Empty<long>())).StatusCode);
+
+            await Run(client, TimeSpan.FromSeconds(10));
+            long before = Resident(server);
+            List<double> milliseconds = await Run(client, Load);
+            long after = Resident(server);
+
+            milliseconds.Sort();
+            log.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{milliseconds.Count} requests, median {milliseconds[milliseconds.Count / 2]:0} ms, p99 {milliseconds[milliseconds.Count * 99 / 100]:0} ms, memory {before / 1e6:0} -> {after / 1e6:0} MB"));
+            Assert.True(milliseconds.Count > Clients * 10, $"{milliseconds.Count} requests");
+            Assert.True(after < before * 1.1, $"memory grew from {before} to {after} bytes");
+            Assert.Equal(HttpStatusCode.OK, (await client.GetAsync(new Uri("/health", UriKind.Relative))).StatusCode);
+        }
+        finally
+        {
+            server.Kill();
+        }
+    }
+
+    /// <summary>Every client asks again as soon as it has its answer; an answer that is none fails the test.</summary>
+    private static async Task<List<double>> Run(HttpClient client, TimeSpan time)
+    {
+        long start = Stopwatch.GetTimestamp();
+        List<double>[] all = await Task.WhenAll(Enumerable.Range(0, Clients).Select(async i =>
+        {
+            var own = new List<double>();
+            long[] tokens = [.. Enumerable.Range(1, 8 + (i % 8)).Select(t => (long)((t * 37) + i))];
+            int? expected = null;
+            while (Stopwatch.GetElapsedTime(start) < time)
+            {
+                long asked = Stopwatch.GetTimestamp();
+                using HttpResponseMessage response = await client.PostAsJsonAsync("/next", tokens);
+                response.EnsureSuccessStatusCode();
+                Answer answer = (await response.Content.ReadFromJsonAsync<Answer>())!;
+                own.Add(Stopwatch.GetElapsedTime(asked).TotalMilliseconds);
+                Assert.Equal(expected ??= answer.Token, answer.Token);
+            }
+
+            return own;
+        }));
+        return [.. all.SelectMany(l => l)];
+    }
+
+    private static async Task UntilHealthy(HttpClient client, Process server)
+    {
+        for (int i = 0; i < 300; i++)
+        {
+            Assert.False(server.HasExited, "the server ended");
+            try
+            {
+                if (await client.GetStringAsync(new Uri("/health", UriKind.Relative)) == "Healthy")
+                {
+                    return;
+                }
+            }
+            catch (HttpRequestException)
+            {
+                // Not listening yet.
+            }
+
+            await Task.Delay(100);
+        }
+
+        Assert.Fail("not healthy after 30 s");
+    }
+
+    private static long Resident(Process process) =>
+        long.Parse(File.ReadLines($"/proc/{process.Id}/status").First(l => l.StartsWith("VmRSS:", StringComparison.Ordinal)).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024;
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private string Version => $"-p:ModelPackVersion={feed.Version}";
+
+    /// <summary>The samples as they are, but with the packages of the tests.</summary>
+    private TempFolder Copy()
+    {
+        TempFolder folder = feed.NewProjectFolder();
+        foreach (string part in new[] { "packages", "models" })
+        {
+            foreach (string file in Directory.EnumerateFiles(RepositoryTree.PathTo("samples", part), "*", SearchOption.AllDirectories)
+                .Where(f => !f.Contains($"{Path.DirectorySeparatorChar}obj{Path.DirectorySeparatorChar}", StringComparison.Ordinal) && Path.GetFileName(f) != "NuGet.config"))
+            {
+                folder.Write(Path.GetRelativePath(RepositoryTree.Root, file), File.ReadAllBytes(file));
+            }
+        }
+
+        return folder;
+    }
+
+    private sealed record Answer(int Token, float Logit);
+}
