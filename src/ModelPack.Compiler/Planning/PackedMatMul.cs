@@ -79,7 +79,7 @@ public static class PackedMatMul
         }
 
         alternatives.Add(new RejectedKernel(NodeChoice.Expand, string.Create(CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}")));
-        return new NodeChoice(Kernel(matrix.Format, integer), [.. Build(node, tensor, matrix, bytes, integer, context)], alternatives.ToImmutable());
+        return new NodeChoice(Kernel(matrix.Format, integer), Build(node, tensor, matrix.Shape.Rows, bytes, integer, context), alternatives.ToImmutable());
     }
 
     private static string WeightError(MatMulWeight weight) => weight.IntegerWeightError == 0
@@ -97,11 +97,11 @@ public static class PackedMatMul
     //  MatMul(A, W)         ->  PackedMatMul(A, tiles)
     //  Gemm(A, W, C [N])    ->  PackedMatMul(A, tiles, C)
     //  Gemm(A, W, C other)  ->  Add(PackedMatMul(A, tiles), C)
-    private static Node[] Build(Node node, Tensor tensor, DenseEncoding matrix, long bytes, bool integer, PlanContext context)
+    internal static ImmutableArray<Node> Build(Node node, Tensor tensor, long outputs, long bytes, bool integer, PlanContext context)
     {
         string tiles = context.Streams.GetTiles(tensor, bytes);
         string bias = node.Is("Gemm") ? node.Input(2) : "";
-        bool inside = bias.Length > 0 && context.Index.Initializer(bias) is Tensor { DType: DType.F32, Shape.Rank: 1 } c && c.Shape[0] == matrix.Shape.Rows;
+        bool inside = bias.Length > 0 && context.Index.Initializer(bias) is Tensor { DType: DType.F32, Shape.Rank: 1 } c && c.Shape[0] == outputs;
         string product = bias.Length == 0 || inside ? node.Outputs[0] : GraphValueNames.Fresh(context.Names, node.Outputs[0] + "_product");
         var multiply = new Node
         {
@@ -112,7 +112,7 @@ public static class PackedMatMul
             Outputs = [product],
             Attributes =
             [
-                new NodeAttribute("N", new AttributeValue.Int(matrix.Shape.Rows)),
+                new NodeAttribute("N", new AttributeValue.Int(outputs)),
                 new NodeAttribute("arithmetic", new AttributeValue.Text(integer ? "int8" : "f32")),
             ],
         };

@@ -6,12 +6,14 @@ internal readonly unsafe struct MatMulKernel
     private MatMulKernel(
         delegate*<byte*, in TileWeight, float*, float*, void> floatRow,
         delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> floatRows,
+        delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, int, float*, float*, void> floatRowsSparse,
         delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> integerRow,
         delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> integerRows,
         int activationBytes)
     {
         FloatRow = floatRow;
         FloatRows = floatRows;
+        FloatRowsSparse = floatRowsSparse;
         IntegerRow = integerRow;
         IntegerRows = integerRows;
         ActivationBytes = activationBytes;
@@ -23,7 +25,10 @@ internal readonly unsafe struct MatMulKernel
     /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}"/>.</summary>
     public delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> FloatRows { get; }
 
-    /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap, TDot}"/>.</summary>
+    /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}.RunSparse"/>.</summary>
+    public delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, int, float*, float*, void> FloatRowsSparse { get; }
+
+    /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap, TDot}"/>. Null for plain values, as the next.</summary>
     public delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> IntegerRow { get; }
 
     /// <summary>See <see cref="IntegerMatMul{TSimd, TCodes, TMap, TDot}"/>.</summary>
@@ -60,6 +65,8 @@ internal readonly unsafe struct MatMulKernel
             5 => For<TFloat, TInteger, Codes5>(weight, hasDot),
             6 => For<TFloat, TInteger, Codes6>(weight, hasDot),
             7 => For<TFloat, TInteger, Codes7>(weight, hasDot),
+            16 => Plain<TFloat, Codes16>(),
+            32 => Plain<TFloat, Codes32>(),
             _ => For<TFloat, TInteger, Codes8>(weight, hasDot),
         };
 
@@ -82,7 +89,7 @@ internal readonly unsafe struct MatMulKernel
             _ => For<TFloat, TInteger, TCodes, LinearValues, SameBytes>(weight, hasDot),
         };
 
-    private MatMulKernel WithFloatRow(delegate*<byte*, in TileWeight, float*, float*, void> floatRow) => new(floatRow, FloatRows, IntegerRow, IntegerRows, ActivationBytes);
+    private MatMulKernel WithFloatRow(delegate*<byte*, in TileWeight, float*, float*, void> floatRow) => new(floatRow, FloatRows, FloatRowsSparse, IntegerRow, IntegerRows, ActivationBytes);
 
     private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>
@@ -105,7 +112,18 @@ internal readonly unsafe struct MatMulKernel
         where TDot : struct, IDot => new(
             &FloatMatVec<TFloat, TCodes, TValues>.Run,
             &FloatMatMul<TFloat, TCodes, TValues>.Run,
+            &FloatMatMul<TFloat, TCodes, TValues>.RunSparse,
             &IntegerMatVec<TInteger, TCodes, TMap, TDot>.Run,
             &IntegerMatMul<TInteger, TCodes, TMap, TDot>.Run,
             TDot.ActivationBytes);
+
+    private static MatMulKernel Plain<TFloat, TCodes>()
+        where TFloat : struct, ISimd<TFloat>
+        where TCodes : struct, ICodes => new(
+            &FloatMatVec<TFloat, TCodes, PlainValues>.Run,
+            &FloatMatMul<TFloat, TCodes, PlainValues>.Run,
+            &FloatMatMul<TFloat, TCodes, PlainValues>.RunSparse,
+            null,
+            null,
+            0);
 }

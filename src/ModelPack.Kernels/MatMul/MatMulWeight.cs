@@ -61,7 +61,7 @@ public sealed unsafe class MatMulWeight : IDisposable
     public IReadOnlyList<string> Roles => _rows.Roles;
 
     /// <summary>True when there are kernels that round activations to 8 bits and multiply integers.</summary>
-    public bool HasIntegerKernel => (_rows.Table is null || _integers is not null) && (long)Layout.BlockUnits * Layout.UnitColumns <= MaxIntegerBlock;
+    public bool HasIntegerKernel => Kind != ValueKind.Plain && (_rows.Table is null || _integers is not null) && (long)Layout.BlockUnits * Layout.UnitColumns <= MaxIntegerBlock;
 
     /// <summary>Of the integer kernels: largest error of a weight, relative to the largest of its block; 0 when codes are integers.</summary>
     public float IntegerWeightError => _integers?.Error ?? 0;
@@ -70,8 +70,11 @@ public sealed unsafe class MatMulWeight : IDisposable
     public long Bytes => Layout.Bytes;
 
     /// <summary>What the kernels are given.</summary>
-    internal TileWeight Tile => new(
-        Layout,
+    internal TileWeight Tile => TileOf(Layout);
+
+    /// <summary>The same for tiles of another size.</summary>
+    internal TileWeight TileOf(in TileLayout layout) => new(
+        layout,
         _table,
         _bytes,
         _rows.Zero,
@@ -106,16 +109,27 @@ public sealed unsafe class MatMulWeight : IDisposable
             return null;
         }
 
+        return Of(format, source, rows, columns, source.Block);
+    }
+
+    /// <summary>A weight whose rows come from elsewhere.</summary>
+    /// <param name="format">The number format.</param>
+    /// <param name="source">The rows.</param>
+    /// <param name="rows">Their number.</param>
+    /// <param name="columns">Their length.</param>
+    /// <param name="block">Columns that share a scale; 0 for all.</param>
+    internal static MatMulWeight Of(UnitSpec format, CodeRows source, int rows, int columns, int block)
+    {
         // Single bits fill a vector only in units of 32 columns; one bit alone has no kernel.
         int bits = Math.Max(2, source.Bits);
-        if ((bits & 1) != 0 && source.Block % 32 != 0)
+        if ((bits & 1) != 0 && block % 32 != 0)
         {
             bits = bits == 3 ? 4 : 8;
         }
 
         int unit = (bits & 1) != 0 ? 32 : 16;
         int units = (columns + unit - 1) / unit;
-        return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, source.Block == 0 ? units : Math.Min(units, source.Block / unit), source.Scale, source.HasZeros, KindOf(source) >= ValueKind.Paired64));
+        return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, block == 0 ? units : Math.Min(units, block / unit), source.Scale, source.HasZeros, KindOf(source) >= ValueKind.Paired64));
     }
 
     /// <summary>Packs tiles.</summary>
@@ -140,6 +154,11 @@ public sealed unsafe class MatMulWeight : IDisposable
 
     private static ValueKind KindOf(CodeRows rows)
     {
+        if (rows.Bits > 8)
+        {
+            return ValueKind.Plain;
+        }
+
         if (rows.Table is not float[] table)
         {
             return rows.Bits <= 4 && !rows.HasZeros ? ValueKind.Table16 : ValueKind.Linear;

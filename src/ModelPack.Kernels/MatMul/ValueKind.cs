@@ -12,6 +12,9 @@ internal enum ValueKind
     /// <summary>A larger table of any values.</summary>
     Table,
 
+    /// <summary>No codes: f32, or bf16 in pairs of columns.</summary>
+    Plain,
+
     /// <summary>Up to 64 values that bf16 holds exactly. This and the kinds below have codes in paired order.</summary>
     Paired64,
 

@@ -1,0 +1,71 @@
+using System.Globalization;
+using ModelPack.Kernels.MatMul;
+
+namespace ModelPack.Compiler.Planning;
+
+/// <summary>MatMul and Gemm on a block-sparse weight, as <c>ai.modelpack::PackedMatMul</c> on the blocks that are stored; expanded where that is faster.</summary>
+internal static class SparseMatMul
+{
+    /// <summary>
+    /// Time of the sparse kernels per multiplication over that of ONNX Runtime's dense product, and time that does not depend on density, both over the dense time (see the table in docs of <c>bench kernels</c>).
+    /// </summary>
+    private const double PerMultiplication = 1.15;
+
+    private const double Fixed = 0.01;
+
+    /// <summary>The choice for a node whose input 1 is <paramref name="tensor"/>; null when the weight is not block-sparse, or the operator cannot take the node's place.</summary>
+    public static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
+    {
+        if (context.Options.StockOperators || !(node.Is("MatMul") || node.Is("Gemm")) || Matrix(tensor.Encoding) is not (StructuredEncoding matrix, bool transposed))
+        {
+            return null;
+        }
+
+        string kernel = Kernel(matrix);
+        if (MatMulNode.WhyNot(node, tensor, transposed, context) is string reason)
+        {
+            return NodeChoice.Expanded(new RejectedKernel(kernel, reason));
+        }
+
+        using SparseWeight? weight = Weight(matrix);
+        if (weight is null)
+        {
+            return NodeChoice.Expanded(new RejectedKernel(kernel, "no kernel reads such blocks of such values"));
+        }
+
+        double time = Fixed + (PerMultiplication * weight.Density);
+        string predicted = string.Create(CultureInfo.InvariantCulture, $"about {time:0.00} times the time of the dense product, {weight.Density:0.000} of its multiplications");
+        if (time >= 1)
+        {
+            return NodeChoice.Expanded(new RejectedKernel(kernel, predicted));
+        }
+
+        long bytes = PackedSparseMatrix.Bytes(weight);
+        var dense = new RejectedKernel(NodeChoice.Expand, string.Create(
+            CultureInfo.InvariantCulture, $"the sparse kernel takes {predicted}; {tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}"));
+        return new NodeChoice(kernel, PackedMatMul.Build(node, tensor, matrix.Shape.Rows, bytes, integer: false, context), [dense]);
+    }
+
+    /// <summary>The block-sparse matrix, and whether the tensor is its transpose.</summary>
+    private static (StructuredEncoding Matrix, bool Transposed)? Matrix(WeightEncoding encoding) => encoding switch
+    {
+        StructuredEncoding { Structure.Id: "blocksparse", Shape.Rank: 2 } sparse => (sparse, false),
+        StructuredEncoding { Components: [StructuredEncoding { Structure.Id: "blocksparse", Shape.Rank: 2 } sparse] } s when s.Structure.Id == "permuted" && s.Structure.Text("perm", "") == "1x0" => (sparse, true),
+        _ => null,
+    };
+
+    private static string Kernel(StructuredEncoding matrix) =>
+        $"modelpack:SparseMatMul({matrix.Structure.Text("block", "")},{(matrix.Components is [_, DenseEncoding values] ? values.Format.Id : "any")})";
+
+    private static SparseWeight? Weight(StructuredEncoding matrix)
+    {
+        if (matrix.Components is not [DenseEncoding { IsPending: false, Streams: [EncodedStream bits] }, DenseEncoding values] || matrix.Shape[0] > int.MaxValue || matrix.Shape[1] > int.MaxValue || bits.Data.LengthBytes > Array.MaxLength)
+        {
+            return null;
+        }
+
+        byte[] mask = new byte[bits.Data.LengthBytes];
+        bits.Data.Read(0, mask);
+        return SparseWeight.TryCreate(matrix.Structure, values.Format, (int)matrix.Shape[0], (int)matrix.Shape[1], mask);
+    }
+}
