@@ -97,9 +97,9 @@ public static class PackedMatMul
     //  MatMul(A, W)         ->  PackedMatMul(A, tiles)
     //  Gemm(A, W, C [N])    ->  PackedMatMul(A, tiles, C)
     //  Gemm(A, W, C other)  ->  Add(PackedMatMul(A, tiles), C)
-    internal static ImmutableArray<Node> Build(Node node, Tensor tensor, long outputs, long bytes, bool integer, PlanContext context)
+    internal static ImmutableArray<Node> Build(Node node, Tensor tensor, long outputs, long bytes, bool integer, PlanContext context, bool transposed = false)
     {
-        string tiles = context.Streams.GetTiles(tensor, bytes);
+        string tiles = context.Streams.GetTiles(tensor, bytes, transposed);
         string bias = node.Is("Gemm") ? node.Input(2) : "";
         bool inside = bias.Length > 0 && context.Index.Initializer(bias) is Tensor { DType: DType.F32, Shape.Rank: 1 } c && c.Shape[0] == outputs;
         string product = bias.Length == 0 || inside ? node.Outputs[0] : GraphValueNames.Fresh(context.Names, node.Outputs[0] + "_product");

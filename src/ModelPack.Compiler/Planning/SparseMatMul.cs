@@ -22,12 +22,16 @@ internal static class SparseMatMul
         }
 
         string kernel = Kernel(matrix);
-        if (MatMulNode.WhyNot(node, tensor, transposed, context) is string reason)
+
+        // A matrix that is stored as [inputs, outputs] is turned when it is loaded.
+        string? reason = MatMulNode.WhyNot(node, tensor, transposed, context);
+        bool turned = reason is not null && MatMulNode.WhyNot(node, tensor, !transposed, context) is null;
+        if (reason is not null && !turned)
         {
             return NodeChoice.Expanded(new RejectedKernel(kernel, reason));
         }
 
-        using SparseWeight? weight = Weight(matrix);
+        using SparseWeight? weight = Weight(matrix, turned);
         if (weight is null)
         {
             return NodeChoice.Expanded(new RejectedKernel(kernel, "no kernel reads such blocks of such values"));
@@ -43,7 +47,7 @@ internal static class SparseMatMul
         long bytes = PackedSparseMatrix.Bytes(weight);
         var dense = new RejectedKernel(NodeChoice.Expand, string.Create(
             CultureInfo.InvariantCulture, $"the sparse kernel takes {predicted}; {tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}"));
-        return new NodeChoice(kernel, PackedMatMul.Build(node, tensor, matrix.Shape.Rows, bytes, integer: false, context), [dense]);
+        return new NodeChoice(kernel, PackedMatMul.Build(node, tensor, weight.Rows, bytes, integer: false, context, turned), [dense]);
     }
 
     /// <summary>The block-sparse matrix, and whether the tensor is its transpose.</summary>
@@ -57,7 +61,7 @@ internal static class SparseMatMul
     private static string Kernel(StructuredEncoding matrix) =>
         $"modelpack:SparseMatMul({matrix.Structure.Text("block", "")},{(matrix.Components is [_, DenseEncoding values] ? values.Format.Id : "any")})";
 
-    private static SparseWeight? Weight(StructuredEncoding matrix)
+    private static SparseWeight? Weight(StructuredEncoding matrix, bool turned)
     {
         if (matrix.Components is not [DenseEncoding { IsPending: false, Streams: [EncodedStream bits] }, DenseEncoding values] || matrix.Shape[0] > int.MaxValue || matrix.Shape[1] > int.MaxValue || bits.Data.LengthBytes > Array.MaxLength)
         {
@@ -66,6 +70,6 @@ internal static class SparseMatMul
 
         byte[] mask = new byte[bits.Data.LengthBytes];
         bits.Data.Read(0, mask);
-        return SparseWeight.TryCreate(matrix.Structure, values.Format, (int)matrix.Shape[0], (int)matrix.Shape[1], mask);
+        return SparseWeight.TryCreate(matrix.Structure, values.Format, (int)matrix.Shape[turned ? 1 : 0], (int)matrix.Shape[turned ? 0 : 1], mask, turned);
     }
 }

@@ -17,7 +17,7 @@ internal static unsafe class SparseTileJob
     /// <exception cref="ModelPackException">MP1024: the mask is not what it must be.</exception>
     public static string? WhyNot(InitializerBinding binding, StructuredEncoding stored)
     {
-        using SparseWeight? weight = Weight(stored, out _);
+        using SparseWeight? weight = Weight(stored, binding.Transposed);
         if (weight is null)
         {
             return $"bound in execution layout, but no kernel reads {UnitSpec.Shorten(stored.Describe())}";
@@ -41,9 +41,13 @@ internal static unsafe class SparseTileJob
     }
 
     /// <summary>Fills a buffer; the binding was found to fit.</summary>
-    public static void Run(StructuredEncoding stored, WeightBuffer destination, int threads)
+    /// <param name="stored">The matrix.</param>
+    /// <param name="transposed">True when the layout is that of its transpose.</param>
+    /// <param name="destination">The buffer.</param>
+    /// <param name="threads">Threads to use.</param>
+    public static void Run(StructuredEncoding stored, bool transposed, WeightBuffer destination, int threads)
     {
-        using SparseWeight weight = Weight(stored, out byte[] mask)!;
+        using SparseWeight weight = Weight(stored, transposed)!;
         var values = (DenseEncoding)stored.Components[1];
         var streams = new List<WeightBuffer>();
         try
@@ -63,7 +67,7 @@ internal static unsafe class SparseTileJob
 
             nint[] addresses = [.. streams.Select(s => s.Address)];
             long header = PackedSparseMatrix.TilesOffset(weight);
-            PackedSparseMatrix.WriteHeader(weight, mask, new Span<byte>((void*)destination.Address, checked((int)header)));
+            PackedSparseMatrix.WriteHeader(weight, new Span<byte>((void*)destination.Address, checked((int)header)));
             TileJob.InPieces(threads, (weight.Stripes + StripesAtOnce - 1) / StripesAtOnce, piece =>
             {
                 int first = piece * StripesAtOnce;
@@ -82,18 +86,17 @@ internal static unsafe class SparseTileJob
         return bound.Streams.First(s => s.Role == role).BytesPerRow * bound.Shape.Rows;
     }
 
-    private static SparseWeight? Weight(StructuredEncoding stored, out byte[] mask)
+    private static SparseWeight? Weight(StructuredEncoding stored, bool transposed)
     {
-        mask = [];
         if (stored.Shape.Rank != 2 || stored.Shape[0] > int.MaxValue || stored.Shape[1] > int.MaxValue || stored.Components is not [DenseEncoding { Streams: [EncodedStream bits] }, DenseEncoding values]
             || bits.Data.LengthBytes > Array.MaxLength)
         {
             return null;
         }
 
-        mask = new byte[bits.Data.LengthBytes];
+        byte[] mask = new byte[bits.Data.LengthBytes];
         bits.Data.Read(0, mask);
-        SparseWeight? weight = SparseWeight.TryCreate(stored.Structure, values.Format, (int)stored.Shape[0], (int)stored.Shape[1], mask);
+        SparseWeight? weight = SparseWeight.TryCreate(stored.Structure, values.Format, (int)stored.Shape[transposed ? 1 : 0], (int)stored.Shape[transposed ? 0 : 1], mask, transposed);
         long set = SparseMatrix.PopCount(mask);
         if (weight is not null && (set != weight.StoredBlocks || set != values.Shape[0]))
         {

@@ -13,13 +13,13 @@ internal static class TileJob
     /// <summary>What is wrong with a binding; null when it fits the stored matrix.</summary>
     public static string? WhyNot(InitializerBinding binding, IStoredWeight stored)
     {
-        bool isBytes = binding.DType == DType.U8 && binding.Shape.Rank == 1 && !binding.Transposed;
+        bool isBytes = binding.DType == DType.U8 && binding.Shape.Rank == 1;
         if (isBytes && stored.BlockSparse is StructuredEncoding sparse)
         {
             return SparseTileJob.WhyNot(binding, sparse);
         }
 
-        if (!isBytes || stored.Matrix is not DenseEncoding matrix)
+        if (!isBytes || binding.Transposed || stored.Matrix is not DenseEncoding matrix)
         {
             return "bound in execution layout, which only matrices bound as bytes have";
         }
@@ -49,11 +49,11 @@ internal static class TileJob
     }
 
     /// <summary>Fills a buffer; the binding was found to fit.</summary>
-    public static unsafe void Run(IStoredWeight stored, WeightBuffer destination, int threads)
+    public static unsafe void Run(IStoredWeight stored, bool transposed, WeightBuffer destination, int threads)
     {
         if (stored.BlockSparse is StructuredEncoding sparse)
         {
-            SparseTileJob.Run(sparse, destination, threads);
+            SparseTileJob.Run(sparse, transposed, destination, threads);
             return;
         }
 

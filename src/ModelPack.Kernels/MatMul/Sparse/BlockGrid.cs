@@ -5,9 +5,13 @@ internal sealed class BlockGrid
 {
     private readonly int[] _first;
     private readonly int[] _columns;
+    private readonly int[]? _numbers;
+    private readonly int _gridColumns;
 
-    private BlockGrid(int blockRows, int blockColumns, int[] first, int[] columns)
+    private BlockGrid(int blockRows, int blockColumns, int gridColumns, int[] first, int[] columns, int[]? numbers)
     {
+        _gridColumns = gridColumns;
+        _numbers = numbers;
         BlockRows = blockRows;
         BlockColumns = blockColumns;
         _first = first;
@@ -50,7 +54,7 @@ internal sealed class BlockGrid
             first[r + 1] = stored.Count;
         }
 
-        return new BlockGrid(blockRows, blockColumns, first, [.. stored]);
+        return new BlockGrid(blockRows, blockColumns, columns, first, [.. stored], null);
     }
 
     /// <summary>Columns of the blocks of a row, ascending.</summary>
@@ -60,6 +64,51 @@ internal sealed class BlockGrid
     public int Find(int row, int column)
     {
         int at = row < Rows ? Columns(row).BinarySearch(column) : -1;
-        return at < 0 ? -1 : _first[row] + at;
+        return at < 0 ? -1 : _numbers is null ? _first[row] + at : _numbers[_first[row] + at];
+    }
+
+    /// <summary>The blocks of the transposed matrix, each under the number that it is stored by.</summary>
+    public BlockGrid Transpose()
+    {
+        int[] first = new int[_gridColumns + 1];
+        foreach (int column in _columns)
+        {
+            first[column + 1]++;
+        }
+
+        for (int i = 0; i < _gridColumns; i++)
+        {
+            first[i + 1] += first[i];
+        }
+
+        int[] next = first[..^1];
+        int[] columns = new int[Stored];
+        int[] numbers = new int[Stored];
+        for (int row = 0; row < Rows; row++)
+        {
+            foreach (int column in Columns(row))
+            {
+                numbers[next[column]] = Find(row, column);
+                columns[next[column]++] = row;
+            }
+        }
+
+        return new BlockGrid(BlockColumns, BlockRows, Rows, first, columns, numbers);
+    }
+
+    /// <summary>A bit per block, lowest first, rows padded to bytes.</summary>
+    public byte[] Mask()
+    {
+        int rowBytes = (_gridColumns + 7) / 8;
+        byte[] mask = new byte[Rows * rowBytes];
+        for (int row = 0; row < Rows; row++)
+        {
+            foreach (int column in Columns(row))
+            {
+                mask[(row * rowBytes) + (column / 8)] |= (byte)(1 << (column % 8));
+            }
+        }
+
+        return mask;
     }
 }

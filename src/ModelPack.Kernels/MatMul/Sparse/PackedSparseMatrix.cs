@@ -24,9 +24,8 @@ public static unsafe class PackedSparseMatrix
 
     /// <summary>Writes what stands before the stripes.</summary>
     /// <param name="weight">The weight.</param>
-    /// <param name="mask">Its mask.</param>
     /// <param name="header"><see cref="TilesOffset"/> bytes.</param>
-    public static void WriteHeader(SparseWeight weight, ReadOnlySpan<byte> mask, Span<byte> header)
+    public static void WriteHeader(SparseWeight weight, Span<byte> header)
     {
         byte[] text = Encoding.UTF8.GetBytes(weight.Format.ToString());
         header.Clear();
@@ -38,7 +37,7 @@ public static unsafe class PackedSparseMatrix
         }
 
         text.CopyTo(header[TextOffset..]);
-        mask.CopyTo(header[PackedMatrix.HeaderBytes(weight.Format)..]);
+        weight.Mask.CopyTo(header[PackedMatrix.HeaderBytes(weight.Format)..]);
     }
 
     /// <summary>Reads header and mask; null unless they are such and the tensor is as long as they say.</summary>

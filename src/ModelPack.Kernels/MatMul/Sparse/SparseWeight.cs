@@ -89,6 +89,9 @@ public sealed unsafe class SparseWeight : IDisposable
     /// <summary>Tells kernels what the values are; its layout is that of one run.</summary>
     internal MatMulWeight Values => _values;
 
+    /// <summary>A bit per block, rows of blocks padded to bytes.</summary>
+    internal byte[] Mask => _grid.Mask();
+
     /// <summary>Rows of a stripe: a multiple of those of a tile.</summary>
     internal int StripeRows => _values.Layout.Rows;
 
@@ -109,9 +112,10 @@ public sealed unsafe class SparseWeight : IDisposable
     /// <param name="rows">Outputs.</param>
     /// <param name="columns">Inputs.</param>
     /// <param name="mask">A bit per block, rows of blocks padded to bytes.</param>
+    /// <param name="transposed">True when structure and mask are those of the transposed matrix [inputs, outputs]; plain values only.</param>
     /// <returns>Null when no kernel reads it.</returns>
     /// <exception cref="ModelPackException">MP1022: a wrong argument of the format.</exception>
-    public static SparseWeight? TryCreate(UnitSpec structure, UnitSpec format, int rows, int columns, ReadOnlySpan<byte> mask)
+    public static SparseWeight? TryCreate(UnitSpec structure, UnitSpec format, int rows, int columns, ReadOnlySpan<byte> mask, bool transposed = false)
     {
         if (rows <= 0 || columns <= 0 || !TryBlock(structure, out int blockRows, out int blockColumns) || Source(format, blockRows * blockColumns) is not CodeRows source)
         {
@@ -119,6 +123,16 @@ public sealed unsafe class SparseWeight : IDisposable
         }
 
         bool plain = source.Bits > 8;
+        if (transposed && !plain)
+        {
+            return null;
+        }
+
+        var grid = transposed
+            ? BlockGrid.Of(mask, ((columns - 1) / blockRows) + 1, ((rows - 1) / blockColumns) + 1, blockRows, blockColumns).Transpose()
+            : BlockGrid.Of(mask, ((rows - 1) / blockRows) + 1, ((columns - 1) / blockColumns) + 1, blockRows, blockColumns);
+        source = transposed ? new TransposedRows(source, blockRows, blockColumns) { Bits = source.Bits, Block = source.Block, Scale = source.Scale } : source;
+        (blockRows, blockColumns) = (grid.BlockRows, grid.BlockColumns);
         bool scaled = source.Scale != TileScale.None || source.HasZeros;
         int run = plain ? blockColumns / (int)BigInteger.GreatestCommonDivisor(blockColumns, UnitColumns) * UnitColumns : blockColumns;
         int block = !scaled ? 0 : source.Block == 0 ? blockColumns : blockColumns % source.Block == 0 ? source.Block : source.Block % blockColumns == 0 ? blockColumns : -1;
@@ -131,7 +145,6 @@ public sealed unsafe class SparseWeight : IDisposable
         }
 
         int stripe = blockRows % WideStripe == 0 ? WideStripe : TileLayout.TileRows;
-        var grid = BlockGrid.Of(mask, ((rows - 1) / blockRows) + 1, ((columns - 1) / blockColumns) + 1, blockRows, blockColumns);
         var values = MatMulWeight.Of(format, source, stripe, run, block);
         TileLayout layout = values.Layout;
         if (run % layout.UnitColumns != 0 || block % layout.UnitColumns != 0 || (scaled && run % (layout.BlockUnits * layout.UnitColumns) != 0))
