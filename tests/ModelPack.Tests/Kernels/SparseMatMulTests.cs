@@ -155,7 +155,7 @@ public sealed unsafe class SparseMatMulTests
             Assert.Null(PackedSparseMatrix.Read(data, bytes.Length - 1));
             Assert.Null(PackedSparseMatrix.Read(data, 10));
             Assert.Null(PackedMatrix.Read(data, bytes.Length));
-            foreach (int at in new[] { 0, 4, 8, 20, 24, 512 })
+            foreach (int at in new[] { 0, 4, 8, 20, 512 })
             {
                 byte before = data[at];
                 data[at] ^= 0x3F;
