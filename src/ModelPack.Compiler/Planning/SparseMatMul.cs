@@ -16,8 +16,11 @@ namespace ModelPack.Compiler.Planning;
 /// mxfp4                        11.7   33.6   63.6         1.7    2.2    3.3    7.1                    3.2    10.3   26.5
 /// </code>
 /// </remarks>
-internal static class SparseMatMul
+public static class SparseMatMul
 {
+    /// <summary>How the names of its kernels begin in plans.</summary>
+    public const string Name = "modelpack:SparseMatMul";
+
     /// <summary>Time per multiplication over that of ONNX Runtime's dense product: the largest of the table.</summary>
     private const double PerMultiplication = 1.1;
 
@@ -25,7 +28,7 @@ internal static class SparseMatMul
     private const double Fixed = 0.05;
 
     /// <summary>The choice for a node whose input 1 is <paramref name="tensor"/>; null when the weight is not block-sparse, or the operator cannot take the node's place.</summary>
-    public static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
+    internal static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
     {
         if (context.Options.StockOperators || !(node.Is("MatMul") || node.Is("Gemm")) || Matrix(tensor.Encoding) is not (StructuredEncoding matrix, bool transposed))
         {
@@ -70,7 +73,7 @@ internal static class SparseMatMul
     };
 
     private static string Kernel(StructuredEncoding matrix) =>
-        $"modelpack:SparseMatMul({matrix.Structure.Text("block", "")},{(matrix.Components is [_, DenseEncoding values] ? values.Format.Id : "any")})";
+        $"{Name}({matrix.Structure.Text("block", "")},{(matrix.Components is [_, DenseEncoding values] ? values.Format.Id : "any")})";
 
     private static SparseWeight? Weight(StructuredEncoding matrix, bool turned)
     {
