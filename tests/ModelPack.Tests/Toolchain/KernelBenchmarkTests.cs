@@ -28,7 +28,14 @@ public sealed class KernelBenchmarkTests
     {
         BenchKernelsResult result = KernelBenchmark.Run(new KernelBenchmarkOptions
         {
-            Rows = 96, Columns = 64, Batch = 2, Threads = 2, Formats = ["f32", "mxfp4"], Sparsity = [50], SparseBlock = "16x32", Enough = TimeSpan.FromMilliseconds(10),
+            Rows = 96,
+            Columns = 64,
+            Batch = 2,
+            Threads = 2,
+            Formats = ["f32", "mxfp4"],
+            Sparsity = [50],
+            SparseBlock = "16x32",
+            Enough = TimeSpan.FromMilliseconds(10),
         });
 
         Assert.Equal(

@@ -18,7 +18,7 @@ public sealed class SparseCompileTests : IDisposable
 
     [Theory]
     [InlineData("lossless", 9, "modelpack:SparseMatMul(32x32,f32)")]
-        [InlineData("mxfp4", 9, "modelpack:SparseMatMul(32x32,mxfp4)")]
+    [InlineData("mxfp4", 9, "modelpack:SparseMatMul(32x32,mxfp4)")]
     [InlineData("int8", 9, "modelpack:SparseMatMul(32x32,int8)")]
     [InlineData("lossless", 0, "expand")]
     public void Artifact_gives_the_products_of_its_dense_weights_from_the_kernel_that_is_faster(string recipe, int absentOf10, string kernel)

@@ -185,7 +185,7 @@ public sealed unsafe class SparseWeight : IDisposable
     /// <summary>First of the runs of a stripe; that of the next stripe is their end.</summary>
     internal int FirstRun(int stripe) => _firstRun[stripe];
 
-    internal static CodeRows? Source(UnitSpec format, int columns) => PlainRows.TryCreate(format, columns)
+    private static CodeRows? Source(UnitSpec format, int columns) => PlainRows.TryCreate(format, columns)
         ?? (CodeRowsCatalog.All.TryGetValue(format.Id, out Func<UnitSpec, int, CodeRows?>? create) ? create(format, columns) : null);
 
     private static bool TryBlock(UnitSpec structure, out int rows, out int columns)
