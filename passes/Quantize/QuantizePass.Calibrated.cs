@@ -77,7 +77,7 @@ internal sealed partial class QuantizePass
         ];
         bool sequential = _sequential && calibrator.CanRun;
         bool follow = sequential && _followFloat;
-        CalibrationTap[][] taps = [.. inputs.Select(g => ConvolutionInputs.Taps(plans[g.First()].Usage, Component(results[g.First()], plans[g.First()].Usage.Layout).Shape.Columns, _positions, follow))];
+        CalibrationTap[][] taps = [.. inputs.Select(g => ConvolutionInputs.Taps(plans[g.First()].Usage, WeightMatrix.Of(results[g.First()], plans[g.First()].Usage.Layout).Shape.Columns, _positions, follow))];
         if (_sequential && !sequential)
         {
             context.Report(DiagnosticSeverity.Info, "statistics were given instead of data: all are of the float model, as with option 'sequential' off");
@@ -137,10 +137,10 @@ internal sealed partial class QuantizePass
                 try
                 {
                     Tensor tensor = results[i];
-                    WeightEncoding source = Component(tensor, plans[i].Usage.Layout);
+                    WeightEncoding source = WeightMatrix.Of(tensor, plans[i].Usage.Layout);
                     UnitSpec spec = Complete(plans[i], choice.Scales == ScaleChoice.Encoder ? plans[i].Format! : WithoutSearch(plans[i].Format!), source, context);
                     EncodedWeight encoded = WeightEncoder.Encode(source, spec, groups.All, choice.Scales, context);
-                    results[i] = tensor with { Encoding = Wrap(tensor, plans[i].Usage.Layout, encoded.Encoding) };
+                    results[i] = tensor with { Encoding = WeightMatrix.Wrap(tensor, plans[i].Usage.Layout, encoded.Encoding) };
                     context.Measure("relative_error", encoded.RelativeError, tensor.Name);
                     context.Measure("output_loss", encoded.Loss, tensor.Name);
                 }

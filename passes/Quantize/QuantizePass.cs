@@ -162,10 +162,10 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         // Statistics of an input are of no use where blocks run across it.
         usage = usage with { Layout = layout, Activation = layout == usage.Layout ? usage.Activation : null };
         UnitSpec spec = QuantizeFormat.Of(format, chosen);
-        double bits = BitsPerValue(spec, Component(tensor, usage.Layout).Shape);
+        double bits = BitsPerValue(spec, WeightMatrix.Of(tensor, usage.Layout).Shape);
         return bits < stored
             ? new Plan(usage, spec, AllowTernary: chosen.Flag("allow_ternary"), Fit: Scales(chosen), Calibrated: Calibration(usage, chosen))
-            : new Plan(Refusal: string.Create(CultureInfo.InvariantCulture, $"rows of {Component(tensor, usage.Layout).Shape.Columns} in {spec} would take {bits:0.#} bits per value instead of {stored:0.#}"));
+            : new Plan(Refusal: string.Create(CultureInfo.InvariantCulture, $"rows of {WeightMatrix.Of(tensor, usage.Layout).Shape.Columns} in {spec} would take {bits:0.#} bits per value instead of {stored:0.#}"));
     }
 
     /// <summary>Bits per value of a weight as the input has it: plain, or scaled FP8 of a checkpoint. Null for what passes have compressed already.</summary>
@@ -209,28 +209,19 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         _ => reduction,
     };
 
-    /// <summary>The matrix to quantise, rows along the axis of the blocks.</summary>
-    private static WeightEncoding Component(Tensor tensor, WeightLayout layout) => layout switch
-    {
-        WeightLayout.First => Structured.Transpose(Component(tensor, WeightLayout.Filters)),
-        WeightLayout.Columns => Structured.Transpose(tensor.Encoding),
-        WeightLayout.Filters => Structured.Reshape(tensor.Encoding, new Shape(tensor.Shape[0], tensor.Shape.ElementCount / tensor.Shape[0])),
-        _ => tensor.Encoding,
-    };
-
     private static Tensor Apply(Tensor tensor, Plan plan, UnitSpec format, PassContext context)
     {
-        WeightEncoding source = Component(tensor, plan.Usage.Layout);
+        WeightEncoding source = WeightMatrix.Of(tensor, plan.Usage.Layout);
         if (plan.Fit is ScaleChoice.Squares or ScaleChoice.Robust && !context.PlanOnly)
         {
             UnitSpec spec = Complete(plan, WithoutSearch(format), source, context);
             using IPreparedAlgorithm nearest = WeightAlgorithms.Nearest.Prepare(null, AlgorithmOptions.None, context.Threads, context.Cancellation);
             EncodedWeight encoded = WeightEncoder.Encode(source, spec, [new RowGroup(nearest, null)], plan.Fit, context);
             context.Measure("relative_error", encoded.RelativeError, tensor.Name);
-            return tensor with { Encoding = Wrap(tensor, plan.Usage.Layout, encoded.Encoding) };
+            return tensor with { Encoding = WeightMatrix.Wrap(tensor, plan.Usage.Layout, encoded.Encoding) };
         }
 
-        return tensor with { Encoding = Wrap(tensor, plan.Usage.Layout, DenseEncoding.Pending(Complete(plan, format, source, context), source)) };
+        return tensor with { Encoding = WeightMatrix.Wrap(tensor, plan.Usage.Layout, DenseEncoding.Pending(Complete(plan, format, source, context), source)) };
     }
 
     /// <summary>The format with everything that depends on the values.</summary>
@@ -245,15 +236,6 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         chosen = NumberFormats.Get(chosen.Id) is ITensorwideFormat tensorwide ? tensorwide.Complete(chosen, context.OpenValues(source)) : chosen;
         return NumberFormats.Bind(chosen, source.Shape).Spec;
     }
-
-    /// <summary>The inverse of <see cref="Component"/>.</summary>
-    private static WeightEncoding Wrap(Tensor tensor, WeightLayout layout, WeightEncoding component) => layout switch
-    {
-        WeightLayout.Columns => Structured.Transpose(component),
-        WeightLayout.Filters => Structured.Reshape(component, tensor.Shape),
-        WeightLayout.First => Structured.Reshape(Structured.Transpose(component), tensor.Shape),
-        _ => component,
-    };
 
     private static double BitsPerValue(UnitSpec spec, Shape shape)
     {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ModelPack.Kernels;
@@ -10,38 +11,47 @@ namespace ModelPack.OrtOps;
 /// </summary>
 public static unsafe class KernelWarmUp
 {
-    private static readonly HashSet<(string Format, int Bits, MatMulArithmetic Arithmetic)> Begun = [];
+    private static readonly HashSet<(string Format, int Size, string Kind)> Begun = [];
 
     /// <summary>Multiplies a small matrix of the same kind on a thread of the pool, with one row and with two; each kind once per process.</summary>
     /// <returns>False when nothing was begun.</returns>
     public static bool Begin(MatMulWeight weight, MatMulArithmetic arithmetic)
     {
-        lock (Begun)
+        if (!IsFirst(weight.Format.Id, weight.Layout.Bits, arithmetic.ToString()))
         {
-            if (!RuntimeFeature.IsDynamicCodeCompiled || !Begun.Add((weight.Format.Id, weight.Layout.Bits, arithmetic)))
-            {
-                return false;
-            }
+            return false;
         }
 
         int columns = Math.Min(weight.Layout.Columns, weight.Layout.BlockUnits * weight.Layout.UnitColumns);
         MatMulWeight? small = MatMulWeight.TryCreate(weight.Format, TileLayout.TileRows, columns);
-        return small is not null && ThreadPool.UnsafeQueueUserWorkItem(static work => Multiply(work.Weight, work.Arithmetic), (Weight: small, Arithmetic: arithmetic), preferLocal: false);
+        return small is not null && Queue(new MatMulRun(small, arithmetic, KernelTiers.Current), small.Bytes);
     }
 
-    /// <summary>The work; disposes the weight.</summary>
-    internal static void Multiply(MatMulWeight weight, MatMulArithmetic arithmetic)
+    /// <summary>The same for a block-sparse weight.</summary>
+    public static bool Begin(SparseWeight weight)
+    {
+        if (!IsFirst(weight.Format.Id, weight.BlockRows, "sparse"))
+        {
+            return false;
+        }
+
+        var structure = new UnitSpec("blocksparse", ("block", string.Create(CultureInfo.InvariantCulture, $"{weight.BlockRows}x{weight.BlockColumns}")));
+        SparseWeight? small = SparseWeight.TryCreate(structure, weight.Format, weight.BlockRows, 2 * weight.BlockColumns, [1]);
+        return small is not null && Queue(new SparseMatMulRun(small, KernelTiers.Current), small.Bytes);
+    }
+
+    /// <summary>The work; disposes the product.</summary>
+    internal static void Multiply(IMatMulRun run, long tileBytes)
     {
         const int rows = 2;
-        using (weight)
+        using (run)
         {
-            byte* tiles = (byte*)NativeMemory.AlignedAlloc((nuint)weight.Bytes, 64);
-            float[] x = new float[rows * weight.Layout.Columns];
-            float[] y = new float[rows * weight.Layout.Rows];
+            byte* tiles = (byte*)NativeMemory.AlignedAlloc((nuint)tileBytes, 64);
+            float[] x = new float[rows * run.Inputs];
+            float[] y = new float[rows * run.Outputs];
             try
             {
-                NativeMemory.Clear(tiles, (nuint)weight.Bytes);
-                var run = new MatMulRun(weight, arithmetic, KernelTiers.Current);
+                NativeMemory.Clear(tiles, (nuint)tileBytes);
                 fixed (float* input = x, output = y)
                 {
                     run.Run(tiles, input, 1, output);
@@ -54,4 +64,15 @@ public static unsafe class KernelWarmUp
             }
         }
     }
+
+    private static bool IsFirst(string format, int size, string kind)
+    {
+        lock (Begun)
+        {
+            return RuntimeFeature.IsDynamicCodeCompiled && Begun.Add((format, size, kind));
+        }
+    }
+
+    private static bool Queue(IMatMulRun run, long tileBytes) =>
+        ThreadPool.UnsafeQueueUserWorkItem(static work => Multiply(work.Run, work.Bytes), (Run: run, Bytes: tileBytes), preferLocal: false);
 }

@@ -5,8 +5,8 @@ using ModelPack.Kernels.MatMul;
 namespace ModelPack.OrtOps;
 
 /// <summary>
-/// The operator <c>ai.modelpack::PackedMatMul</c>: y [..., N] = x [..., K] W^T + bias, W [N, K] in a number format and in execution layout, never expanded. Inputs: x f32, W u8 [bytes] (a constant, see
-/// <see cref="PackedMatrix"/>), optionally bias f32 [N]. Attributes: <c>N</c> (for shape inference), <c>arithmetic</c> (<c>f32</c>, or <c>int8</c> to round activations).
+/// The operator <c>ai.modelpack::PackedMatMul</c>: y [..., N] = x [..., K] W^T + bias, W [N, K] in a number format and in execution layout, dense or block-sparse, never expanded. Inputs: x f32, W u8 [bytes] (a constant,
+/// see <see cref="PackedMatrix"/> and <see cref="PackedSparseMatrix"/>), optionally bias f32 [N]. Attributes: <c>N</c> (for shape inference), <c>arithmetic</c> (<c>f32</c>, or <c>int8</c> to round activations).
 /// </summary>
 internal sealed unsafe class PackedMatMul
 {
@@ -20,7 +20,7 @@ internal sealed unsafe class PackedMatMul
 
     private static byte* s_name;
 
-    private readonly MatMulRun _run;
+    private readonly IMatMulRun _run;
 
     /// <summary>Where the weight passes through memory together with others; null when all stay.</summary>
     private ResidentWindow? _window;
@@ -33,7 +33,7 @@ internal sealed unsafe class PackedMatMul
     /// <summary>The tiles: constant, so ONNX Runtime neither moves nor frees them before the kernel.</summary>
     private readonly byte* _tiles;
 
-    private PackedMatMul(MatMulRun run, byte* tiles)
+    private PackedMatMul(IMatMulRun run, byte* tiles)
     {
         _run = run;
         _tiles = tiles;
@@ -107,7 +107,7 @@ internal sealed unsafe class PackedMatMul
     private static void Destroy(nint kernel)
     {
         GCHandle handle = GCHandle.FromIntPtr(kernel);
-        (handle.Target as PackedMatMul)?._run.Weight.Dispose();
+        (handle.Target as PackedMatMul)?._run.Dispose();
         handle.Free();
     }
 
@@ -140,11 +140,9 @@ internal sealed unsafe class PackedMatMul
                 return status;
             }
 
-            MatMulWeight? weight = PackedMatrix.Read(data, bytes);
-            bool integer = arithmetic == "int8";
-            if (weight is null || (!integer && arithmetic != "f32") || (integer && !weight.HasIntegerKernel))
+            IMatMulRun? run = Open(data, bytes, arithmetic, out long offset);
+            if (run is null)
             {
-                weight?.Dispose();
                 return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: a weight of {bytes} bytes that no kernel reads with arithmetic {arithmetic}");
             }
 
@@ -154,9 +152,7 @@ internal sealed unsafe class PackedMatMul
                 HugePages.Use((nint)data, bytes);
             }
 
-            MatMulArithmetic asked = integer ? MatMulArithmetic.Integer : MatMulArithmetic.Float;
-            _ = KernelWarmUp.Begin(weight, asked);
-            var made = new PackedMatMul(new MatMulRun(weight, asked, KernelTiers.Current), data + PackedMatrix.HeaderBytes(weight.Format))
+            var made = new PackedMatMul(run, data + offset)
             {
                 _window = window,
                 _number = window?.Add((nint)data, bytes) ?? 0,
@@ -169,6 +165,40 @@ internal sealed unsafe class PackedMatMul
         {
             return OrtApi.Error(OrtApi.Fail, $"PackedMatMul: {e.Message}");
         }
+    }
+
+    /// <summary>The product with a weight; null when no kernel reads it.</summary>
+    private static IMatMulRun? Open(byte* data, long bytes, string? arithmetic, out long offset)
+    {
+        offset = 0;
+        bool integer = arithmetic == "int8";
+        if (!integer && arithmetic != "f32")
+        {
+            return null;
+        }
+
+        if (PackedMatrix.Read(data, bytes) is MatMulWeight weight)
+        {
+            if (integer && !weight.HasIntegerKernel)
+            {
+                weight.Dispose();
+                return null;
+            }
+
+            offset = PackedMatrix.HeaderBytes(weight.Format);
+            MatMulArithmetic asked = integer ? MatMulArithmetic.Integer : MatMulArithmetic.Float;
+            _ = KernelWarmUp.Begin(weight, asked);
+            return new MatMulRun(weight, asked, KernelTiers.Current);
+        }
+
+        if (integer || PackedSparseMatrix.Read(data, bytes) is not SparseWeight sparse)
+        {
+            return null;
+        }
+
+        offset = PackedSparseMatrix.TilesOffset(sparse);
+        _ = KernelWarmUp.Begin(sparse);
+        return new SparseMatMulRun(sparse, KernelTiers.Current);
     }
 
     [UnmanagedCallersOnly]
@@ -231,7 +261,6 @@ internal sealed unsafe class PackedMatMul
 
     private nint Compute(nint context)
     {
-        TileLayout layout = _run.Weight.Layout;
         long* dims = stackalloc long[MaxRank];
         nuint count = 0;
         nint x = 0;
@@ -244,9 +273,9 @@ internal sealed unsafe class PackedMatMul
         if (status == 0 && bias != 0)
         {
             status = Shape(bias, dims, &rank, &elements);
-            if (status == 0 && elements != layout.Rows)
+            if (status == 0 && elements != _run.Outputs)
             {
-                return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: the bias has {elements} values, not {layout.Rows}");
+                return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: the bias has {elements} values, not {_run.Outputs}");
             }
         }
 
@@ -256,12 +285,12 @@ internal sealed unsafe class PackedMatMul
             return status;
         }
 
-        if (rank == 0 || dims[rank - 1] != layout.Columns)
+        if (rank == 0 || dims[rank - 1] != _run.Inputs)
         {
-            return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: the last dimension of the activations is not {layout.Columns}");
+            return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: the last dimension of the activations is not {_run.Inputs}");
         }
 
-        dims[rank - 1] = layout.Rows;
+        dims[rank - 1] = _run.Outputs;
         nint y = 0;
         float* from = null;
         float* add = null;
@@ -271,11 +300,11 @@ internal sealed unsafe class PackedMatMul
         status = status != 0 ? status : OrtApi.GetData(y, (void**)&to);
         status = status != 0 || bias == 0 ? status : OrtApi.GetData(bias, (void**)&add);
         _window?.Use(_number);
-        long rows = elements / layout.Columns;
+        long rows = elements / _run.Inputs;
         for (long first = 0; first < rows && status == 0; first += MatMulRun.MaxRows)
         {
             int some = (int)Math.Min(MatMulRun.MaxRows, rows - first);
-            status = Multiply(context, from + (first * layout.Columns), some, add, to + (first * layout.Rows));
+            status = Multiply(context, from + (first * _run.Inputs), some, add, to + (first * _run.Outputs));
         }
 
         return status;
@@ -283,14 +312,13 @@ internal sealed unsafe class PackedMatMul
 
     private nint Multiply(nint context, float* x, int rows, float* bias, float* y)
     {
-        TileLayout layout = _run.Weight.Layout;
         void* scratch = ThreadScratch.Get(ScratchUse.Activations, _run.ScratchBytes(rows));
         _run.Prepare(x, rows, scratch);
-        long work = (long)layout.Rows * layout.Columns * rows;
-        int pieces = (int)Math.Min(Math.Min(layout.Tiles, Math.Max(1, work / MinWorkPerThread)), (long)Environment.ProcessorCount * PiecesPerThread);
+        long work = (long)(_run.MultiplicationsPerRow * rows);
+        int pieces = (int)Math.Min(Math.Min(_run.Parts, Math.Max(1, work / MinWorkPerThread)), (long)Environment.ProcessorCount * PiecesPerThread);
         if (pieces == 1)
         {
-            _run.Tiles(_tiles, scratch, rows, 0, layout.Tiles, bias, y);
+            _run.Run(_tiles, scratch, rows, 0, _run.Parts, bias, y);
             return 0;
         }
 
@@ -302,11 +330,11 @@ internal sealed unsafe class PackedMatMul
     private static void Piece(void* data, nuint index)
     {
         var job = (Job*)data;
-        MatMulRun run = ((PackedMatMul)GCHandle.FromIntPtr(job->Kernel).Target!)._run;
-        long tiles = run.Weight.Layout.Tiles;
-        int first = (int)(tiles * (long)index / job->Pieces);
-        int end = (int)(tiles * ((long)index + 1) / job->Pieces);
-        run.Tiles(job->Tiles, job->Scratch, job->Rows, first, end - first, job->Bias, job->Y);
+        IMatMulRun run = ((PackedMatMul)GCHandle.FromIntPtr(job->Kernel).Target!)._run;
+        long parts = run.Parts;
+        int first = (int)(parts * (long)index / job->Pieces);
+        int end = (int)(parts * ((long)index + 1) / job->Pieces);
+        run.Run(job->Tiles, job->Scratch, job->Rows, first, end - first, job->Bias, job->Y);
     }
 
     /// <summary>Dimensions, their number and product.</summary>

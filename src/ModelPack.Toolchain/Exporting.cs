@@ -109,7 +109,7 @@ public static class Exporting
     {
         if (binding.Role == InitializerBinding.Tiles)
         {
-            return Tensor.Raw(binding.Initializer, DType.U8, binding.Shape, new TileData(weights.Find(tensor.Name)!, binding.Shape[0]));
+            return Tensor.Raw(binding.Initializer, DType.U8, binding.Shape, new TileData(weights.Find(tensor.Name)!, binding.Shape[0], binding.Transposed));
         }
 
         if (binding.Role is null)

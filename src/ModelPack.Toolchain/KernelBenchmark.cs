@@ -25,6 +25,12 @@ public sealed record KernelBenchmarkOptions
     /// <summary>Number formats; empty for <see cref="KernelBenchmark.DefaultFormats"/>.</summary>
     public IReadOnlyList<string> Formats { get; init; } = [];
 
+    /// <summary>Percent of the blocks of block-sparse weights that are not there; any measures these instead of dense weights.</summary>
+    public IReadOnlyList<int> Sparsity { get; init; } = [];
+
+    /// <summary>Rows x columns of a block.</summary>
+    public string SparseBlock { get; init; } = "32x32";
+
     /// <summary>Time that a kernel is measured for, after five runs.</summary>
     public TimeSpan Enough { get; init; } = TimeSpan.FromSeconds(1.5);
 }
@@ -56,25 +62,11 @@ public static unsafe class KernelBenchmark
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.Batch);
         options = options with { Threads = options.Threads == 0 ? Environment.ProcessorCount : options.Threads };
 
-        // Binding first: a misspelt name should not cost the measurements before it.
-        string[] formats = [.. options.Formats.Count == 0 ? DefaultFormats : options.Formats];
-        foreach (string format in formats)
-        {
-            BenchedWeight.Check(format, options.Columns);
-        }
-
         var results = new List<BenchedKernel>();
         void Report(string name) => progress?.Report(new ToolProgress("bench kernels", results.Count, 0, name));
-        foreach (string format in formats)
+        foreach (BenchedKernel kernel in options.Sparsity.Count > 0 ? SparseKernelBenchmark.Run(options, Report, cancellation) : Dense(options, Report, cancellation))
         {
-            Report(format);
-            results.AddRange(Format(format, options, cancellation));
-        }
-
-        foreach (OrtProduct product in OrtProduct.All.Where(p => p.Fits(options.Rows, options.Columns)))
-        {
-            Report(product.Kernel);
-            results.Add(Theirs(product, options, cancellation));
+            results.Add(kernel);
         }
 
         return new BenchKernelsResult
@@ -87,6 +79,32 @@ public static unsafe class KernelBenchmark
             Tier = KernelTiers.Current.ToString(),
             Cpu = Processor.Name,
         };
+    }
+
+    /// <summary>Formats one after the other, then ONNX Runtime's products.</summary>
+    private static IEnumerable<BenchedKernel> Dense(KernelBenchmarkOptions options, Action<string> report, CancellationToken cancellation)
+    {
+        // Binding first: a misspelt name should not cost the measurements before it.
+        string[] formats = [.. options.Formats.Count == 0 ? DefaultFormats : options.Formats];
+        foreach (string format in formats)
+        {
+            BenchedWeight.Check(format, options.Columns);
+        }
+
+        foreach (string format in formats)
+        {
+            report(format);
+            foreach (BenchedKernel kernel in Format(format, options, cancellation))
+            {
+                yield return kernel;
+            }
+        }
+
+        foreach (OrtProduct product in OrtProduct.All.Where(p => p.Fits(options.Rows, options.Columns)))
+        {
+            report(product.Kernel);
+            yield return Theirs(product, options, cancellation);
+        }
     }
 
     /// <summary>The kernels of one format.</summary>

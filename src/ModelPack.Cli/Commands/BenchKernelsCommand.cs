@@ -15,7 +15,16 @@ internal static class BenchKernelsCommand
         Option<int> rows = NumberOption.Create("--rows", "Outputs of the layer", 32768, 1, MostSide);
         Option<int> columns = NumberOption.Create("--columns", "Inputs of the layer", 4096, 1, MostSide);
         Option<int> batch = NumberOption.Create("--batch", "Rows of activations: 1 for generating text, many for reading it", 1, 1, 4096);
-        var command = new Command("kernels", "Matrix products with packed weights on one and on several threads, beside ONNX Runtime's and the speed of memory") { formats, rows, columns, batch };
+        var sparsity = new Option<int[]>("--sparsity") { Description = "Block-sparse weights: percent of the blocks that are not there (repeatable), beside all blocks and ONNX Runtime's dense product, all taking turns", HelpName = "percent" };
+        sparsity.Validators.Add(result =>
+        {
+            if ((result.GetValueOrDefault<int[]>() ?? []).Any(p => p is < 0 or > 100))
+            {
+                result.AddError("--sparsity is a percentage from 0 to 100");
+            }
+        });
+        var block = new Option<string>("--sparse-block") { Description = "Rows and columns of a block", DefaultValueFactory = _ => "32x32", HelpName = "RxC" };
+        var command = new Command("kernels", "Matrix products with packed weights on one and on several threads, beside ONNX Runtime's and the speed of memory") { formats, rows, columns, batch, sparsity, block };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             var options = new KernelBenchmarkOptions
@@ -25,6 +34,8 @@ internal static class BenchKernelsCommand
                 Batch = session.Get(batch),
                 Threads = session.Threads,
                 Formats = session.Get(formats) ?? [],
+                Sparsity = session.Get(sparsity) ?? [],
+                SparseBlock = session.Get(block)!,
             };
             BenchKernelsResult result = KernelBenchmark.Run(options, session.Progress, session.Cancellation);
             session.Show(result, JsonOutput.Types.BenchKernelsResult, console => Print(console, result));
@@ -35,6 +46,12 @@ internal static class BenchKernelsCommand
 
     private static void Print(IAnsiConsole console, BenchKernelsResult result)
     {
+        if (result.Results.Any(r => r.Sparsity > 0))
+        {
+            PrintSparse(console, result);
+            return;
+        }
+
         // One row of activations is a matter of memory, many rows are one of arithmetic.
         bool memory = result.Batch == 1;
         string[] units = memory ? [">GB/s", ">of read"] : [">G mul/s"];
@@ -52,6 +69,26 @@ internal static class BenchKernelsCommand
             console.WriteLine("GB/s of the packed weight; of read: the time that reading as many bytes takes, over that of the kernel");
         }
     }
+
+    /// <summary>Times beside those of the dense products.</summary>
+    private static void PrintSparse(IAnsiConsole console, BenchKernelsResult result)
+    {
+        bool many = result.Threads > 1;
+        BenchedKernel? own = result.Results.FirstOrDefault(r => r.Sparsity == 0 && r.Format == "f32" && !r.Kernel.StartsWith("ort:", StringComparison.Ordinal));
+        BenchedKernel? theirs = result.Results.FirstOrDefault(r => r.Kernel.StartsWith("ort:", StringComparison.Ordinal));
+        var table = new TextTable(["kernel", "weight", ">sparse", ">size", ">ms", ">x own dense", ">x ort", .. many ? [$">ms, {Words.Count(result.Threads, "thread")}", ">x own dense", ">x ort"] : Array.Empty<string>()]);
+        foreach (BenchedKernel row in result.Results)
+        {
+            table.Add([row.Kernel, row.Format, $"{row.Sparsity} %", ByteSize.Format(row.WeightBytes), .. Ratios(row.One, own?.One, theirs?.One), .. many ? Ratios(row.Many, own?.Many, theirs?.Many) : []]);
+        }
+
+        table.WriteTo(console);
+        console.WriteLine($"y[{result.Batch}, {result.Rows}] = x[{result.Batch}, {result.Columns}] W^T; {result.Tier}; {result.Cpu}");
+        console.WriteLine("x: times as fast as the kernel with all blocks in f32, and as ONNX Runtime's dense f32 product");
+    }
+
+    private static string[] Ratios(KernelTime time, KernelTime? own, KernelTime? theirs) =>
+        [Words.Fixed(time.Milliseconds, 3), own is null ? "" : Words.Fixed(own.Milliseconds / time.Milliseconds, 1), theirs is null ? "" : Words.Fixed(theirs.Milliseconds / time.Milliseconds, 1)];
 
     private static string[] Cells(KernelTime time, bool memory) => memory
         ? [Words.Fixed(time.Milliseconds, 3), Words.Fixed(time.Gbps, 1), Words.Percent(time.ReadShare)]

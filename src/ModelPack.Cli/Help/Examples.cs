@@ -91,7 +91,12 @@ internal static class Examples
             "modelpack bench model model.mpack --against model.onnx --threads 4",
         ],
         ["modelpack bench codec"] = ["modelpack bench codec model.safetensors", "modelpack bench codec model.mpack --threads 2 --json"],
-        ["modelpack bench kernels"] = ["modelpack bench kernels int4 mxfp4", "modelpack bench kernels \"int8(block=128)\" --batch 128 --rows 4096 --threads 2"],
+        ["modelpack bench kernels"] =
+        [
+            "modelpack bench kernels int4 mxfp4",
+            "modelpack bench kernels \"int8(block=128)\" --batch 128 --rows 4096 --threads 2",
+            "modelpack bench kernels f32 mxfp4 --sparsity 90 --sparsity 95 --rows 11008",
+        ],
         ["modelpack bench numbers"] = ["modelpack bench numbers", "modelpack bench numbers int4 \"nf4(block=128)\" --json"],
         ["modelpack profile"] = ["modelpack profile -o host.json", "modelpack profile --list"],
         ["modelpack completion"] =

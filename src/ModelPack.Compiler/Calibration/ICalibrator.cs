@@ -24,6 +24,11 @@ public interface ICalibrator
     /// <exception cref="ModelPackException">MP221x: the data do not fit the model.</exception>
     ICalibrationRun Begin(Model model, bool withReference);
 
+    /// <summary>Measures what the model loses when weights are replaced; null when there are statistics only.</summary>
+    /// <param name="model">The model as it is; with a graph.</param>
+    /// <exception cref="ModelPackException">MP2213: the data do not fit the model.</exception>
+    ILossProbe? Probe(Model model) => null;
+
     /// <summary>
     /// Says that a model computes what another one does, up to rounding, but that each channel of some values is divided by a factor. Where there are statistics only, those of the first model then serve for the second,
     /// divided likewise. Data can be run through the second one, and nothing needs to be done: that is what happens unless a calibrator says otherwise.
@@ -34,6 +39,17 @@ public interface ICalibrator
     void Rescale(Model from, Model to, IReadOnlyDictionary<string, double[]> divisors)
     {
     }
+}
+
+/// <summary>Measures losses on a part of the calibration data.</summary>
+public interface ILossProbe : IDisposable
+{
+    /// <summary>True when the loss is a divergence of predicted tokens in nats; false when it is noise over power of the outputs.</summary>
+    bool IsLanguageModel { get; }
+
+    /// <summary>The loss with some weights replaced.</summary>
+    /// <param name="replaced">Weights by name.</param>
+    double Measure(IReadOnlyDictionary<string, Tensor> replaced);
 }
 
 /// <summary>Statistics of several taps.</summary>

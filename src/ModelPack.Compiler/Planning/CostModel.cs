@@ -31,9 +31,10 @@ public static partial class CostModel
     /// <param name="rows">Rows of activations.</param>
     /// <param name="threads">1, or all cores.</param>
     /// <param name="modelBytes">All weights that a run reads: what competes for the caches.</param>
-    public static NodeCost Product(HardwareProfile profile, string kernel, long outputs, long inputs, long weightBytes, long rows, int threads, long modelBytes)
+    /// <param name="density">Share of the weights that is multiplied with.</param>
+    public static NodeCost Product(HardwareProfile profile, string kernel, long outputs, long inputs, long weightBytes, long rows, int threads, long modelBytes, double density = 1)
     {
-        double weights = (double)outputs * inputs;
+        double weights = outputs * density * inputs;
         double flops = 2 * weights * rows;
         double launch = profile.LaunchMicroseconds * 1e-6;
         bool all = threads != 1;

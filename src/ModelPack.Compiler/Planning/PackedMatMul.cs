@@ -55,7 +55,15 @@ public static class PackedMatMul
 
     /// <summary>True for plain floats whose products are to be those of dense weights, bit for bit: the kernels add in another order.</summary>
     internal static bool IsKept(Tensor tensor, PlanContext context) =>
-        context.Options.Accuracy == PlanAccuracy.Identical && Matrix(tensor.Encoding) is (DenseEncoding matrix, _) && DTypes.TryParse(matrix.Format.Id, out _);
+        context.Options.Accuracy == PlanAccuracy.Identical && Values(tensor.Encoding) is DenseEncoding values && DTypes.TryParse(values.Format.Id, out _);
+
+    /// <summary>What holds the values of a weight: the last component where there is a structure.</summary>
+    private static DenseEncoding? Values(WeightEncoding encoding) => encoding switch
+    {
+        DenseEncoding dense => dense,
+        StructuredEncoding { Components: [.., var last] } => Values(last),
+        _ => null,
+    };
 
     /// <summary>A weight in execution layout, to be disposed; null when no kernel reads it.</summary>
     internal static MatMulWeight? Weight(Tensor tensor) =>
@@ -85,7 +93,7 @@ public static class PackedMatMul
         }
 
         alternatives.Add(new RejectedKernel(NodeChoice.Expand, string.Create(CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}")));
-        return new NodeChoice(Kernel(matrix.Format, integer), [.. Build(node, tensor, matrix, bytes, integer, context)], alternatives.ToImmutable());
+        return new NodeChoice(Kernel(matrix.Format, integer), Build(node, tensor, matrix.Shape.Rows, bytes, integer, context), alternatives.ToImmutable());
     }
 
     private static string WeightError(MatMulWeight weight) => weight.IntegerWeightError == 0
@@ -103,11 +111,11 @@ public static class PackedMatMul
     //  MatMul(A, W)         ->  PackedMatMul(A, tiles)
     //  Gemm(A, W, C [N])    ->  PackedMatMul(A, tiles, C)
     //  Gemm(A, W, C other)  ->  Add(PackedMatMul(A, tiles), C)
-    private static Node[] Build(Node node, Tensor tensor, DenseEncoding matrix, long bytes, bool integer, PlanContext context)
+    internal static ImmutableArray<Node> Build(Node node, Tensor tensor, long outputs, long bytes, bool integer, PlanContext context, bool transposed = false)
     {
-        string tiles = context.Streams.GetTiles(tensor, bytes);
+        string tiles = context.Streams.GetTiles(tensor, bytes, transposed);
         string bias = node.Is("Gemm") ? node.Input(2) : "";
-        bool inside = bias.Length > 0 && context.Index.Initializer(bias) is Tensor { DType: DType.F32, Shape.Rank: 1 } c && c.Shape[0] == matrix.Shape.Rows;
+        bool inside = bias.Length > 0 && context.Index.Initializer(bias) is Tensor { DType: DType.F32, Shape.Rank: 1 } c && c.Shape[0] == outputs;
         string product = bias.Length == 0 || inside ? node.Outputs[0] : GraphValueNames.Fresh(context.Names, node.Outputs[0] + "_product");
         var multiply = new Node
         {
@@ -118,7 +126,7 @@ public static class PackedMatMul
             Outputs = [product],
             Attributes =
             [
-                new NodeAttribute("N", new AttributeValue.Int(matrix.Shape.Rows)),
+                new NodeAttribute("N", new AttributeValue.Int(outputs)),
                 new NodeAttribute("arithmetic", new AttributeValue.Text(integer ? "int8" : "f32")),
             ],
         };

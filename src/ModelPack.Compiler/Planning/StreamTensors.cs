@@ -41,16 +41,17 @@ internal sealed class StreamTensors(HashSet<string> names)
     /// <summary>The initializer that holds a weight in execution layout.</summary>
     /// <param name="weight">The weight.</param>
     /// <param name="bytes">Length of the layout.</param>
+    /// <param name="transposed">True for the layout of the transpose of the stored matrix.</param>
     /// <returns>Its name.</returns>
-    public string GetTiles(Tensor weight, long bytes)
+    public string GetTiles(Tensor weight, long bytes, bool transposed = false)
     {
-        var key = (weight.Name, InitializerBinding.Tiles, DType.U8, 1);
+        var key = (weight.Name, InitializerBinding.Tiles + (transposed ? " of the transpose" : ""), DType.U8, 1);
         if (!_made.TryGetValue(key, out string? name))
         {
             var shape = new Shape(bytes);
             name = GraphValueNames.Fresh(names, $"{weight.Name}_tiles");
             Tensors.Add(Tensor.Raw(name, DType.U8, shape, new PendingStream(weight.Name, bytes)));
-            Bindings.Add(new InitializerBinding(name, weight.Name, InitializerBinding.Tiles, DType.U8, shape));
+            Bindings.Add(new InitializerBinding(name, weight.Name, InitializerBinding.Tiles, DType.U8, shape, transposed));
             _made.Add(key, name);
         }
 

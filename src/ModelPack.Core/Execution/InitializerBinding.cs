@@ -12,7 +12,7 @@ namespace ModelPack;
 /// </param>
 /// <param name="DType">Element type of the initializer.</param>
 /// <param name="Shape">Shape of the initializer.</param>
-/// <param name="Transposed">True when the initializer, a matrix of one-byte elements, is the transpose of what the stream holds.</param>
+/// <param name="Transposed">True when the initializer, a matrix of one-byte elements, is the transpose of what the stream holds; in execution layout, when it is that of the transpose of the stored block-sparse matrix.</param>
 public sealed record InitializerBinding(string Initializer, string Tensor, string? Role, DType DType, Shape Shape, bool Transposed = false)
 {
     /// <summary>The role of initializers in execution layout.</summary>

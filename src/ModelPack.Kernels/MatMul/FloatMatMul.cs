@@ -30,38 +30,78 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* tile, int tiles, in TileWeight weight, float* x, int groups, float* panel, float* y)
     {
+        int start;
         int step = PanelColumns / TCodes.UnitColumns;
-        int width = TileLayout.TileRows * tiles;
-        float* scratch = stackalloc float[TileScales.Scratch];
-        new Span<float>(y, Batch * width * groups).Clear();
+        Clear(tiles, groups, y);
         for (int unit = 0; unit < weight.Units; unit += step)
         {
             int units = Math.Min(step, weight.Units - unit);
-            for (int i = 0; i < tiles; i++)
-            {
-                Decode(tile + (i * weight.TileBytes), weight, unit, units, scratch, panel + (TileLayout.TileRows * i), width);
-            }
-
-            for (int group = 0; group < groups; group++)
-            {
-                float* activations = x + (Batch * (((long)group * weight.PaddedColumns) + ((long)unit * TCodes.UnitColumns)));
-                Multiply(panel, width, activations, units * TCodes.UnitColumns, y + (Batch * width * group));
-            }
+            start = unit * TCodes.UnitColumns;
+            Panel(tile, tiles, weight, unit, units, x, weight.PaddedColumns, new ColumnRuns(&start, 1, units * TCodes.UnitColumns), groups, panel, y);
         }
 
-        TSimd multiplier = TSimd.Create(weight.Multiplier);
-        for (int i = 0; i < Batch * width * groups; i += TSimd.Count)
+        Scale(weight.Multiplier, tiles, groups, y);
+    }
+
+    /// <summary>As <see cref="Run"/> where the columns of the tiles are runs of those of the activations.</summary>
+    /// <param name="tile">The first tile; the second follows it.</param>
+    /// <param name="tiles">One or two.</param>
+    /// <param name="weight">What codes mean; its columns are those of all runs.</param>
+    /// <param name="x">Activations as for <see cref="Run"/>.</param>
+    /// <param name="columns">Their padded columns.</param>
+    /// <param name="runs">The runs, at most <see cref="PanelColumns"/> long, a multiple of the units.</param>
+    /// <param name="groups">Groups of eight rows.</param>
+    /// <param name="panel">[PanelColumns, 16 x tiles] scratch.</param>
+    /// <param name="y">[8 x groups, 16 x tiles] sums.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void RunSparse(byte* tile, int tiles, in TileWeight weight, float* x, int columns, in ColumnRuns runs, int groups, float* panel, float* y)
+    {
+        int together = PanelColumns / runs.Columns;
+        int units = runs.Columns / TCodes.UnitColumns;
+        Clear(tiles, groups, y);
+        for (int run = 0; run < runs.Count; run += together)
+        {
+            var some = new ColumnRuns(runs.Starts + run, Math.Min(together, runs.Count - run), runs.Columns);
+            Panel(tile, tiles, weight, run * units, some.Count * units, x, columns, some, groups, panel, y);
+        }
+
+        Scale(weight.Multiplier, tiles, groups, y);
+    }
+
+    private static void Clear(int tiles, int groups, float* y) => new Span<float>(y, Batch * TileLayout.TileRows * tiles * groups).Clear();
+
+    private static void Scale(float factor, int tiles, int groups, float* y)
+    {
+        TSimd multiplier = TSimd.Create(factor);
+        for (int i = 0; i < Batch * TileLayout.TileRows * tiles * groups; i += TSimd.Count)
         {
             TSimd.Store(TSimd.Multiply(TSimd.Load(y + i), multiplier), y + i);
         }
     }
 
+    /// <summary>Decodes some units and multiplies them with all rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Panel(byte* tile, int tiles, in TileWeight weight, int unit, int units, float* x, int columns, in ColumnRuns runs, int groups, float* panel, float* y)
+    {
+        float* scratch = stackalloc float[TileScales.Scratch];
+        int width = TileLayout.TileRows * tiles;
+        for (int i = 0; i < tiles; i++)
+        {
+            Decode(tile + (i * weight.TileBytes), weight, unit, units, scratch, panel + (TileLayout.TileRows * i), width);
+        }
+
+        for (int group = 0; group < groups; group++)
+        {
+            Multiply(panel, width, x + ((long)Batch * group * columns), runs, y + (Batch * width * group));
+        }
+    }
+
     /// <summary>Adds panel x activations to the sums of eight rows.</summary>
-    private static void Multiply(float* panel, int width, float* x, int columns, float* y)
+    private static void Multiply(float* panel, int width, float* x, in ColumnRuns runs, float* y)
     {
         if (width == TSimd.Count)
         {
-            EightByOne(panel, width, x, columns, y);
+            EightByOne(panel, width, x, runs, y);
             return;
         }
 
@@ -69,12 +109,12 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
         {
             if (TSimd.Count == 16)
             {
-                EightByTwo(panel + first, width, x, columns, y + first);
+                EightByTwo(panel + first, width, x, runs, y + first);
             }
             else
             {
-                FourByTwo(panel + first, width, x, columns, y + first);
-                FourByTwo(panel + first, width, x + 4, columns, y + (4 * width) + first);
+                FourByTwo(panel + first, width, x, runs, y + first);
+                FourByTwo(panel + first, width, x + 4, runs, y + (4 * width) + first);
             }
         }
     }
@@ -140,7 +180,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
 
     /// <summary>Eight rows by two vectors.</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void EightByTwo(float* panel, int width, float* x, int columns, float* y)
+    private static void EightByTwo(float* panel, int width, float* x, in ColumnRuns runs, float* y)
     {
         TSimd a0 = TSimd.Load(y);
         TSimd a1 = TSimd.Load(y + TSimd.Count);
@@ -158,36 +198,40 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
         TSimd g1 = TSimd.Load(y + (6 * width) + TSimd.Count);
         TSimd h0 = TSimd.Load(y + (7 * width));
         TSimd h1 = TSimd.Load(y + (7 * width) + TSimd.Count);
-        for (int i = 0; i < columns; i++)
+        for (int run = 0; run < runs.Count; run++)
         {
-            TSimd w0 = TSimd.Load(panel);
-            TSimd w1 = TSimd.Load(panel + TSimd.Count);
-            TSimd value = TSimd.Broadcast(x);
-            a0 = TSimd.MultiplyAdd(w0, value, a0);
-            a1 = TSimd.MultiplyAdd(w1, value, a1);
-            value = TSimd.Broadcast(x + 1);
-            b0 = TSimd.MultiplyAdd(w0, value, b0);
-            b1 = TSimd.MultiplyAdd(w1, value, b1);
-            value = TSimd.Broadcast(x + 2);
-            c0 = TSimd.MultiplyAdd(w0, value, c0);
-            c1 = TSimd.MultiplyAdd(w1, value, c1);
-            value = TSimd.Broadcast(x + 3);
-            d0 = TSimd.MultiplyAdd(w0, value, d0);
-            d1 = TSimd.MultiplyAdd(w1, value, d1);
-            value = TSimd.Broadcast(x + 4);
-            e0 = TSimd.MultiplyAdd(w0, value, e0);
-            e1 = TSimd.MultiplyAdd(w1, value, e1);
-            value = TSimd.Broadcast(x + 5);
-            f0 = TSimd.MultiplyAdd(w0, value, f0);
-            f1 = TSimd.MultiplyAdd(w1, value, f1);
-            value = TSimd.Broadcast(x + 6);
-            g0 = TSimd.MultiplyAdd(w0, value, g0);
-            g1 = TSimd.MultiplyAdd(w1, value, g1);
-            value = TSimd.Broadcast(x + 7);
-            h0 = TSimd.MultiplyAdd(w0, value, h0);
-            h1 = TSimd.MultiplyAdd(w1, value, h1);
-            panel += width;
-            x += Batch;
+            float* at = x + (Batch * (long)runs.Starts[run]);
+            for (int i = 0; i < runs.Columns; i++)
+            {
+                TSimd w0 = TSimd.Load(panel);
+                TSimd w1 = TSimd.Load(panel + TSimd.Count);
+                TSimd value = TSimd.Broadcast(at);
+                a0 = TSimd.MultiplyAdd(w0, value, a0);
+                a1 = TSimd.MultiplyAdd(w1, value, a1);
+                value = TSimd.Broadcast(at + 1);
+                b0 = TSimd.MultiplyAdd(w0, value, b0);
+                b1 = TSimd.MultiplyAdd(w1, value, b1);
+                value = TSimd.Broadcast(at + 2);
+                c0 = TSimd.MultiplyAdd(w0, value, c0);
+                c1 = TSimd.MultiplyAdd(w1, value, c1);
+                value = TSimd.Broadcast(at + 3);
+                d0 = TSimd.MultiplyAdd(w0, value, d0);
+                d1 = TSimd.MultiplyAdd(w1, value, d1);
+                value = TSimd.Broadcast(at + 4);
+                e0 = TSimd.MultiplyAdd(w0, value, e0);
+                e1 = TSimd.MultiplyAdd(w1, value, e1);
+                value = TSimd.Broadcast(at + 5);
+                f0 = TSimd.MultiplyAdd(w0, value, f0);
+                f1 = TSimd.MultiplyAdd(w1, value, f1);
+                value = TSimd.Broadcast(at + 6);
+                g0 = TSimd.MultiplyAdd(w0, value, g0);
+                g1 = TSimd.MultiplyAdd(w1, value, g1);
+                value = TSimd.Broadcast(at + 7);
+                h0 = TSimd.MultiplyAdd(w0, value, h0);
+                h1 = TSimd.MultiplyAdd(w1, value, h1);
+                panel += width;
+                at += Batch;
+            }
         }
 
         TSimd.Store(a0, y);
@@ -210,7 +254,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
 
     /// <summary>Eight rows by one vector.</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void EightByOne(float* panel, int width, float* x, int columns, float* y)
+    private static void EightByOne(float* panel, int width, float* x, in ColumnRuns runs, float* y)
     {
         TSimd a0 = TSimd.Load(y);
         TSimd b0 = TSimd.Load(y + width);
@@ -220,27 +264,31 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
         TSimd f0 = TSimd.Load(y + (5 * width));
         TSimd g0 = TSimd.Load(y + (6 * width));
         TSimd h0 = TSimd.Load(y + (7 * width));
-        for (int i = 0; i < columns; i++)
+        for (int run = 0; run < runs.Count; run++)
         {
-            TSimd w0 = TSimd.Load(panel);
-            TSimd value = TSimd.Broadcast(x);
-            a0 = TSimd.MultiplyAdd(w0, value, a0);
-            value = TSimd.Broadcast(x + 1);
-            b0 = TSimd.MultiplyAdd(w0, value, b0);
-            value = TSimd.Broadcast(x + 2);
-            c0 = TSimd.MultiplyAdd(w0, value, c0);
-            value = TSimd.Broadcast(x + 3);
-            d0 = TSimd.MultiplyAdd(w0, value, d0);
-            value = TSimd.Broadcast(x + 4);
-            e0 = TSimd.MultiplyAdd(w0, value, e0);
-            value = TSimd.Broadcast(x + 5);
-            f0 = TSimd.MultiplyAdd(w0, value, f0);
-            value = TSimd.Broadcast(x + 6);
-            g0 = TSimd.MultiplyAdd(w0, value, g0);
-            value = TSimd.Broadcast(x + 7);
-            h0 = TSimd.MultiplyAdd(w0, value, h0);
-            panel += width;
-            x += Batch;
+            float* at = x + (Batch * (long)runs.Starts[run]);
+            for (int i = 0; i < runs.Columns; i++)
+            {
+                TSimd w0 = TSimd.Load(panel);
+                TSimd value = TSimd.Broadcast(at);
+                a0 = TSimd.MultiplyAdd(w0, value, a0);
+                value = TSimd.Broadcast(at + 1);
+                b0 = TSimd.MultiplyAdd(w0, value, b0);
+                value = TSimd.Broadcast(at + 2);
+                c0 = TSimd.MultiplyAdd(w0, value, c0);
+                value = TSimd.Broadcast(at + 3);
+                d0 = TSimd.MultiplyAdd(w0, value, d0);
+                value = TSimd.Broadcast(at + 4);
+                e0 = TSimd.MultiplyAdd(w0, value, e0);
+                value = TSimd.Broadcast(at + 5);
+                f0 = TSimd.MultiplyAdd(w0, value, f0);
+                value = TSimd.Broadcast(at + 6);
+                g0 = TSimd.MultiplyAdd(w0, value, g0);
+                value = TSimd.Broadcast(at + 7);
+                h0 = TSimd.MultiplyAdd(w0, value, h0);
+                panel += width;
+                at += Batch;
+            }
         }
 
         TSimd.Store(a0, y);
@@ -255,7 +303,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
 
     /// <summary>Four rows by two vectors.</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void FourByTwo(float* panel, int width, float* x, int columns, float* y)
+    private static void FourByTwo(float* panel, int width, float* x, in ColumnRuns runs, float* y)
     {
         TSimd a0 = TSimd.Load(y);
         TSimd a1 = TSimd.Load(y + TSimd.Count);
@@ -265,24 +313,28 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
         TSimd c1 = TSimd.Load(y + (2 * width) + TSimd.Count);
         TSimd d0 = TSimd.Load(y + (3 * width));
         TSimd d1 = TSimd.Load(y + (3 * width) + TSimd.Count);
-        for (int i = 0; i < columns; i++)
+        for (int run = 0; run < runs.Count; run++)
         {
-            TSimd w0 = TSimd.Load(panel);
-            TSimd w1 = TSimd.Load(panel + TSimd.Count);
-            TSimd value = TSimd.Broadcast(x);
-            a0 = TSimd.MultiplyAdd(w0, value, a0);
-            a1 = TSimd.MultiplyAdd(w1, value, a1);
-            value = TSimd.Broadcast(x + 1);
-            b0 = TSimd.MultiplyAdd(w0, value, b0);
-            b1 = TSimd.MultiplyAdd(w1, value, b1);
-            value = TSimd.Broadcast(x + 2);
-            c0 = TSimd.MultiplyAdd(w0, value, c0);
-            c1 = TSimd.MultiplyAdd(w1, value, c1);
-            value = TSimd.Broadcast(x + 3);
-            d0 = TSimd.MultiplyAdd(w0, value, d0);
-            d1 = TSimd.MultiplyAdd(w1, value, d1);
-            panel += width;
-            x += Batch;
+            float* at = x + (Batch * (long)runs.Starts[run]);
+            for (int i = 0; i < runs.Columns; i++)
+            {
+                TSimd w0 = TSimd.Load(panel);
+                TSimd w1 = TSimd.Load(panel + TSimd.Count);
+                TSimd value = TSimd.Broadcast(at);
+                a0 = TSimd.MultiplyAdd(w0, value, a0);
+                a1 = TSimd.MultiplyAdd(w1, value, a1);
+                value = TSimd.Broadcast(at + 1);
+                b0 = TSimd.MultiplyAdd(w0, value, b0);
+                b1 = TSimd.MultiplyAdd(w1, value, b1);
+                value = TSimd.Broadcast(at + 2);
+                c0 = TSimd.MultiplyAdd(w0, value, c0);
+                c1 = TSimd.MultiplyAdd(w1, value, c1);
+                value = TSimd.Broadcast(at + 3);
+                d0 = TSimd.MultiplyAdd(w0, value, d0);
+                d1 = TSimd.MultiplyAdd(w1, value, d1);
+                panel += width;
+                at += Batch;
+            }
         }
 
         TSimd.Store(a0, y);

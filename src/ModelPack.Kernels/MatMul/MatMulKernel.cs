@@ -6,12 +6,14 @@ internal readonly unsafe struct MatMulKernel
     private MatMulKernel(
         delegate*<byte*, in TileWeight, float*, float*, void> floatRow,
         delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> floatRows,
+        delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, int, float*, float*, void> floatRowsSparse,
         delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> integerRow,
         delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> integerRows,
         int activationBytes)
     {
         FloatRow = floatRow;
         FloatRows = floatRows;
+        FloatRowsSparse = floatRowsSparse;
         IntegerRow = integerRow;
         IntegerRows = integerRows;
         ActivationBytes = activationBytes;
@@ -23,7 +25,10 @@ internal readonly unsafe struct MatMulKernel
     /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}"/>.</summary>
     public delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> FloatRows { get; }
 
-    /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap, TDot}"/>.</summary>
+    /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}.RunSparse"/>.</summary>
+    public delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, int, float*, float*, void> FloatRowsSparse { get; }
+
+    /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap, TDot}"/>. Null for plain values, as the next.</summary>
     public delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> IntegerRow { get; }
 
     /// <summary>See <see cref="IntegerMatMul{TSimd, TCodes, TMap, TDot}"/>.</summary>
@@ -60,15 +65,11 @@ internal readonly unsafe struct MatMulKernel
             5 => For<TFloat, TInteger, Codes5>(weight, hasDot),
             6 => For<TFloat, TInteger, Codes6>(weight, hasDot),
             7 => For<TFloat, TInteger, Codes7>(weight, hasDot),
-            16 when weight.Kind == ValueKind.Half => Words<TFloat, HalfValues>(),
-            16 => Words<TFloat, BFloat16Values>(),
+            16 when weight.Kind == ValueKind.Half => Plain<TFloat, Codes16, HalfValues>(),
+            16 => Plain<TFloat, Codes16, PlainValues>(),
+            32 => Plain<TFloat, Codes32, PlainValues>(),
             _ => For<TFloat, TInteger, Codes8>(weight, hasDot),
         };
-
-    /// <summary>For codes of 16 bits, which no integer kernel reads.</summary>
-    private static MatMulKernel Words<TFloat, TValues>()
-        where TFloat : struct, ISimd<TFloat>
-        where TValues : struct, IValues => new(&FloatMatVec<TFloat, Codes16, TValues>.Run, &FloatMatMul<TFloat, Codes16, TValues>.Run, null, null, 1);
 
     private static MatMulKernel For<TFloat, TInteger, TCodes>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>
@@ -89,7 +90,7 @@ internal readonly unsafe struct MatMulKernel
             _ => For<TFloat, TInteger, TCodes, LinearValues, SameBytes>(weight, hasDot),
         };
 
-    private MatMulKernel WithFloatRow(delegate*<byte*, in TileWeight, float*, float*, void> floatRow) => new(floatRow, FloatRows, IntegerRow, IntegerRows, ActivationBytes);
+    private MatMulKernel WithFloatRow(delegate*<byte*, in TileWeight, float*, float*, void> floatRow) => new(floatRow, FloatRows, FloatRowsSparse, IntegerRow, IntegerRows, ActivationBytes);
 
     private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>
@@ -112,7 +113,19 @@ internal readonly unsafe struct MatMulKernel
         where TDot : struct, IDot => new(
             &FloatMatVec<TFloat, TCodes, TValues>.Run,
             &FloatMatMul<TFloat, TCodes, TValues>.Run,
+            &FloatMatMul<TFloat, TCodes, TValues>.RunSparse,
             &IntegerMatVec<TInteger, TCodes, TMap, TDot>.Run,
             &IntegerMatMul<TInteger, TCodes, TMap, TDot>.Run,
             TDot.ActivationBytes);
+
+    private static MatMulKernel Plain<TFloat, TCodes, TValues>()
+        where TFloat : struct, ISimd<TFloat>
+        where TCodes : struct, ICodes
+        where TValues : struct, IValues => new(
+            &FloatMatVec<TFloat, TCodes, TValues>.Run,
+            &FloatMatMul<TFloat, TCodes, TValues>.Run,
+            &FloatMatMul<TFloat, TCodes, TValues>.RunSparse,
+            null,
+            null,
+            0);
 }

@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace ModelPack.Kernels.MatMul;
 
 /// <summary>How activations enter a product.</summary>
@@ -15,14 +13,14 @@ public enum MatMulArithmetic
 /// <summary>
 /// One product y = x W^T, cut into steps that threads may share: <see cref="Prepare"/> once, then <see cref="Tiles"/> for ranges of tiles, in any split and order with the same result, bit for bit.
 /// </summary>
-public sealed unsafe class MatMulRun
+public sealed unsafe class MatMulRun : IMatMulRun
 {
     /// <summary>Rows of activations that are worked on at a time; more are done in turns.</summary>
     public const int MaxRows = 128;
 
-    private const int Batch = FloatMatMul<Simd128, Codes8, LinearValues>.Batch;
+    internal const int Batch = FloatMatMul<Simd128, Codes8, LinearValues>.Batch;
 
-    private const int MaxTiles = FloatMatMul<Simd128, Codes8, LinearValues>.MaxTiles;
+    internal const int MaxTiles = FloatMatMul<Simd128, Codes8, LinearValues>.MaxTiles;
 
     private readonly MatMulKernel _kernel;
     private readonly MatMulArithmetic _arithmetic;
@@ -44,6 +42,18 @@ public sealed unsafe class MatMulRun
 
     /// <summary>The weight.</summary>
     public MatMulWeight Weight { get; }
+
+    int IMatMulRun.Inputs => Weight.Layout.Columns;
+
+    int IMatMulRun.Outputs => Weight.Layout.Rows;
+
+    int IMatMulRun.Parts => Weight.Layout.Tiles;
+
+    double IMatMulRun.MultiplicationsPerRow => (double)Weight.Layout.Rows * Weight.Layout.Columns;
+
+    void IMatMulRun.Run(byte* tiles, void* scratch, int rows, int first, int count, float* bias, float* y) => Tiles(tiles, scratch, rows, first, count, bias, y);
+
+    void IDisposable.Dispose() => Weight.Dispose();
 
     /// <summary>Bytes of scratch that <see cref="Prepare"/> needs for so many rows, at most <see cref="MaxRows"/>.</summary>
     public long ScratchBytes(int rows)
@@ -75,10 +85,7 @@ public sealed unsafe class MatMulRun
             return;
         }
 
-        for (int first = 0; first < rows; first += Batch)
-        {
-            Interleave(x + ((long)first * layout.Columns), Math.Min(Batch, rows - first), layout, to + ((long)first * layout.PaddedColumns));
-        }
+        Interleaving.Run(x, rows, layout.Columns, layout.PaddedColumns, to);
     }
 
     /// <summary>Computes the outputs of some tiles.</summary>
@@ -129,45 +136,8 @@ public sealed unsafe class MatMulRun
         }
     }
 
-    /// <summary>Everything on the calling thread, any number of rows.</summary>
-    /// <param name="tiles">The execution layout of the weight.</param>
-    /// <param name="x">[rows, columns].</param>
-    /// <param name="rows">Rows.</param>
-    /// <param name="y">[rows, outputs] destination.</param>
-    public void Run(byte* tiles, float* x, int rows, float* y)
-    {
-        void* scratch = NativeMemory.AlignedAlloc((nuint)ScratchBytes(Math.Min(rows, MaxRows)), 64);
-        try
-        {
-            for (int first = 0; first < rows; first += MaxRows)
-            {
-                int count = Math.Min(MaxRows, rows - first);
-                Prepare(x + ((long)first * Weight.Layout.Columns), count, scratch);
-                Tiles(tiles, scratch, count, 0, Weight.Layout.Tiles, null, y + ((long)first * Weight.Layout.Rows));
-            }
-        }
-        finally
-        {
-            NativeMemory.AlignedFree(scratch);
-        }
-    }
-
-    /// <summary>Rows to [padded columns][8].</summary>
-    private static void Interleave(float* x, int rows, in TileLayout layout, float* to)
-    {
-        new Span<float>(to, Batch * layout.PaddedColumns).Clear();
-        for (int r = 0; r < rows; r++)
-        {
-            float* from = x + ((long)r * layout.Columns);
-            for (int c = 0; c < layout.Columns; c++)
-            {
-                to[(Batch * (long)c) + r] = from[c];
-            }
-        }
-    }
-
     /// <summary>Outputs of tiles to their places; rows beyond the matrix are left out.</summary>
-    private static void Store(float* sums, int rows, int tile, int tiles, int outputs, float* bias, float* y)
+    internal static void Store(float* sums, int rows, int tile, int tiles, int outputs, float* bias, float* y)
     {
         int first = tile * TileLayout.TileRows;
         int width = tiles * TileLayout.TileRows;

@@ -70,8 +70,11 @@ public sealed unsafe class MatMulWeight : IDisposable
     public long Bytes => Layout.Bytes;
 
     /// <summary>What the kernels are given.</summary>
-    internal TileWeight Tile => new(
-        Layout,
+    internal TileWeight Tile => TileOf(Layout);
+
+    /// <summary>The same for tiles of another size.</summary>
+    internal TileWeight TileOf(in TileLayout layout) => new(
+        layout,
         _table,
         _bytes,
         _rows.Zero,
@@ -106,16 +109,27 @@ public sealed unsafe class MatMulWeight : IDisposable
             return null;
         }
 
+        return Of(format, source, rows, columns, source.Block);
+    }
+
+    /// <summary>A weight whose rows come from elsewhere.</summary>
+    /// <param name="format">The number format.</param>
+    /// <param name="source">The rows.</param>
+    /// <param name="rows">Their number.</param>
+    /// <param name="columns">Their length.</param>
+    /// <param name="block">Columns that share a scale; 0 for all.</param>
+    internal static MatMulWeight Of(UnitSpec format, CodeRows source, int rows, int columns, int block)
+    {
         // Single bits fill a vector only in units of 32 columns; one bit alone has no kernel.
         int bits = Math.Max(2, source.Bits);
-        if ((bits & 1) != 0 && source.Block % 32 != 0)
+        if ((bits & 1) != 0 && block % 32 != 0)
         {
             bits = bits == 3 ? 4 : 8;
         }
 
         int unit = (bits & 1) != 0 ? 32 : 16;
         int units = (columns + unit - 1) / unit;
-        return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, source.Block == 0 ? units : Math.Min(units, source.Block / unit), source.Scale, source.HasZeros, KindOf(source) is ValueKind.Paired64 or ValueKind.PairedSigned or ValueKind.Paired256));
+        return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, block == 0 ? units : Math.Min(units, block / unit), source.Scale, source.HasZeros, KindOf(source) >= ValueKind.Paired64));
     }
 
     /// <summary>Packs tiles.</summary>
@@ -140,9 +154,9 @@ public sealed unsafe class MatMulWeight : IDisposable
 
     private static ValueKind KindOf(CodeRows rows)
     {
-        if (rows is WordRows words)
+        if (rows.Bits > 8)
         {
-            return words.Kind;
+            return rows is WordRows { IsHalf: true } ? ValueKind.Half : ValueKind.Plain;
         }
 
         if (rows.Table is not float[] table)

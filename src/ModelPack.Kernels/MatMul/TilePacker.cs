@@ -17,30 +17,28 @@ internal static unsafe class TilePacker
     public static void Pack(CodeRows source, in TileLayout layout, ReadOnlySpan<nint> streams, int index, byte* tile)
     {
         new Span<byte>(tile, checked((int)layout.TileBytes)).Clear();
-        if (layout.Bits == 16)
-        {
-            PackWords(source, layout, streams, index, tile + layout.CodesOffset);
-            return;
-        }
 
-        int groups = layout.PaddedColumns / 4;
-        byte[] rented = ArrayPool<byte>.Shared.Rent(layout.PaddedColumns + (groups * TilePlanes.VectorBytes));
+        // Narrow codes are brought to a byte each first; wider values lie as they are read.
+        int width = Math.Max(1, layout.Bits / 8);
+        int rowBytes = layout.PaddedColumns * width;
+        int groups = rowBytes / 4;
+        byte[] rented = ArrayPool<byte>.Shared.Rent(rowBytes + (groups * TilePlanes.VectorBytes));
         float[] scales = ArrayPool<float>.Shared.Rent(layout.Blocks);
         byte[] zeros = ArrayPool<byte>.Shared.Rent(layout.Blocks);
         try
         {
-            Span<byte> codes = rented.AsSpan(0, layout.PaddedColumns);
+            Span<byte> codes = rented.AsSpan(0, rowBytes);
             codes.Clear();
             fixed (byte* row = rented)
             {
-                byte* columns = row + layout.PaddedColumns;
+                byte* columns = row + rowBytes;
                 new Span<byte>(columns, groups * TilePlanes.VectorBytes).Clear();
                 int rows = Math.Min(TileLayout.TileRows, layout.Rows - (TileLayout.TileRows * index));
                 int scaleCount = layout.Scale == TileScale.None ? 0 : layout.Blocks;
                 int zeroCount = layout.HasZeros ? layout.Blocks : 0;
                 for (int r = 0; r < rows; r++)
                 {
-                    source.Read(streams, ((long)TileLayout.TileRows * index) + r, codes[..layout.Columns], scales.AsSpan(0, scaleCount), zeros.AsSpan(0, zeroCount));
+                    source.Read(streams, ((long)TileLayout.TileRows * index) + r, codes[..(layout.Columns * width)], scales.AsSpan(0, scaleCount), zeros.AsSpan(0, zeroCount));
                     if (layout.Paired)
                     {
                         byte* to = columns + (16 * (r / 4)) + (2 * (r % 4));
@@ -69,6 +67,12 @@ internal static unsafe class TilePacker
                     }
                 }
 
+                if (layout.Bits >= 8)
+                {
+                    new ReadOnlySpan<byte>(columns, groups * TilePlanes.VectorBytes).CopyTo(new Span<byte>(tile + layout.CodesOffset, groups * TilePlanes.VectorBytes));
+                    return;
+                }
+
                 for (int unit = 0; unit < layout.Units; unit++)
                 {
                     Join(columns + ((long)unit * layout.UnitColumns / 4 * TilePlanes.VectorBytes), layout, tile + layout.CodesOffset + ((long)unit * layout.UnitBytes));
@@ -80,35 +84,6 @@ internal static unsafe class TilePacker
             ArrayPool<byte>.Shared.Return(rented);
             ArrayPool<float>.Shared.Return(scales);
             ArrayPool<byte>.Shared.Return(zeros);
-        }
-    }
-
-    /// <summary>Codes of 16 bits without scales, see <see cref="Codes16"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackWords(CodeRows source, in TileLayout layout, ReadOnlySpan<nint> streams, int index, byte* units)
-    {
-        int rowBytes = checked(sizeof(ushort) * layout.PaddedColumns);
-        byte[] rented = ArrayPool<byte>.Shared.Rent(rowBytes);
-        try
-        {
-            rented.AsSpan(0, rowBytes).Clear();
-            int rows = Math.Min(TileLayout.TileRows, layout.Rows - (TileLayout.TileRows * index));
-            fixed (byte* row = rented)
-            {
-                for (int r = 0; r < rows; r++)
-                {
-                    source.Read(streams, ((long)TileLayout.TileRows * index) + r, rented.AsSpan(0, sizeof(ushort) * layout.Columns), [], []);
-                    byte* to = units + (sizeof(uint) * r);
-                    for (int pair = 0; pair < layout.PaddedColumns / 2; pair++, to += TilePlanes.VectorBytes)
-                    {
-                        *(uint*)to = *(uint*)(row + (sizeof(uint) * pair));
-                    }
-                }
-            }
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(rented);
         }
     }
 

@@ -12,6 +12,12 @@ internal enum ValueKind
     /// <summary>A larger table of any values.</summary>
     Table,
 
+    /// <summary>No codes: f32, or bf16 in pairs of columns.</summary>
+    Plain,
+
+    /// <summary>f16 in pairs of columns.</summary>
+    Half,
+
     /// <summary>Up to 64 values that bf16 holds exactly. This and the kinds below have codes in paired order.</summary>
     Paired64,
 
@@ -20,10 +26,4 @@ internal enum ValueKind
 
     /// <summary>Any other table of such values.</summary>
     Paired256,
-
-    /// <summary>Codes are bf16. This and the next kind have codes of 16 bits.</summary>
-    BFloat16,
-
-    /// <summary>Codes are f16.</summary>
-    Half,
 }

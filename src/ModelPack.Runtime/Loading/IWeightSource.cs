@@ -22,6 +22,9 @@ internal interface IStoredWeight
     /// <summary>The dense matrix that is stored, when the tensor is one or the transpose of one; else null.</summary>
     DenseEncoding? Matrix { get; }
 
+    /// <summary>The block-sparse matrix that is stored, when the tensor is one or the transpose of one; else null.</summary>
+    StructuredEncoding? BlockSparse { get; }
+
     /// <summary>Decodes the values.</summary>
     /// <param name="target">Element type wanted.</param>
     /// <param name="destination">Start of as many bytes as a dense tensor of <paramref name="target"/> has.</param>

@@ -8,7 +8,7 @@ namespace ModelPack.Runtime.Loading;
 /// <param name="DType">Element type of the initializer.</param>
 /// <param name="StoredType">Element type of the stream: narrower than <paramref name="DType"/> for scales to be widened.</param>
 /// <param name="Buffer">Destination.</param>
-/// <param name="TransposedColumns">Columns of the initializer when it is the transpose of the stream, else 0.</param>
+/// <param name="TransposedColumns">Columns of the initializer when it is the transpose of the stream, else 0; in execution layout any number for the transpose.</param>
 internal sealed record LoadJob(IStoredWeight Weight, string? Role, DType DType, DType StoredType, WeightBuffer Buffer, long TransposedColumns = 0)
 {
     public void Run(int threads)
@@ -19,7 +19,7 @@ internal sealed record LoadJob(IStoredWeight Weight, string? Role, DType DType, 
         }
         else if (Role == InitializerBinding.Tiles)
         {
-            TileJob.Run(Weight, Buffer, threads);
+            TileJob.Run(Weight, TransposedColumns > 0, Buffer, threads);
         }
         else if (StoredType == DType.U8 && DType == DType.I8)
         {

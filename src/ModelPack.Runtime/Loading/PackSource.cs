@@ -22,6 +22,13 @@ internal sealed class PackSource(PackReader reader) : IWeightSource
             _ => null,
         };
 
+        public StructuredEncoding? BlockSparse => tensor.Encoding switch
+        {
+            StructuredEncoding { Structure.Id: "blocksparse" } sparse => sparse,
+            StructuredEncoding { Structure.Id: "permuted", Components: [StructuredEncoding { Structure.Id: "blocksparse" } sparse] } => sparse,
+            _ => null,
+        };
+
         public void ReadDense(DType target, nint destination, long lengthBytes, int threads) =>
             reader.DecodeDense(tensor, target, destination, lengthBytes, threads);
 

@@ -13,7 +13,13 @@ internal static class TileJob
     /// <summary>What is wrong with a binding; null when it fits the stored matrix.</summary>
     public static string? WhyNot(InitializerBinding binding, IStoredWeight stored)
     {
-        if (binding.DType != DType.U8 || binding.Shape.Rank != 1 || binding.Transposed || stored.Matrix is not DenseEncoding matrix)
+        bool isBytes = binding.DType == DType.U8 && binding.Shape.Rank == 1;
+        if (isBytes && stored.BlockSparse is StructuredEncoding sparse)
+        {
+            return SparseTileJob.WhyNot(binding, sparse);
+        }
+
+        if (!isBytes || binding.Transposed || stored.Matrix is not DenseEncoding matrix)
         {
             return "bound in execution layout, which only matrices bound as bytes have";
         }
@@ -43,8 +49,14 @@ internal static class TileJob
     }
 
     /// <summary>Fills a buffer; the binding was found to fit.</summary>
-    public static unsafe void Run(IStoredWeight stored, WeightBuffer destination, int threads)
+    public static unsafe void Run(IStoredWeight stored, bool transposed, WeightBuffer destination, int threads)
     {
+        if (stored.BlockSparse is StructuredEncoding sparse)
+        {
+            SparseTileJob.Run(sparse, transposed, destination, threads);
+            return;
+        }
+
         using MatMulWeight weight = Weight(stored.Matrix!)!;
         var streams = new List<WeightBuffer>();
         try
@@ -61,23 +73,28 @@ internal static class TileJob
             nint[] addresses = [.. streams.Select(s => s.Address)];
             int tiles = weight.Layout.Tiles;
             void Pack(int piece) => weight.Pack(addresses, piece * TilesAtOnce, Math.Min(TilesAtOnce, tiles - (piece * TilesAtOnce)), destination.Address + header);
-            int pieces = (tiles + TilesAtOnce - 1) / TilesAtOnce;
-            if (threads == 1)
-            {
-                for (int i = 0; i < pieces; i++)
-                {
-                    Pack(i);
-                }
-            }
-            else
-            {
-                Parallel.For(0, pieces, new ParallelOptions { MaxDegreeOfParallelism = threads }, Pack);
-            }
+            InPieces(threads, (tiles + TilesAtOnce - 1) / TilesAtOnce, Pack);
         }
         finally
         {
             streams.ForEach(s => s.Dispose());
         }
+    }
+
+    /// <summary>Does pieces of work, on other threads only where there may be any.</summary>
+    internal static void InPieces(int threads, int pieces, Action<int> work)
+    {
+        if (threads == 1)
+        {
+            for (int i = 0; i < pieces; i++)
+            {
+                work(i);
+            }
+
+            return;
+        }
+
+        Parallel.For(0, pieces, new ParallelOptions { MaxDegreeOfParallelism = threads }, work);
     }
 
     /// <summary>The matrix as kernels see it, disposed by the caller; null when none reads it.</summary>

@@ -159,7 +159,7 @@ internal static class WeightLoader
                 throw Bad(reason, binding.Initializer);
             }
 
-            return new LoadJob(weight, binding.Role, binding.DType, binding.DType, new WeightBuffer(binding.Shape[0]));
+            return new LoadJob(weight, binding.Role, binding.DType, binding.DType, new WeightBuffer(binding.Shape[0]), binding.Transposed ? 1 : 0);
         }
 
         if (binding.Role is null)

@@ -18,6 +18,9 @@ internal sealed class Calibrator : ICalibrator, IDisposable
     /// <summary>More taps in one piece of the graph save no time.</summary>
     private const int MostTogether = 64;
 
+    /// <summary>Samples that losses are measured on.</summary>
+    private const int ProbeSamples = 16;
+
     private readonly CalibrationSamples _samples;
     private readonly CalibrationLimits _limits;
     private readonly string? _cacheFolder;
@@ -41,6 +44,8 @@ internal sealed class Calibrator : ICalibrator, IDisposable
             : new Calibrator(CalibrationSamples.Open(path, options, limits.Cancellation), limits, options.NoCache ? null : options.CacheFolder ?? DefaultCacheFolder());
 
     public ICalibrationRun Begin(Model model, bool withReference) => new CalibrationRun(model, _samples, _limits, withReference);
+
+    public ILossProbe? Probe(Model model) => new LossProbe(model, _samples, ProbeSamples, _limits);
 
     public ICalibrationStatistics Collect(Model model, IReadOnlyList<CalibrationTap> taps)
     {

@@ -21,6 +21,8 @@ internal sealed class ModelWeights(byte[] graph, IReadOnlyDictionary<string, Ten
 
         public DenseEncoding? Matrix => null;
 
+        public StructuredEncoding? BlockSparse => null;
+
         public unsafe void ReadDense(DType target, nint destination, long lengthBytes, int threads)
         {
             const int step = 16 << 20;

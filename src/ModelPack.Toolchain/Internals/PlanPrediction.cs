@@ -1,5 +1,6 @@
 using ModelPack.Compiler.Planning;
 using ModelPack.Pack;
+using ModelPack.Structures;
 
 namespace ModelPack.Toolchain;
 
@@ -21,7 +22,7 @@ internal static class PlanPrediction
             .ToDictionary(g => g.Key, g => g.Sum(), StringComparer.Ordinal);
         long model = bytes.Values.Sum();
         NodeCost?[] nodes = [.. plan.Nodes.Select(node => node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor { Shape.Rank: 2 } tensor
-            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), rows, threads, model)
+            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), rows, threads, model, node.Kernel.StartsWith(SparseMatMul.Name, StringComparison.Ordinal) ? SparseMatrix.Facts(tensor.Encoding)?.Density ?? 1 : 1)
             : null)];
         int products = nodes.Count(n => n is not null);
         int others = Math.Max(0, Artifact.ReadModel(reader, cancellation).Graph.Nodes.Length - products);

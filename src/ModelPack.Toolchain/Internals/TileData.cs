@@ -6,7 +6,8 @@ namespace ModelPack.Toolchain;
 /// <summary>A stored matrix in the execution layout of the kernels, made when it is first read and forgotten once its last byte was: a model is written tensor by tensor.</summary>
 /// <param name="stored">The matrix.</param>
 /// <param name="lengthBytes">Length of its execution layout.</param>
-internal sealed class TileData(IStoredWeight stored, long lengthBytes) : TensorData(lengthBytes)
+/// <param name="transposed">True for the layout of its transpose.</param>
+internal sealed class TileData(IStoredWeight stored, long lengthBytes, bool transposed) : TensorData(lengthBytes)
 {
     private readonly Lock _gate = new();
     private WeightBuffer? _tiles;
@@ -20,7 +21,7 @@ internal sealed class TileData(IStoredWeight stored, long lengthBytes) : TensorD
                 var tiles = new WeightBuffer(LengthBytes);
                 try
                 {
-                    TileJob.Run(stored, tiles, Environment.ProcessorCount);
+                    TileJob.Run(stored, transposed, tiles, Environment.ProcessorCount);
                 }
                 catch
                 {

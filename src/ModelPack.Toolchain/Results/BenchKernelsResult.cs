@@ -35,6 +35,9 @@ public sealed record BenchedKernel
     /// <summary>Weights along the inputs that share a scale; 0 where there is no scale.</summary>
     public required int Block { get; init; }
 
+    /// <summary>Percent of the blocks that are not there; 0 for dense weights.</summary>
+    public int Sparsity { get; init; }
+
     /// <summary>Bytes of the weight that the kernel reads.</summary>
     public required long WeightBytes { get; init; }
 
@@ -53,8 +56,8 @@ public sealed record KernelTime
     /// <summary>10^9 bytes of the weight per second.</summary>
     public required double Gbps { get; init; }
 
-    /// <summary>Time to read as many bytes, between the runs, over the time of the kernel.</summary>
-    public required double ReadShare { get; init; }
+    /// <summary>Time to read as many bytes, between the runs, over the time of the kernel; 0 where that was not measured.</summary>
+    public double ReadShare { get; init; }
 
     /// <summary>10^9 multiplications per second.</summary>
     public required double GigaMultiplications { get; init; }

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.Compiler;
+using ModelPack.Compiler.Calibration;
 using ModelPack.Containers.Onnx;
 using ModelPack.Runtime;
 using ModelPack.Runtime.Evaluation;
@@ -12,7 +13,7 @@ namespace ModelPack.Toolchain;
 /// Measures how far outputs move when some weights are encoded. For language models that is the mean Kullback-Leibler divergence of the predicted words from those of the float model, in nats: about what the
 /// negative log likelihood grows by, with a hundredth of its noise. For other models it is the noise of the outputs divided by their power, a mean over the outputs.
 /// </summary>
-internal sealed class LossProbe : IDisposable
+internal sealed class LossProbe : ILossProbe
 {
     private readonly CalibrationSamples _samples;
     private readonly CalibrationLimits _limits;

@@ -50,6 +50,8 @@ internal sealed class FakeArtifact : IWeightSource
 
         public DenseEncoding? Matrix => null;
 
+        public StructuredEncoding? BlockSparse => null;
+
         public Shape Shape => shape;
 
         public void ReadDense(DType target, nint destination, long lengthBytes, int threads) => Copy(values, destination, lengthBytes);

@@ -1,3 +1,4 @@
+using ModelPack.Kernels;
 using ModelPack.Kernels.MatMul;
 using ModelPack.OrtOps;
 using Xunit;
@@ -25,7 +26,8 @@ public sealed class KernelWarmUpTests
                 // Other tests of this process may have begun the kind already; nobody begins it a second time.
                 KernelWarmUp.Begin(weight, arithmetic);
                 Assert.False(KernelWarmUp.Begin(weight, arithmetic));
-                KernelWarmUp.Multiply(MatMulWeight.TryCreate(weight.Format, TileLayout.TileRows, 48)!, arithmetic);
+                MatMulWeight small = MatMulWeight.TryCreate(weight.Format, TileLayout.TileRows, 48)!;
+                KernelWarmUp.Multiply(new MatMulRun(small, arithmetic, KernelTiers.Current), small.Bytes);
             }
         }
     }

@@ -23,6 +23,35 @@ public sealed class KernelBenchmarkTests
         }));
     }
 
+    [Fact]
+    public void Sparse_kernels_are_measured_beside_all_blocks_and_onnx_runtime()
+    {
+        BenchKernelsResult result = KernelBenchmark.Run(new KernelBenchmarkOptions
+        {
+            Rows = 96,
+            Columns = 64,
+            Batch = 2,
+            Threads = 2,
+            Formats = ["f32", "mxfp4"],
+            Sparsity = [50],
+            SparseBlock = "16x32",
+            Enough = TimeSpan.FromMilliseconds(10),
+        });
+
+        Assert.Equal(
+            [("modelpack:SparseMatMul(16x32,f32)", 0), ("modelpack:SparseMatMul(16x32,f32)", 50), ("modelpack:SparseMatMul(16x32,mxfp4)", 50), ("ort:MatMul", 0)], result.Results.Select(r => (r.Kernel, r.Sparsity)));
+        Assert.Equal(96 * 64 * 4, result.Results[0].WeightBytes);
+        Assert.Equal(96 * 64 * 2, result.Results[1].WeightBytes);
+        Assert.All(result.Results, r => Assert.True(r.One.Milliseconds > 0 && r.Many.Milliseconds > 0));
+    }
+
+    [Theory]
+    [InlineData("3x3x3", "f32")]
+    [InlineData("32", "f32")]
+    [InlineData("4x4", "mxfp4")]
+    public void A_block_without_kernel_is_refused(string block, string format) =>
+        Assert.Equal("MP1022", Assert.Throws<ModelPackException>(() => KernelBenchmark.Run(new KernelBenchmarkOptions { Rows = 16, Columns = 64, Formats = [format], Sparsity = [50], SparseBlock = block })).Code.ToString());
+
     [Theory]
     [InlineData("int9", "MP1021")]
     [InlineData("int4(block=7)", "MP1022")]

@@ -5,7 +5,7 @@ namespace ModelPack.Kernels.MatMul;
 /// </summary>
 internal abstract class CodeRows
 {
-    /// <summary>Width of a code, 1 to 8, or 16.</summary>
+    /// <summary>Width of a code, 1 to 8; 16 for plain bf16 or f16, 32 for plain f32.</summary>
     public required int Bits { get; init; }
 
     /// <summary>Columns that share a scale: a multiple of 16; 0 for the whole row.</summary>
@@ -35,7 +35,7 @@ internal abstract class CodeRows
     /// <summary>Reads one row.</summary>
     /// <param name="streams">Addresses of whole streams.</param>
     /// <param name="row">Which.</param>
-    /// <param name="codes">[columns] destination, a byte each, two where codes have 16 bits.</param>
+    /// <param name="codes">[columns] destination; two or four bytes each for plain values.</param>
     /// <param name="scales">[blocks] destination; empty for <see cref="TileScale.None"/>.</param>
     /// <param name="zeros">[blocks] destination; empty without zero points.</param>
     public abstract void Read(ReadOnlySpan<nint> streams, long row, Span<byte> codes, Span<float> scales, Span<byte> zeros);

@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace ModelPack.Kernels.MatMul;
 
 /// <summary>
-/// f16 in <see cref="Codes16"/>, exact for every code. Exponent and mantissa moved to their places in an f32 are the value divided by 2^112, subnormals too; codes of infinity and NaN get all bits of the exponent afterwards.
+/// f16 in pairs of columns, the first in the lower half of a lane, exact for every code. Exponent and mantissa moved to their places in an f32 are the value divided by 2^112, subnormals too; codes of infinity and NaN get all bits of the exponent afterwards.
 /// </summary>
 internal readonly unsafe struct HalfValues : IValues
 {
@@ -12,8 +12,9 @@ internal readonly unsafe struct HalfValues : IValues
         where TSimd : struct, ISimd<TSimd>
         where TCodes : struct, ICodes
     {
-        TSimd first = Codes16.Group<TSimd>(unit, group);
-        TSimd second = Codes16.Second<TSimd>(unit, group);
+        byte* at = unit + (2 * group * TilePlanes.VectorBytes);
+        TSimd first = TSimd.Load(at);
+        TSimd second = TSimd.Load(at + TilePlanes.VectorBytes);
         a = Value(TSimd.ShiftLeft(first, 16));
         b = Value(first);
         c = Value(TSimd.ShiftLeft(second, 16));

@@ -1,0 +1,68 @@
+using System.Runtime.InteropServices;
+
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>
+/// One product y = x W^T, cut into parts that threads may share: <see cref="Prepare"/> once, then <see cref="Run"/> for ranges of parts, in any split and order with the same result, bit for bit.
+/// </summary>
+public unsafe interface IMatMulRun : IDisposable
+{
+    /// <summary>Columns of the weight.</summary>
+    int Inputs { get; }
+
+    /// <summary>Rows of the weight.</summary>
+    int Outputs { get; }
+
+    /// <summary>Parts of the work: neighbouring outputs.</summary>
+    int Parts { get; }
+
+    /// <summary>Multiplications that a row of activations takes.</summary>
+    double MultiplicationsPerRow { get; }
+
+    /// <summary>Bytes of scratch that <see cref="Prepare"/> needs for so many rows, at most <see cref="MatMulRun.MaxRows"/>.</summary>
+    long ScratchBytes(int rows);
+
+    /// <summary>Brings activations into the form that the kernels read.</summary>
+    /// <param name="x">[rows, inputs].</param>
+    /// <param name="rows">1 to <see cref="MatMulRun.MaxRows"/>.</param>
+    /// <param name="scratch"><see cref="ScratchBytes"/> bytes at a multiple of 64, kept until all parts are done.</param>
+    void Prepare(float* x, int rows, void* scratch);
+
+    /// <summary>Computes the outputs of some parts.</summary>
+    /// <param name="tiles">The execution layout of the weight.</param>
+    /// <param name="scratch">What was prepared.</param>
+    /// <param name="rows">Rows of activations.</param>
+    /// <param name="first">First part.</param>
+    /// <param name="count">Their number.</param>
+    /// <param name="bias">[outputs] to be added; null for none.</param>
+    /// <param name="y">[rows, outputs] destination.</param>
+    void Run(byte* tiles, void* scratch, int rows, int first, int count, float* bias, float* y);
+}
+
+/// <summary>What all products can do.</summary>
+public static unsafe class MatMulRuns
+{
+    /// <summary>Everything on the calling thread, any number of rows.</summary>
+    /// <param name="run">The product.</param>
+    /// <param name="tiles">The execution layout of the weight.</param>
+    /// <param name="x">[rows, inputs].</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="y">[rows, outputs] destination.</param>
+    public static void Run(this IMatMulRun run, byte* tiles, float* x, int rows, float* y)
+    {
+        void* scratch = NativeMemory.AlignedAlloc((nuint)run.ScratchBytes(Math.Min(rows, MatMulRun.MaxRows)), 64);
+        try
+        {
+            for (int first = 0; first < rows; first += MatMulRun.MaxRows)
+            {
+                int count = Math.Min(MatMulRun.MaxRows, rows - first);
+                run.Prepare(x + ((long)first * run.Inputs), count, scratch);
+                run.Run(tiles, scratch, count, 0, run.Parts, null, y + ((long)first * run.Outputs));
+            }
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(scratch);
+        }
+    }
+}

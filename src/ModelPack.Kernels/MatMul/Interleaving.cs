@@ -1,0 +1,65 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>Activations in groups of eight rows, [groups][padded columns][8], as the kernels for many rows read them.</summary>
+internal static unsafe class Interleaving
+{
+    private const int Batch = MatMulRun.Batch;
+
+    /// <param name="x">[rows, columns].</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="columns">Columns.</param>
+    /// <param name="padded">Columns of the destination; rows and columns that do not exist are zero there.</param>
+    /// <param name="to">Destination.</param>
+    public static void Run(float* x, int rows, int columns, int padded, float* to)
+    {
+        for (int first = 0; first < rows; first += Batch)
+        {
+            Group(x + ((long)first * columns), Math.Min(Batch, rows - first), columns, to + ((long)first * padded));
+            new Span<float>(to + ((long)first * padded) + (Batch * (long)columns), Batch * (padded - columns)).Clear();
+        }
+    }
+
+    /// <summary>to[8 c + r] = x[r, c]: squares of four by four are transposed in registers, what is left one by one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Group(float* x, int rows, int columns, float* to)
+    {
+        int c = 0;
+        if (rows == Batch && Sse.IsSupported)
+        {
+            for (; c <= columns - Vector128<float>.Count; c += Vector128<float>.Count)
+            {
+                Square(x + c, columns, to + (Batch * (long)c));
+                Square(x + (4L * columns) + c, columns, to + (Batch * (long)c) + 4);
+            }
+        }
+
+        for (; c < columns; c++)
+        {
+            for (int r = 0; r < Batch; r++)
+            {
+                to[(Batch * (long)c) + r] = r < rows ? x[((long)r * columns) + c] : 0;
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Square(float* x, long columns, float* to)
+    {
+        Vector128<float> a = Vector128.Load(x);
+        Vector128<float> b = Vector128.Load(x + columns);
+        Vector128<float> c = Vector128.Load(x + (2 * columns));
+        Vector128<float> d = Vector128.Load(x + (3 * columns));
+        Vector128<float> ab = Sse.UnpackLow(a, b);
+        Vector128<float> cd = Sse.UnpackLow(c, d);
+        Sse.MoveLowToHigh(ab, cd).Store(to);
+        Sse.MoveHighToLow(cd, ab).Store(to + Batch);
+        ab = Sse.UnpackHigh(a, b);
+        cd = Sse.UnpackHigh(c, d);
+        Sse.MoveLowToHigh(ab, cd).Store(to + (2 * Batch));
+        Sse.MoveHighToLow(cd, ab).Store(to + (3 * Batch));
+    }
+}

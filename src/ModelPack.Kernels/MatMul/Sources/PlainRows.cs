@@ -1,0 +1,27 @@
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>Rows of plain f32 or bf16.</summary>
+internal sealed unsafe class PlainRows : CodeRows
+{
+    private readonly int _rowBytes;
+
+    private PlainRows(int rowBytes)
+    {
+        _rowBytes = rowBytes;
+    }
+
+    public override IReadOnlyList<string> Roles => ["values"];
+
+    /// <summary>Null for other formats.</summary>
+    public static CodeRows? TryCreate(UnitSpec spec, int columns) => spec.ToString() switch
+    {
+        "f32" => Of(columns, 32),
+        "bf16" => Of(columns, 16),
+        _ => null,
+    };
+
+    public override void Read(ReadOnlySpan<nint> streams, long row, Span<byte> codes, Span<float> scales, Span<byte> zeros) =>
+        new ReadOnlySpan<byte>((byte*)streams[0] + (row * _rowBytes), _rowBytes).CopyTo(codes);
+
+    private static PlainRows Of(int columns, int bits) => new(columns * bits / 8) { Bits = bits, Block = 0, Scale = TileScale.None };
+}

@@ -1,0 +1,147 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+using ModelPack.Kernels;
+using ModelPack.Kernels.MatMul;
+using ModelPack.Runtime;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Times the block-sparse kernels beside the same kernels with every block there, and ONNX Runtime's dense product.</summary>
+/// <remarks>All products take turns, so that a machine that slows down slows down all of them: ratios hold where times do not. Each figure is the fastest of its runs.</remarks>
+internal static unsafe class SparseKernelBenchmark
+{
+    private const int LeastRounds = 5;
+
+    private const int MostRounds = 500;
+
+    /// <summary>Number formats of the values when none are named.</summary>
+    private static readonly string[] DefaultFormats = ["f32", "bf16", "int8", "mxfp4"];
+
+    /// <summary>Measures everything.</summary>
+    /// <exception cref="ModelPackException">MP1021, MP1022: a format or the block does not exist, or no kernel reads it.</exception>
+    public static IReadOnlyList<BenchedKernel> Run(KernelBenchmarkOptions options, Action<string> report, CancellationToken cancellation)
+    {
+        var disposables = new List<IDisposable>();
+        var candidates = new List<Candidate>();
+        try
+        {
+            foreach (string format in options.Formats.Count == 0 ? DefaultFormats : options.Formats)
+            {
+                // What sparse products are compared with: all blocks there, in f32.
+                foreach (int sparsity in (format == "f32" ? options.Sparsity.Append(0) : options.Sparsity).Distinct().Order())
+                {
+                    cancellation.ThrowIfCancellationRequested();
+                    report($"{format}, {sparsity} % sparse");
+                    var weight = BenchedSparseWeight.Make(options.SparseBlock, format, options.Rows, options.Columns, sparsity);
+                    disposables.Add(weight);
+                    candidates.Add(Own(weight, options, sparsity));
+                }
+            }
+
+            var product = new OrtProduct(0, 0, 0);
+            if (product.Fits(options.Rows, options.Columns))
+            {
+                report(product.Kernel);
+                candidates.Add(Theirs(product, options, disposables));
+            }
+
+            Measure(candidates, options, report, cancellation);
+            return [.. candidates.Select(c => c.Result(options))];
+        }
+        finally
+        {
+            disposables.ForEach(d => d.Dispose());
+        }
+    }
+
+    private static Candidate Own(BenchedSparseWeight benched, KernelBenchmarkOptions options, int sparsity)
+    {
+        var run = new SparseMatMulRun(benched.Weight, KernelTiers.Current);
+        float[] x = Pinned(GaussianError.Sample(options.Batch * options.Columns, 1));
+        float[] y = GC.AllocateUninitializedArray<float>(checked(options.Batch * options.Rows), pinned: true);
+        byte[] memory = GC.AllocateUninitializedArray<byte>((int)run.ScratchBytes(Math.Min(options.Batch, MatMulRun.MaxRows)) + 64, pinned: true);
+        void Product(int threads)
+        {
+            byte* scratch = (byte*)(((nint)Marshal.UnsafeAddrOfPinnedArrayElement(memory, 0) + 63) & -64);
+            for (int first = 0; first < options.Batch; first += MatMulRun.MaxRows)
+            {
+                int rows = Math.Min(MatMulRun.MaxRows, options.Batch - first);
+                float* from = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(x, first * options.Columns);
+                float* to = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(y, first * options.Rows);
+                run.Prepare(from, rows, scratch);
+                KernelBenchmark.Split(threads, run.Parts, (part, count) => run.Run(benched.Tiles, scratch, rows, (int)part, (int)count, null, to));
+            }
+        }
+
+        return new Candidate(
+            $"modelpack:SparseMatMul({options.SparseBlock},{benched.Weight.Format.Id})", benched.Format, sparsity, benched.Weight.Bytes, Product);
+    }
+
+    private static Candidate Theirs(OrtProduct product, KernelBenchmarkOptions options, List<IDisposable> disposables)
+    {
+        byte[] codes = product.Codes(options.Rows, options.Columns);
+        PackedModel one = product.Open(codes, options.Rows, options.Columns, 1);
+        disposables.Add(one);
+        PackedModel many = product.Open(codes, options.Rows, options.Columns, options.Threads);
+        disposables.Add(many);
+        var input = OrtValue.CreateTensorValueFromMemory(GaussianError.Sample(options.Batch * options.Columns, 1), [options.Batch, options.Columns]);
+        disposables.Add(input);
+        var inputs = new Dictionary<string, OrtValue> { ["x"] = input };
+        return new Candidate(product.Kernel, product.Format, 0, codes.LongLength, threads => (threads == 1 ? one : many).Run(inputs).Dispose());
+    }
+
+    private static void Measure(List<Candidate> candidates, KernelBenchmarkOptions options, Action<string> report, CancellationToken cancellation)
+    {
+        report("taking turns");
+        long start = Stopwatch.GetTimestamp();
+        TimeSpan enough = options.Enough * candidates.Count;
+        for (int round = 0; round < LeastRounds || (round < MostRounds && Stopwatch.GetElapsedTime(start) < enough); round++)
+        {
+            foreach (Candidate candidate in candidates)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                candidate.Time(options.Threads);
+            }
+        }
+    }
+
+    private static float[] Pinned(float[] values)
+    {
+        float[] pinned = GC.AllocateUninitializedArray<float>(values.Length, pinned: true);
+        values.CopyTo(pinned, 0);
+        return pinned;
+    }
+
+    private sealed class Candidate(string kernel, string format, int sparsity, long bytes, Action<int> product)
+    {
+        private double _one = double.MaxValue;
+        private double _many = double.MaxValue;
+
+        /// <summary>One run on one thread and one on many. The run before each brings what stays in caches between runs of a model back there.</summary>
+        public void Time(int threads)
+        {
+            product(1);
+            _one = Math.Min(_one, KernelBenchmark.Seconds(() => product(1)));
+            _many = Math.Min(_many, KernelBenchmark.Seconds(() => product(threads)));
+        }
+
+        public BenchedKernel Result(KernelBenchmarkOptions options) => new()
+        {
+            Kernel = kernel,
+            Format = format,
+            Block = 0,
+            Sparsity = sparsity,
+            WeightBytes = bytes,
+            One = Of(options, _one),
+            Many = Of(options, _many),
+        };
+
+        private KernelTime Of(KernelBenchmarkOptions options, double seconds) => new()
+        {
+            Milliseconds = seconds * 1e3,
+            Gbps = bytes / seconds / 1e9,
+            GigaMultiplications = (double)options.Batch * options.Rows * options.Columns / seconds / 1e9,
+        };
+    }
+}
