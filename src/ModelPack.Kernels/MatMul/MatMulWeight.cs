@@ -156,7 +156,7 @@ public sealed unsafe class MatMulWeight : IDisposable
     {
         if (rows.Bits > 8)
         {
-            return rows is WordRows { IsHalf: true } ? ValueKind.Half : ValueKind.Plain;
+            return rows.IsHalf ? ValueKind.Half : ValueKind.Plain;
         }
 
         if (rows.Table is not float[] table)

@@ -32,7 +32,7 @@ internal static class CodeRowsCatalog
         ["f8e4m3fnuz"] = UnscaledRows.TryCreate,
         ["f8e5m2"] = UnscaledRows.TryCreate,
         ["f8e5m2fnuz"] = UnscaledRows.TryCreate,
-        ["bf16"] = WordRows.TryCreateBFloat16,
-        ["f16"] = WordRows.TryCreateHalf,
+        ["bf16"] = PlainRows.TryCreate,
+        ["f16"] = PlainRows.TryCreate,
     };
 }

@@ -1,6 +1,6 @@
 namespace ModelPack.Kernels.MatMul;
 
-/// <summary>Rows of plain f32 or bf16.</summary>
+/// <summary>Rows of plain f32, bf16 or f16.</summary>
 internal sealed unsafe class PlainRows : CodeRows
 {
     private readonly int _rowBytes;
@@ -17,11 +17,13 @@ internal sealed unsafe class PlainRows : CodeRows
     {
         "f32" => Of(columns, 32),
         "bf16" => Of(columns, 16),
+        "f16" => Of(columns, 16, isHalf: true),
         _ => null,
     };
 
     public override void Read(ReadOnlySpan<nint> streams, long row, Span<byte> codes, Span<float> scales, Span<byte> zeros) =>
         new ReadOnlySpan<byte>((byte*)streams[0] + (row * _rowBytes), _rowBytes).CopyTo(codes);
 
-    private static PlainRows Of(int columns, int bits) => new(columns * bits / 8) { Bits = bits, Block = 0, Scale = TileScale.None };
+    private static PlainRows Of(int columns, int bits, bool isHalf = false) =>
+        new(checked(columns * (bits / 8))) { Bits = bits, IsHalf = isHalf, Block = 0, Scale = TileScale.None };
 }
