@@ -45,7 +45,7 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
     /// <param name="weights">[rows, K].</param>
     /// <param name="rows">Rows.</param>
     /// <param name="moments">Of its input.</param>
-    /// <param name="sparsity">Share of units to drop; of no meaning for N:M.</param>
+    /// <param name="sparsity">Share of units to drop; for N:M as much as it says itself, or less on the way there.</param>
     /// <param name="trace">Given the loss after every step with its sparsity; null: nobody asks.</param>
     public PrunedWeight Run(float[] weights, int rows, InputMoments moments, double sparsity, Action<double, double>? trace = null)
     {
@@ -61,13 +61,13 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
 
         double start = Objective(x, target, rows, moments);
         double power = Math.Max(double.Epsilon, -Objective(weights, target, rows, moments));
-        bool groups = options.Pattern.Of > 0;
+        double wanted = options.Pattern.Of > 0 ? sparsity / options.Pattern.OwnSparsity : sparsity;
         double Loss() => (Objective(x, target, rows, moments) - start) / power;
         for (int step = 1; step <= options.Steps; step++)
         {
             double left = 1 - ((double)step / options.Steps);
             double part = options.Linear ? 1 - left : 1 - (left * left * left);
-            mask.Choose(Scores(x, rows, moments), groups ? (double)step / options.Steps : sparsity * part, onlyKept: true);
+            mask.Choose(Scores(x, rows, moments), wanted * (options.Pattern.Of > 0 ? (double)step / options.Steps : part), onlyKept: true);
             Solve(x, target, mask, rows, moments, step < options.Steps ? StepIterations : LastIterations);
             trace?.Invoke(mask.Sparsity, Loss());
         }
@@ -76,7 +76,7 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
         {
             PruneMask other = mask.Copy();
             float[] changed = [.. x];
-            other.Choose(GrowScores(x, target, mask, rows, moments), groups ? 1 : sparsity, onlyKept: false);
+            other.Choose(GrowScores(x, target, mask, rows, moments), wanted, onlyKept: false);
             Solve(changed, target, other, rows, moments, LastIterations);
             if (other.Kept.SequenceEqual(mask.Kept) || Objective(changed, target, rows, moments) >= Objective(x, target, rows, moments))
             {

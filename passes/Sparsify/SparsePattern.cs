@@ -12,6 +12,9 @@ internal readonly record struct SparsePattern(int Kept, int Of, int Rows, int Co
     /// <summary>True for blocks of more than one weight.</summary>
     public bool IsBlocks => Rows * Columns > 1;
 
+    /// <summary>What N:M drops; 0 where the share of weights decides.</summary>
+    public double OwnSparsity => Of > 0 ? 1 - ((double)Kept / Of) : 0;
+
     /// <summary>Reads <c>unstructured</c>, <c>2:4</c> or <c>32x32</c>.</summary>
     /// <exception cref="ModelPackException">MP2004: neither.</exception>
     public static SparsePattern Parse(string text)

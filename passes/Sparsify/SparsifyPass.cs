@@ -83,7 +83,7 @@ internal sealed partial class SparsifyPass(PassOptions options, TensorRules rule
 
         PassOptions chosen = decision.Options;
         SparsePattern pattern = SparsePattern.Parse(chosen.Text("structure"));
-        double sparsity = pattern.Of > 0 ? 1 - ((double)pattern.Kept / pattern.Of) : chosen.Integer("sparsity_percent") / 100.0;
+        double sparsity = pattern.Of > 0 ? pattern.OwnSparsity : chosen.Integer("sparsity_percent") / 100.0;
         return new Layer(tensor, usage, stored, pattern, sparsity, chosen);
     }
 

@@ -50,6 +50,15 @@ public sealed class SparsifyTests
         Assert.InRange(Loss(Enum.Parse<PruneScore>(score)), 0, 0.9 * Loss(PruneScore.Magnitude));
     }
 
+    [Fact]
+    public void Neighbours_go_part_of_the_way_where_less_is_asked_for()
+    {
+        using var moments = InputMoments.Of(null, K, 0);
+        PrunedWeight part = Prune("2:4", PruneScore.Magnitude, 0.25, moments, Weights(N, K));
+        Assert.Equal(0.25, part.Sparsity);
+        Assert.Equal(N * K / 4, part.Values.Count(v => v == 0));
+    }
+
     [Theory]
     [InlineData("unstructured")]
     [InlineData("16x16")]
