@@ -126,7 +126,7 @@ public static class Verification
     /// Compares with what the recorded recipe makes of the original before quantisation: passes may fold, fuse or rename tensors, and
     /// that is not an error.
     /// </summary>
-    private static CompareResult CompareWithOriginal(string path, string original, string? basePath, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    internal static CompareResult CompareWithOriginal(string path, string original, string? basePath, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         using TensorFile artifact = TensorFile.Open(path, cancellation, basePath);
         if (artifact.Reader is not PackReader reader || !Artifact.IsCompiled(reader))

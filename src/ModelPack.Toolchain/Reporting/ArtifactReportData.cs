@@ -12,7 +12,7 @@ internal static class ArtifactReportData
         InspectResult inspected = Inspection.Inspect(request.Input, cancellation);
         Dictionary<string, ComparedTensor> compared = request.Against is null
             ? []
-            : Comparison.Compare(request.Against, request.Input, progress, cancellation).Tensors.ToDictionary(t => t.Name, StringComparer.Ordinal);
+            : Verification.CompareWithOriginal(request.Input, request.Against, null, progress, cancellation).Tensors.ToDictionary(t => t.Name, StringComparer.Ordinal);
         (Dictionary<string, string> kinds, Provenance? provenance, JsonNode? recipe, bool planned) = Compiled(request.Input, inspected.Format, cancellation);
         long elements = inspected.Tensors.Where(t => t.BitsPerWeight is not null).Sum(Elements);
         var data = new JsonObject

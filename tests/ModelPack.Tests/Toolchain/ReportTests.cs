@@ -45,6 +45,25 @@ public sealed class ReportTests : IDisposable
         Assert.True(data.RootElement.GetProperty("plan").GetProperty("nodes")[0].GetProperty("seconds").GetDouble() > 0);
     }
 
+    /// <summary>The artifact has the weight on its other side, and a square one does not show it by its shape.</summary>
+    [Fact]
+    public void Write_againstTheOriginal_comparesTurnedWeightsAsTheyWereTurned()
+    {
+        string model = _folder.Write("t.onnx", new OnnxBuilder()
+            .Input("x", OnnxBuilder.Float, 1, 128)
+            .Output("y", OnnxBuilder.Float, 1, 128)
+            .Initializer("w", Values.Weights(5, 128 * 128), 128, 128)
+            .Node("Transpose", ["w"], ["turned"])
+            .Node("MatMul", ["x", "turned"], ["y"])
+            .Build());
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = _folder["t.mpack"], Recipe = "int8" });
+
+        Reports.Write(new ReportRequest { Input = _folder["t.mpack"], Output = _folder["t.html"], Against = model });
+
+        using JsonDocument data = Data(File.ReadAllText(_folder["t.html"]));
+        Assert.InRange(data.RootElement.GetProperty("tensors")[0][7].GetDouble(), 1e-4, 1e-1);
+    }
+
     [Theory]
     [InlineData("{}")]
     [InlineData("no json")]
