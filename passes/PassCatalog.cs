@@ -16,6 +16,7 @@ public static class PassCatalog
         new RotateFactory(),
         new SmoothFactory(),
         new SplitOutliersFactory(),
+        new QuantizeInputsFactory(),
         new QuantizeFactory(),
         new QuantizeActivationsFactory(),
         new DetectSparsityFactory(),
