@@ -17,6 +17,7 @@ public static class PassCatalog
         new SmoothFactory(),
         new SparsifyFactory(),
         new SplitOutliersFactory(),
+        new QuantizeInputsFactory(),
         new QuantizeFactory(),
         new QuantizeActivationsFactory(),
         new DetectSparsityFactory(),

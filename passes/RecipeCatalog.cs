@@ -11,7 +11,7 @@ public static class RecipeCatalog
     public const string DefaultName = "int8";
 
     /// <summary>Names of the built-in recipes, mildest first.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["lossless", "int8", "w8a8", "int8-only", "int4-calibrated", "int4", "auto"];
+    public static IReadOnlyList<string> Names { get; } = ["lossless", "int8", "fp8-dynamic", "fp8-static", "w8a8-dynamic", "w8a8", "int8-only", "int4-calibrated", "int4", "auto"];
 
     /// <summary>Number formats that can stand for a recipe: all that take fractions.</summary>
     public static IReadOnlyList<string> Formats => FractionFormats.Value;

@@ -44,7 +44,32 @@ internal sealed class ShadowGraph
         return (model with { Graph = shadow._editor.Build() }, measures);
     }
 
-    private Measure Add(QuantizableUnit unit)
+    /// <summary>Builds a graph that tells what each weighted unit does to the outputs of the model when it alone is quantised.</summary>
+    /// <param name="model">The float model.</param>
+    /// <param name="plan">What was decided.</param>
+    /// <returns>The model, the outputs that are compared, and by unit the differences; null when they cannot be measured.</returns>
+    public static (Model Model, IReadOnlyList<CalibrationTap> Signals, Dictionary<QuantizableUnit, IReadOnlyDictionary<string, CalibrationTap>> Differences)? BuildOutputs(Model model, QuantizationPlan plan)
+    {
+        var shadow = new ShadowGraph(model, plan, new Dictionary<string, double>());
+        var outputs = new OutputDifferences(model, shadow._editor, shadow._added);
+        var differences = new Dictionary<QuantizableUnit, IReadOnlyDictionary<string, CalibrationTap>>(ReferenceEqualityComparer.Instance);
+        foreach (QuantizableUnit unit in plan.Selection.Selected.Where(u => u.Weight is not null))
+        {
+            string made = shadow.Quantised(unit);
+            if (outputs.Of(unit.Output, unit.WritesCodes ? shadow.Round(made, unit.Output) : made) is not { } found)
+            {
+                return null;
+            }
+
+            differences.Add(unit, found);
+        }
+
+        shadow._editor.InsertBefore(model.Graph.Nodes.Length, [.. shadow._added]);
+        return outputs.Signals.Count == 0 ? null : (model with { Graph = shadow._editor.Build() }, outputs.Signals, differences);
+    }
+
+    /// <summary>Adds a unit with rounded inputs and weights once more; the name of its output, not rounded.</summary>
+    private string Quantised(QuantizableUnit unit)
     {
         Node node = unit.Node;
         foreach (int input in unit.DataInputs)
@@ -72,6 +97,13 @@ internal sealed class ShadowGraph
             before = part.Outputs[0];
         }
 
+        return made;
+    }
+
+    private Measure Add(QuantizableUnit unit)
+    {
+        Tensor weight = unit.Weight!;
+        string made = Quantised(unit);
         string signal = unit.Output;
         if (_floors.TryGetValue(unit.Output, out double floor))
         {

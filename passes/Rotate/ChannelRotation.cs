@@ -4,11 +4,12 @@ namespace ModelPack.Passes;
 
 /// <summary>
 /// An orthogonal matrix over the channels of a value: equal blocks D H / sqrt(order) along the diagonal, D random signs (Ashkboos et al., "QuaRot", 2024, section 3). A value x becomes x R, a weight that
-/// reads it R^T W, one that makes it W R: in all three, a vector along the channels times the signs, times H.
+/// reads it R^T W, one that makes it W R: in all three, a vector along the channels times the signs, times H. A second such matrix may follow, of the same blocks.
 /// </summary>
 /// <param name="Block">H.</param>
 /// <param name="Factors">[channels]: signs over sqrt(order), and what else multiplies the channels before the rotation.</param>
-internal sealed record ChannelRotation(HadamardMatrix Block, ImmutableArray<double> Factors)
+/// <param name="Then">What follows; null for nothing.</param>
+internal sealed record ChannelRotation(HadamardMatrix Block, ImmutableArray<double> Factors, ChannelRotation? Then = null)
 {
     /// <summary>Channels.</summary>
     public int Channels => Factors.Length;
@@ -27,6 +28,23 @@ internal sealed record ChannelRotation(HadamardMatrix Block, ImmutableArray<doub
         }
 
         return new ChannelRotation(block, factors.MoveToImmutable());
+    }
+
+    /// <summary>
+    /// A rotation that keeps the mean of the channels, for norms that subtract it: blocks H D H / order, H of a power of two, whose first row and column are ones, and the first sign of every block +1. A vector of equal numbers goes
+    /// through H into the first channel, is left alone by D, and comes back; all others are spread.
+    /// </summary>
+    /// <param name="channels">Channels.</param>
+    /// <param name="most">Largest order wanted.</param>
+    /// <param name="random">Source of the signs.</param>
+    public static ChannelRotation KeepingMean(int channels, int most, SplitMix64 random)
+    {
+        // Without its power of two a number of channels has no Hadamard matrix but that one.
+        HadamardMatrix block = HadamardMatrix.Dividing(channels, Math.Min(most, channels & -channels));
+        double scale = 1 / Math.Sqrt(block.Order);
+        ChannelRotation last = Random(channels, block, random);
+        ImmutableArray<double> signs = [.. last.Factors.Select((f, i) => i % block.Order == 0 ? scale : f)];
+        return new ChannelRotation(block, [.. Enumerable.Repeat(scale, channels)], last with { Factors = signs });
     }
 
     /// <summary>The rotation after a factor for every channel: for the weights that read what a norm has multiplied.</summary>
@@ -61,5 +79,7 @@ internal sealed record ChannelRotation(HadamardMatrix Block, ImmutableArray<doub
         {
             Block.Multiply(part.Slice(at, Block.Order), 1, scratch);
         }
+
+        Then?.Apply(part, first, scratch);
     }
 }

@@ -83,14 +83,22 @@ internal sealed class ColumnRotatedData(StoredFloats source, ChannelRotation dow
             Span<double> part = values.Slice(r * width, width);
             source.Read(row + r, column, part);
             along?.Apply(part, column, scratch);
-            double factor = down.Factors[checked((int)row) + r];
-            foreach (ref double value in part)
-            {
-                value *= factor;
-            }
         }
 
-        down.Block.Multiply(values, width, scratch);
+        for (ChannelRotation? rotation = down; rotation is not null; rotation = rotation.Then)
+        {
+            for (int r = 0; r < order; r++)
+            {
+                double factor = rotation.Factors[checked((int)row) + r];
+                foreach (ref double value in values.Slice(r * width, width))
+                {
+                    value *= factor;
+                }
+            }
+
+            rotation.Block.Multiply(values, width, scratch);
+        }
+
         byte[] bytes = new byte[values.Length * sizeof(float)];
         Span<float> floats = MemoryMarshal.Cast<byte, float>(bytes.AsSpan());
         for (int i = 0; i < values.Length; i++)

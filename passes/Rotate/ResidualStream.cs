@@ -4,12 +4,12 @@ namespace ModelPack.Passes;
 
 /// <summary>
 /// The values of a transformer that are added up from the embedding to the head, with all that makes them and all that reads them. They can be rotated together when every maker ends in a constant, and every reader is
-/// linear or a norm without a mean:
+/// linear or a norm:
 /// <code>
 /// makers    Gather(table, ids), MatMul(z, W), Gemm(z, W, b), Add of two such values or of a constant vector, a multiple of one
 /// readers   MatMul(x, W), Gemm(x, W, b); x * (1 / rms(x)) however it is written, SimplifiedLayerNormalization, RMSNormalization, and behind these x * gain whose readers are linear
 /// </code>
-/// LayerNormalization is none: it subtracts the mean of the channels, which is another number after a rotation.
+/// LayerNormalization, written in one or out of single operators, subtracts the mean of the channels: a rotation must keep that (<see cref="KeepsMean"/>), and what it adds goes through the weights behind it.
 /// </summary>
 internal sealed class ResidualStream
 {
@@ -39,6 +39,12 @@ internal sealed class ResidualStream
     /// <summary>Norms whose own gain becomes one.</summary>
     public List<int> Norms { get; } = [];
 
+    /// <summary>True when the mean of the channels is used: a rotation must map a vector of equal numbers to itself.</summary>
+    public bool KeepsMean { get; private set; }
+
+    /// <summary>Readers behind a norm that adds a vector, which becomes a vector that is added to what they make: the reader, and the vector.</summary>
+    public List<(WeightUse Reader, Tensor Shift)> Shifts { get; } = [];
+
     /// <summary>Whether a value is one of them.</summary>
     public bool Holds(string value) => _values.Contains(value);
 
@@ -56,6 +62,9 @@ internal sealed class ResidualStream
         {
             refusal = stream.Make(value) ?? stream.Read(value);
         }
+
+        refusal ??= stream.Shifts.Select(s => index.Graph.Nodes[s.Reader.Node]).FirstOrDefault(n => stream.Holds(n.Outputs[0])) is Node both
+            ? $"{both.OpType} '{both.Handle}' reads what a norm has shifted and writes into the stream" : null;
 
         return stream;
     }
@@ -99,6 +108,9 @@ internal sealed class ResidualStream
                 return null;
             case "Mul" or "Div" when Factor(node) is >= 0 and int other:
                 Enter(node.Input(other));
+                return null;
+            case "Sub" when SubtractsNumber(node):
+                Enter(node.Input(0));
                 return null;
             default:
                 return $"{node.OpType} '{node.Handle}' makes '{value}'";
@@ -155,14 +167,23 @@ internal sealed class ResidualStream
             case "Mul" or "Div" when Factor(node) == use.InputIndex:
                 Enter(node.Outputs[0]);
                 return null;
+            case "Sub" when use.InputIndex == 0 && SubtractsNumber(node):
+                KeepsMean = true;
+                Enter(node.Outputs[0]);
+                return null;
+            case "ReduceMean" or "ReduceSum" when use.InputIndex == 0 && PerVector.OverChannels(_index, node):
+                KeepsMean = true;
+                return null;
             case "Mul" when _index.Constant(node.Input(1 - use.InputIndex)) is Tensor gain:
                 Gains.Add((use.NodeIndex, value));
                 return ReadGained(node.Outputs[0], gain);
             case "SimplifiedLayerNormalization" or "RMSNormalization" when use.InputIndex == 0 && node.Outputs.Length == 1 && node.Int("axis", -1) == -1 && _index.Constant(node.Input(1)) is Tensor gain:
                 Norms.Add(use.NodeIndex);
                 return ReadGained(node.Outputs[0], gain);
-            case "LayerNormalization":
-                return $"LayerNormalization '{node.Handle}' subtracts the mean of the channels of '{value}', which a rotation does not keep";
+            case "LayerNormalization" when use.InputIndex == 0 && node.Outputs.Length == 1 && node.Int("axis", -1) == -1 && _index.Constant(node.Input(1)) is Tensor gain && (node.Input(2).Length == 0 || IsVector(node.Input(2))):
+                KeepsMean = true;
+                Norms.Add(use.NodeIndex);
+                return ReadGained(node.Outputs[0], gain, _index.Constant(node.Input(2)));
             default:
                 return no;
         }
@@ -200,7 +221,12 @@ internal sealed class ResidualStream
     private bool OnlySummed(string squares) =>
         !_index.IsOutput(squares) && _index.Uses(squares).All(u => ReferenceEquals(u.Owner, _index.Graph) && u.Node is { Domain.Length: 0, OpType: "ReduceMean" or "ReduceSum" } && u.InputIndex == 0 && PerVector.OverChannels(_index, u.Node));
 
-    private string? ReadGained(string value, Tensor gain)
+    /// <summary>True for a subtraction of one number for all channels.</summary>
+    private bool SubtractsNumber(Node node) => _index.Initializer(node.Input(0)) is null && PerVector.Is(_index, node.Input(1));
+
+    private bool IsVector(string name) => _index.Constant(name) is Tensor constant && constant.Shape.ElementCount == Channels && constant.Shape[-1] == Channels;
+
+    private string? ReadGained(string value, Tensor gain, Tensor? shift = null)
     {
         if (gain.Shape.ElementCount != Channels || gain.Shape[-1] != Channels)
         {
@@ -219,12 +245,23 @@ internal sealed class ResidualStream
                 continue;
             }
 
+            if (shift is null && ReferenceEquals(use.Owner, _index.Graph) && use.Node.Is("Add") && IsVector(use.Node.Input(1 - use.InputIndex)))
+            {
+                Gains.Add((use.NodeIndex, value));
+                if (ReadGained(use.Node.Outputs[0], gain, _index.Constant(use.Node.Input(1 - use.InputIndex))) is string reason)
+                {
+                    return reason;
+                }
+
+                continue;
+            }
+
             if (!ReferenceEquals(use.Owner, _index.Graph) || LinearNode.Weight(_index, use.Node) is null)
             {
                 return $"{use.Node.OpType} '{use.Node.Handle}' reads '{value}', which has a factor for every channel, and is no linear layer";
             }
 
-            if (TakeReader(use, gain) is string refusal)
+            if (TakeReader(use, gain, shift) is string refusal)
             {
                 return refusal;
             }
@@ -233,7 +270,7 @@ internal sealed class ResidualStream
         return null;
     }
 
-    private string? TakeReader(ValueUse use, Tensor? gain)
+    private string? TakeReader(ValueUse use, Tensor? gain, Tensor? shift = null)
     {
         Tensor weight = LinearNode.Weight(_index, use.Node)!;
         int axis = LinearNode.InputAxis(use.Node);
@@ -248,6 +285,11 @@ internal sealed class ResidualStream
         }
 
         Readers.Add(new WeightUse(use.NodeIndex, 1, weight, axis, gain));
+        if (shift is not null)
+        {
+            Shifts.Add((Readers[^1], shift));
+        }
+
         return RotatedTensor.Refusal(weight);
     }
 

@@ -91,7 +91,12 @@ internal sealed class RotatePass(PassOptions options, TensorRules rules) : IPass
     private void RotateStream(GraphEditor editor, GraphIndex index, Rotations rotations, ResidualStream stream, PassContext context)
     {
         var random = new SplitMix64(context.PassSeed);
-        ChannelRotation rotation = ChannelRotation.Random(stream.Channels, HadamardMatrix.Dividing(stream.Channels, _most), random);
+        ChannelRotation rotation = stream.KeepsMean ? ChannelRotation.KeepingMean(stream.Channels, _most, random) : ChannelRotation.Random(stream.Channels, HadamardMatrix.Dividing(stream.Channels, _most), random);
+        foreach ((WeightUse reader, Tensor shift) in stream.Shifts)
+        {
+            NormShift.Insert(editor, index, rotations, reader, shift, context);
+        }
+
         foreach (WeightUse use in stream.Writers.Concat(stream.Readers))
         {
             rotations.Add(use, rotation);
@@ -112,7 +117,7 @@ internal sealed class RotatePass(PassOptions options, TensorRules rules) : IPass
             foreach (int position in stream.Norms)
             {
                 Node node = rotations.Node(position);
-                rotations.Replace(position, node with { Inputs = node.Inputs.SetItem(1, name) });
+                rotations.Replace(position, node with { Inputs = [node.Inputs[0], name] });
             }
         }
 

@@ -24,6 +24,11 @@ internal sealed class Rotations(GraphEditor editor, GraphIndex index, PassContex
         _uses[(use.Node, use.Input)] = (use.Tensor, isLast ? first : whole, isLast ? whole : last);
     }
 
+    /// <summary>What the outputs of a linear layer are rotated by so far; null for nothing.</summary>
+    /// <param name="position">Position of the layer.</param>
+    public ChannelRotation? OfOutputs(int position) =>
+        _uses.TryGetValue((position, 1), out (Tensor, ChannelRotation? First, ChannelRotation? Last) found) ? (LinearNode.InputAxis(index.Graph.Nodes[position]) == 0 ? found.Last : found.First) : null;
+
     /// <summary>A node of the graph as it will be; for changes of one's own, which go to <see cref="Replace"/>.</summary>
     public Node Node(int position) => _nodes.GetValueOrDefault(position) ?? index.Graph.Nodes[position];
 

@@ -55,7 +55,8 @@ public static class ModelCompiler
         Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, context);
         bool used = context.Measurements.Any(m => m.Quantity == "calibration_vectors");
         string[] warnings = [.. context.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Warning).Select(Describe)];
-        warnings = [.. InputWarnings(imported.Model, notBuilt), .. warnings];
+        IEnumerable<string> tensors = imported.Model.Graph.Initializers.Concat(model.Graph.Initializers).Select(t => t.Name);
+        warnings = [.. InputWarnings(imported.Model, notBuilt), .. recipe.RuleWarnings(tensors).Select(w => $"recipe '{recipe.Name}': {w}"), .. warnings];
         if (generated is not null && used)
         {
             warnings = [.. warnings, GeneratedData.Warning(data!)];

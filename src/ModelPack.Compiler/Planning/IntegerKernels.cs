@@ -55,7 +55,10 @@ internal static class IntegerKernels
             [new RejectedKernel(NodeChoice.Expand, "dense f32 arithmetic on activations that are rounded to 8 bits anyway")]);
     }
 
-    private static bool IsDequantized(PlanContext context, string value) => context.Index.Producer(value)?.Is("DequantizeLinear") == true;
+    /// <summary>True for a value that comes out of 8-bit integers; 8-bit floats are multiplied as floats.</summary>
+    private static bool IsDequantized(PlanContext context, string value) =>
+        context.Index.Producer(value) is Node node && node.Is("DequantizeLinear")
+        && !(context.Index.Producer(node.Input(0)) is Node codes && context.Index.Constant(codes.Input(2)) is Tensor zero && zero.DType.IsFloat());
 
     /// <summary>The weight as rows of int8 with a scale each, and the axis of the tensor along which rows follow each other.</summary>
     private static (BlockWeight Weight, int Axis)? Rows(Tensor tensor)

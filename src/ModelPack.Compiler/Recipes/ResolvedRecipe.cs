@@ -46,6 +46,11 @@ public sealed class ResolvedRecipe
     /// <summary>Makes the passes.</summary>
     public IReadOnlyList<IPass> CreatePasses() => [.. _steps.Select(s => s.Factory.Create(s.Options, RulesFor(s.Factory)))];
 
+    /// <summary>What is to be said about rules that do nothing to a model: those that match no tensor, and those that later ones contradict for every tensor.</summary>
+    /// <param name="tensors">Names of the model's tensors, before and after the passes.</param>
+    public IReadOnlyList<string> RuleWarnings(IEnumerable<string> tensors) =>
+        _rules.IsEmpty ? [] : [.. RuleUse.Warnings(_rules, [.. _steps.Select(s => s.Factory.Name).Distinct(StringComparer.Ordinal)], tensors.Distinct(StringComparer.Ordinal))];
+
     /// <summary>Canonical text: every option, keys in ordinal order, two spaces, line feeds. Reading it as a recipe gives the same again.</summary>
     public string ToJson()
     {

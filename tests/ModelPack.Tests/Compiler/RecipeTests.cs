@@ -226,6 +226,22 @@ public sealed class RecipeTests
             RecipeCatalog.Names.Order(StringComparer.Ordinal),
             Directory.GetFiles(RepositoryTree.PathTo("samples", "recipes"), "*.json").Select(f => Path.GetFileNameWithoutExtension(f)).Order(StringComparer.Ordinal));
 
+    [Theory]
+    [InlineData("""{"match":"a.*","quantize":{"format":"int4"}}""", "")]
+    [InlineData("""{"match":"nothing.*","quantize":{"format":"int4"}}""", "rules[0] matches no tensor: 'nothing.*'")]
+    [InlineData("""{"match":"nothing.*","skip":true}""", "rules[0] matches no tensor: 'nothing.*'")]
+    [InlineData("""{"match":"a.*","quantize":{"format":"int4"}},{"match":"a.w","quantize":{"format":"nf4"}}""", "")] // a.v is still the first one's.
+    [InlineData("""{"match":"a.w","quantize":{"format":"int4"}},{"match":"a.*","quantize":{"format":"nf4"}}""", "rules[0] ('a.w') is without effect: it conflicts with later rules such as rules[1] ('a.*'), which decide for all of its tensors")]
+    [InlineData("""{"match":"a.w","quantize":{"format":"int4","block":64}},{"match":"a.*","quantize":{"format":"int8"}}""", "")] // The block size stays.
+    [InlineData("""{"match":"a.w","quantize":{"format":"int4"}},{"match":"a.*","skip":true}""", "rules[0] ('a.w') is without effect: it conflicts with later rules such as rules[1] ('a.*'), which decide for all of its tensors")]
+    [InlineData("""{"match":"a.*","skip":true},{"match":"a.*","quantize":{"format":"int4"}}""", "rules[0] ('a.*') is without effect: it conflicts with later rules such as rules[1] ('a.*'), which decide for all of its tensors")]
+    [InlineData("""{"match":"a.*","quantize":false},{"match":"a.w","quantize":{"format":"int4"}}""", "")]
+    public void RuleWarnings_nameRulesThatDoNothing(string rules, string expected)
+    {
+        Recipe recipe = Recipe.Parse($$"""{"name":"r","passes":["quantize"],"rules":[{{rules}}]}""");
+        Assert.Equal(expected, string.Join('\n', recipe.Resolve(PassCatalog.All).RuleWarnings(["a.v", "a.w", "b"])));
+    }
+
     [Fact]
     public void Committed_schema_equals_the_generated_one() =>
         Assert.Equal(File.ReadAllText(RepositoryTree.PathTo("passes", "recipe.schema.json")), RecipeSchema.Generate(PassCatalog.All));

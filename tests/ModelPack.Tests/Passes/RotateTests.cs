@@ -164,6 +164,36 @@ public sealed class RotateTests
         Assert.NotEqual(Table(3), Table(4));
     }
 
+    [Theory]
+    [InlineData(48, int.MaxValue, 16)]
+    [InlineData(64, int.MaxValue, 64)]
+    [InlineData(64, 8, 8)]
+    [InlineData(5, int.MaxValue, 1)]
+    public void KeepingMean_isOrthogonal_andLeavesEqualNumbersAlone(int channels, int most, int order)
+    {
+        ChannelRotation rotation = ChannelRotation.KeepingMean(channels, most, new SplitMix64(3));
+        Assert.Equal(order, rotation.Block.Order);
+        double[] scratch = new double[1];
+        double[][] rows = [.. Enumerable.Range(0, channels).Select(i => Enumerable.Range(0, channels).Select(j => i == j ? 1.0 : 0).ToArray())];
+        foreach (double[] row in rows)
+        {
+            rotation.Apply(row, scratch);
+        }
+
+        double[] ones = [.. Enumerable.Repeat(1.0, channels)];
+        rotation.Apply(ones, scratch);
+        Assert.All(ones, v => Assert.Equal(1, v, 1e-12));
+        for (int i = 0; i < channels; i++)
+        {
+            for (int j = 0; j < channels; j++)
+            {
+                Assert.Equal(i == j ? 1 : 0, rows[i].Zip(rows[j], (a, b) => a * b).Sum(), 1e-12);
+            }
+        }
+
+        Assert.True(order < 16 || rows[0].Max(Math.Abs) < 0.95, "a channel stays where it is");
+    }
+
     [Fact]
     public void Run_tableThatIsTheHeadToo_isStoredTwice()
     {
@@ -177,7 +207,8 @@ public sealed class RotateTests
 
     [Theory]
     [InlineData("Tanh(x2)->odd", "Tanh")]
-    [InlineData("LayerNormalization(x2,gain)->odd", "subtracts the mean")]
+    [InlineData("LayerNormalization(x2,gain)->odd", "'odd' is an output of the graph")]
+    [InlineData("LayerNormalization(x2,gain,gain)->m; MatMul(m,square)->x3; Add(x2,x3)->x4; MatMul(x4,head)->odd", "reads what a norm has shifted and writes into the stream")]
     [InlineData("Mul(x2,gain)->m; Tanh(m)->odd", "has a factor for every channel")]
     [InlineData("Mul(x2,x1)->odd", "is not linear")]
     [InlineData("Mul(x2,x2)->q; Tanh(q)->odd", "is not linear")]
@@ -251,7 +282,7 @@ public sealed class RotateTests
         return Ir.Model(Ir.Graph("ids,other,input16", "y,s" + (step.Length > 0 ? ",odd" : ""), [.. nodes],
             [
                 Ir.RandomOf(1, "table", 10, 24), Ir.RandomOf(2, "place", 3, 24), Ir.RandomOf(3, "gain", 24), Ir.RandomOf(4, "up", 24, 8), Ir.RandomOf(5, "down", 8, 24), Ir.RandomOf(6, "bias", 24),
-                Ir.RandomOf(7, "head", 24, 5), Ir.RandomOf(8, "scale", 24, 2), Ir.F32("epsilon", [], 1e-5f), Ir.RandomOf(9, "five", 24, 1),
+                Ir.RandomOf(7, "head", 24, 5), Ir.RandomOf(8, "scale", 24, 2), Ir.F32("epsilon", [], 1e-5f), Ir.RandomOf(9, "five", 24, 1), Ir.RandomOf(10, "square", 24, 24),
             ]));
     }
 

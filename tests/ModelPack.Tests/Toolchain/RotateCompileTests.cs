@@ -42,11 +42,14 @@ public sealed class RotateCompileTests
     [InlineData("simplified", "down", 0)]
     [InlineData("written", "down", 0)]
     [InlineData("written", "none", 16)]
+    [InlineData("layer", "none", 0)]
+    [InlineData("layer", "down", 8)]
+    [InlineData("layer-written", "down", 0)]
     public void Network_rotated_computesTheSame_onAnyNumberOfThreads(string norm, string online, int block)
     {
         using var folder = new TempFolder();
         string model = folder["model.onnx"];
-        File.WriteAllBytes(model, Network(norm == "simplified"));
+        File.WriteAllBytes(model, Network(norm));
         string pass = $$"""{"pass":"rotate","online":"{{online}}","block":{{block}}}""";
         CompileResult result = Compile(folder, model, "m.mpack", pass);
         Compile(folder, model, "m1.mpack", pass, threads: 1);
@@ -59,12 +62,14 @@ public sealed class RotateCompileTests
         Assert.InRange(Largest(expected, actual), float.Epsilon, 1e-5 * Enumerable.Max(expected, Math.Abs));
     }
 
-    [Fact]
-    public void Outlier_channels_areSpread_soThatFourBitsLoseLess()
+    [Theory]
+    [InlineData("written")]
+    [InlineData("layer")]
+    public void Outlier_channels_areSpread_soThatFourBitsLoseLess(string norm)
     {
         using var folder = new TempFolder();
         string model = folder["model.onnx"];
-        File.WriteAllBytes(model, Network(simplified: false));
+        File.WriteAllBytes(model, Network(norm));
         float[] expected = RunNetwork(model);
         double Error(string rotate)
         {
@@ -78,7 +83,7 @@ public sealed class RotateCompileTests
     }
 
     /// <summary>ids -> embed -> norm -> v (+ bias) -> heads weighted by p -> o -> + -> norm -> up, gate -> Relu(gate) * up -> down -> + -> norm -> embed^T -> logits. One channel of the layers' inputs is small, and its weights large.</summary>
-    private static byte[] Network(bool simplified)
+    private static byte[] Network(string norm)
     {
         OnnxBuilder builder = new OnnxBuilder()
             .Input("ids", OnnxBuilder.Int64, 1, Length)
@@ -95,15 +100,15 @@ public sealed class RotateCompileTests
             .Initializer("join", [1L, -1, Heads * HeadSize], 3)
             .Initializer("epsilon", [1e-5f])
             .Node("Gather", ["embed", "ids"], ["x0"]);
-        Norm(builder, "x0", "n0", simplified, 11);
+        Norm(builder, "x0", "n0", norm, 11);
         builder.Node("MatMul", ["n0", "v"], ["v0"]).Node("Add", ["v0", "v_bias"], ["v1"])
             .Node("Reshape", ["v1", "split"], ["v2"]).Node("Transpose", ["v2"], ["v3"], attributes: ("perm", (long[])[0, 2, 1, 3]))
             .Node("MatMul", ["p", "v3"], ["a0"]).Node("Transpose", ["a0"], ["a1"], attributes: ("perm", (long[])[0, 2, 1, 3]))
             .Node("Reshape", ["a1", "join"], ["a2"]).Node("MatMul", ["a2", "o"], ["a3"]).Node("Add", ["x0", "a3"], ["x1"]);
-        Norm(builder, "x1", "n1", simplified, 12);
+        Norm(builder, "x1", "n1", norm, 12);
         builder.Node("MatMul", ["n1", "up"], ["u"]).Node("MatMul", ["n1", "gate"], ["g"]).Node("Relu", ["g"], ["r"]).Node("Mul", ["r", "u"], ["m"])
             .Node("MatMul", ["m", "down"], ["d"]).Node("Add", ["d", "x1"], ["x2"]);
-        Norm(builder, "x2", "n2", simplified, 13);
+        Norm(builder, "x2", "n2", norm, 13);
         return builder.Node("Transpose", ["embed"], ["head"], attributes: ("perm", (long[])[1, 0])).Node("MatMul", ["n2", "head"], ["logits"]).Build();
     }
 
@@ -118,12 +123,30 @@ public sealed class RotateCompileTests
         return weight;
     }
 
-    private static void Norm(OnnxBuilder builder, string value, string output, bool simplified, ulong seed)
+    private static void Norm(OnnxBuilder builder, string value, string output, string norm, ulong seed)
     {
         float[] gain = SmallModels.Values(Width, seed);
         gain[5] /= 30;
         builder.Initializer($"{output}_gain", gain, Width);
-        if (simplified)
+        if (norm.StartsWith("layer", StringComparison.Ordinal))
+        {
+            builder.Initializer($"{output}_bias", SmallModels.Values(Width, seed + 20), Width);
+        }
+
+        if (norm == "layer")
+        {
+            builder.Node("LayerNormalization", [value, $"{output}_gain", $"{output}_bias"], [output], attributes: [("axis", -1L), ("epsilon", 1e-5f)]);
+            return;
+        }
+
+        if (norm == "layer-written")
+        {
+            builder.Node("ReduceMean", [value], [$"{output}_center"], attributes: ("axes", (long[])[-1]))
+                .Node("Sub", [value, $"{output}_center"], [$"{output}_centered"]);
+            value = $"{output}_centered";
+        }
+
+        if (norm == "simplified")
         {
             builder.Node("SimplifiedLayerNormalization", [value, $"{output}_gain"], [output], attributes: [("axis", -1), ("epsilon", 1e-5f)]);
             return;
@@ -132,7 +155,11 @@ public sealed class RotateCompileTests
         builder.Node("Mul", [value, value], [$"{output}_squares"])
             .Node("ReduceMean", [$"{output}_squares"], [$"{output}_mean"], attributes: ("axes", (long[])[-1]))
             .Node("Add", [$"{output}_mean", "epsilon"], [$"{output}_shifted"]).Node("Sqrt", [$"{output}_shifted"], [$"{output}_rms"])
-            .Node("Div", [value, $"{output}_rms"], [$"{output}_unit"]).Node("Mul", [$"{output}_unit", $"{output}_gain"], [output]);
+            .Node("Div", [value, $"{output}_rms"], [$"{output}_unit"]).Node("Mul", [$"{output}_unit", $"{output}_gain"], [norm == "written" ? output : $"{output}_gained"]);
+        if (norm == "layer-written")
+        {
+            builder.Node("Add", [$"{output}_gained", $"{output}_bias"], [output]);
+        }
     }
 
     private static CompileResult Compile(TempFolder folder, string model, string output, string passes, int threads = 2) => ModelCompiler.Compile(new CompileRequest

@@ -147,6 +147,25 @@ public sealed class StaticInt8Tests
         Assert.Contains(named.Warnings, w => w.Contains("2 of 4 weighted nodes stay float", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData(39)]
+    [InlineData(42)]
+    public void Compile_leastRatioAtTheOutputs_isKept(int decibels)
+    {
+        using var folder = new TempFolder();
+        string model = Network(folder, 13);
+        double Reached(params string[] sets)
+        {
+            Compile(folder, model, "m.mpack", sets);
+            using ModelSession original = ModelSession.Open(model);
+            using ModelSession packed = ModelSession.Open(folder["m.mpack"]);
+            return Decibels([.. Samples().SelectMany(x => Output(original, x))], [.. Samples().SelectMany(x => Output(packed, x))]);
+        }
+
+        Assert.InRange(Reached(Everything), 25, decibels);
+        Assert.InRange(Reached([.. Everything, $"quantize-activations.min_output_sqnr_db={decibels}"]), decibels - 0.5, 90);
+    }
+
     [Fact]
     public void Compile_gptqBefore_keepsItsCodes()
     {
@@ -282,16 +301,20 @@ public sealed class StaticInt8Tests
         return path;
     }
 
+    private static IEnumerable<float[]> Samples() => Enumerable.Range(0, 6).Select(sample => SmallModels.Values(3 * 256, (ulong)sample + 100));
+
     private static void WriteData(TempFolder folder)
     {
-        for (int sample = 0; sample < 6; sample++)
+        foreach ((int sample, float[] values) in Samples().Index())
         {
             Directory.CreateDirectory(folder[$"data/{sample}"]);
-            NpyFile.Write(folder[$"data/{sample}/x.npy"], DType.F32, new Shape(1, 3, 16, 16), TensorData.FromBytes(MemoryMarshal.AsBytes(SmallModels.Values(3 * 256, (ulong)sample + 100).AsSpan()).ToArray()));
+            NpyFile.Write(folder[$"data/{sample}/x.npy"], DType.F32, new Shape(1, 3, 16, 16), TensorData.FromBytes(MemoryMarshal.AsBytes(values.AsSpan()).ToArray()));
         }
     }
 
-    private static float[] Output(ModelSession session, int seed) => session.Run(NamedTensor.Of("x", SmallModels.Values(3 * 256, (ulong)seed + 1000), [1, 3, 16, 16]))[0].Values<float>().ToArray();
+    private static float[] Output(ModelSession session, int seed) => Output(session, SmallModels.Values(3 * 256, (ulong)seed + 1000));
+
+    private static float[] Output(ModelSession session, float[] x) => session.Run(NamedTensor.Of("x", x, [1, 3, 16, 16]))[0].Values<float>().ToArray();
 
     private static double Decibels(float[] expected, float[] actual)
     {

@@ -3,15 +3,13 @@ using ModelPack.Compiler;
 namespace ModelPack.Passes;
 
 /// <summary>
-/// Brings a graph of an older operator set to version 13, the first whose DequantizeLinear has a scale per channel. Operators whose meaning did not change keep their form; what became an input is written as one.
+/// Brings a graph of an older operator set to version 13, the first whose DequantizeLinear has a scale per channel, or 19, the first whose QuantizeLinear makes 8-bit floats. Operators whose meaning did not change
+/// keep their form; what became an input is written as one.
 /// </summary>
 internal static class OpsetUpgrade
 {
-    /// <summary>The version that is reached.</summary>
-    public const long Target = 13;
-
-    /// <summary>Least IR version for that operator set.</summary>
-    private const long IrVersion = 7;
+    /// <summary>The latest version that can be reached.</summary>
+    public const long Latest = 19;
 
     /// <summary>Attributes that became inputs: operator, attribute, version, input that it became. Booleans say nothing about the value.</summary>
     private static readonly Dictionary<string, (long Version, string[] Attributes)> Moved = new(StringComparer.Ordinal)
@@ -22,6 +20,15 @@ internal static class OpsetUpgrade
         ["Unsqueeze"] = (13, ["axes"]),
         ["ReduceSum"] = (13, ["axes"]),
         ["Split"] = (13, ["split"]),
+        ["ReduceL1"] = (18, ["axes"]),
+        ["ReduceL2"] = (18, ["axes"]),
+        ["ReduceLogSum"] = (18, ["axes"]),
+        ["ReduceLogSumExp"] = (18, ["axes"]),
+        ["ReduceMax"] = (18, ["axes"]),
+        ["ReduceMean"] = (18, ["axes"]),
+        ["ReduceMin"] = (18, ["axes"]),
+        ["ReduceProd"] = (18, ["axes"]),
+        ["ReduceSumSquare"] = (18, ["axes"]),
     };
 
     /// <summary>Operators that have been the same since version 7, but for more types and negative axes.</summary>
@@ -29,18 +36,26 @@ internal static class OpsetUpgrade
     {
         "Abs", "Add", "ArgMax", "ArgMin", "AveragePool", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Conv", "ConvTranspose", "Div", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor",
         "Gather", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Greater", "HardSigmoid", "Identity", "InstanceNormalization", "LeakyRelu", "Less", "Log", "LRN", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul",
-        "Neg", "Not", "Pow", "PRelu", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin", "Relu", "Reshape", "Shape", "Sigmoid", "Size", "Softplus", "SpaceToDepth", "Sqrt", "Sub", "Sum", "Tanh", "Tile", "Transpose",
+        "Neg", "Not", "Pow", "PRelu", "Reciprocal", "Relu", "Reshape", "Shape", "Sigmoid", "Size", "Softplus", "SpaceToDepth", "Sqrt", "Sub", "Sum", "Tanh", "Tile", "Transpose",
         "Where", "BatchNormalization", "Dropout", "Selu", "Elu", "And", "Or", "Sin", "Cos", "Round", "Sign",
     };
 
-    /// <summary>The model in operator set 13 or later, or null when an operator in it cannot be brought over.</summary>
+    /// <summary>Operators of version 13 that have been the same from there to <see cref="Latest"/>, but for more types and options that are off.</summary>
+    private static readonly HashSet<string> UnchangedSince13 = new(StringComparer.Ordinal)
+    {
+        "CumSum", "DequantizeLinear", "DynamicQuantizeLinear", "Einsum", "GatherElements", "GatherND", "GreaterOrEqual", "GroupNormalization", "GRU", "HardSwish", "IsInf", "IsNaN", "LayerNormalization", "LessOrEqual",
+        "LSTM", "Mod", "OneHot", "QuantizeLinear", "Range", "Resize", "RNN", "ScatterElements", "ScatterND", "Softmax", "LogSoftmax", "TopK", "Trilu", "Xor",
+    };
+
+    /// <summary>The model in an operator set or a later one, or null when an operator in it cannot be brought over.</summary>
     /// <param name="model">A canonical model.</param>
+    /// <param name="target">The version to reach, at most <see cref="Latest"/>.</param>
     /// <param name="obstacle">The operator that stands in the way.</param>
-    public static Model? Apply(Model model, out string obstacle)
+    public static Model? Apply(Model model, long target, out string obstacle)
     {
         obstacle = "";
         long opset = model.Opsets.GetValueOrDefault("", 1);
-        if (opset >= Target)
+        if (opset >= target)
         {
             return model;
         }
@@ -55,7 +70,7 @@ internal static class OpsetUpgrade
                 continue;
             }
 
-            Node? upgraded = opset < 7 || node.Subgraphs().Any() ? null : Upgrade(node, opset, index, editor);
+            Node? upgraded = opset < 7 || node.Subgraphs().Any() ? null : Upgrade(node, opset, target, index, editor);
             if (upgraded is null)
             {
                 obstacle = $"{node.OpType} '{node.Handle}' of operator set {opset}";
@@ -68,14 +83,24 @@ internal static class OpsetUpgrade
             }
         }
 
-        return model with { Graph = editor.Build(), Opsets = model.Opsets.SetItem("", Target), IrVersion = Math.Max(model.IrVersion, IrVersion) };
+        return model with { Graph = editor.Build(), Opsets = model.Opsets.SetItem("", target), IrVersion = Math.Max(model.IrVersion, IrVersion(target)) };
     }
 
-    private static Node? Upgrade(Node node, long opset, GraphIndex index, GraphEditor editor)
+    /// <summary>Least IR version for an operator set.</summary>
+    private static long IrVersion(long target) => target switch
+    {
+        <= 13 => 7,
+        <= 18 => 8,
+        _ => 9,
+    };
+
+    private static Node? Upgrade(Node node, long opset, long target, GraphIndex index, GraphEditor editor)
     {
         if (Moved.TryGetValue(node.OpType, out (long Version, string[] Attributes) moved))
         {
-            return opset >= moved.Version ? node : Move(node, moved.Attributes, editor);
+            Node form = opset >= moved.Version || target < moved.Version ? node : Move(node, moved.Attributes, editor);
+            bool needsCount = node.Is("Split") && target >= 18 && opset < 18 && form.Input(1).Length == 0;
+            return needsCount ? form with { Attributes = form.Attributes.Add(new NodeAttribute("num_outputs", new AttributeValue.Int(node.Outputs.Length))) } : form;
         }
 
         return node.OpType switch
@@ -87,7 +112,7 @@ internal static class OpsetUpgrade
             "BatchNormalization" when opset < 9 && node.Outputs.Length > 1 => null,
             "Dropout" when node.Outputs.Length > 1 => null,
             "Dropout" => new Node { Name = node.Name, OpType = "Identity", Inputs = [node.Inputs[0]], Outputs = node.Outputs },
-            _ => Unchanged.Contains(node.OpType) ? node : null,
+            _ => Unchanged.Contains(node.OpType) || (opset >= 13 && UnchangedSince13.Contains(node.OpType)) ? node : null,
         };
     }
 
