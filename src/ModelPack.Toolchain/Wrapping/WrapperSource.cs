@@ -14,8 +14,19 @@ internal static class WrapperSource
 {
     private static readonly Dictionary<DType, string> Types = new()
     {
-        [DType.F32] = "float", [DType.F64] = "double", [DType.F16] = "global::System.Half", [DType.BF16] = "global::Microsoft.ML.OnnxRuntime.BFloat16", [DType.Bool] = "bool",
-        [DType.I8] = "sbyte", [DType.I16] = "short", [DType.I32] = "int", [DType.I64] = "long", [DType.U8] = "byte", [DType.U16] = "ushort", [DType.U32] = "uint", [DType.U64] = "ulong",
+        [DType.F32] = "float",
+        [DType.F64] = "double",
+        [DType.F16] = "global::System.Half",
+        [DType.BF16] = "global::Microsoft.ML.OnnxRuntime.BFloat16",
+        [DType.Bool] = "bool",
+        [DType.I8] = "sbyte",
+        [DType.I16] = "short",
+        [DType.I32] = "int",
+        [DType.I64] = "long",
+        [DType.U8] = "byte",
+        [DType.U16] = "ushort",
+        [DType.U32] = "uint",
+        [DType.U64] = "ulong",
     };
 
     /// <summary>The whole file, with <c>\n</c> between lines.</summary>
