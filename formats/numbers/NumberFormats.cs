@@ -34,7 +34,7 @@ public static class NumberFormats
         // Tables of values with a scale per block.
         new("nf4", static id => new CodebookFormat(id, "4-bit NormalFloat of QLoRA", Codebook.Nf4)),
         new("fp4", static id => new CodebookFormat(id, "4-bit float of bitsandbytes", Codebook.Fp4)),
-        new("dyn8", static id => new CodebookFormat(id, "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8)),
+        new("dyn8", static id => new CodebookFormat(id, "8-bit dynamic-tree map of bitsandbytes", Codebook.Dynamic8, Codebook.Dynamic8Unsigned)),
 
         // 8-bit floats with a scale per tensor, row or block.
         new("fp8", static _ => new Fp8Format()),

@@ -57,6 +57,9 @@ internal sealed class Codebook
     /// <summary>The signed dynamic-tree map of bitsandbytes.</summary>
     public static Codebook Dynamic8 { get; } = new(8, CodebookTables.Dynamic8, 127);
 
+    /// <summary>The unsigned one: for values that are never negative.</summary>
+    public static Codebook Dynamic8Unsigned { get; } = new(8, CodebookTables.Dynamic8Unsigned, 0);
+
     /// <summary>Width of a code.</summary>
     public int Bits { get; }
 

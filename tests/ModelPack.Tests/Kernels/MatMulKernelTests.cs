@@ -21,7 +21,7 @@ public sealed unsafe class MatMulKernelTests
         "int8", "int8(symmetric=false,block=16)", "int7", "int7(block=48)", "int6(symmetric=false)", "int5", "int5(block=16)", "int4", "int4(block=128,symmetric=false)", "int4(block=row,scale=bf16)",
         "int4(scale=f16)", "int3", "int3(block=16,symmetric=false)", "int2", "int2(block=64,symmetric=false)",
         "mxfp8", "mxfp8(element=e5m2)", "mxfp6", "mxfp6(element=e3m2)", "mxfp4", "mxint8", "nvfp4", "float", "float(exponent=2,mantissa=2,scale=none)", "float(exponent=3,mantissa=2,specials=fnuz,scale=f16,block=48)",
-        "float(exponent=0,mantissa=2,scale=e4m3,block=row)", "float(exponent=1,mantissa=0,scale=bf16)", "float(block=tensor)", "nf4", "nf4(nested=true)", "fp4", "dyn8", "fp8", "fp8(scope=tensor)", "fp8(scope=tile)",
+        "float(exponent=0,mantissa=2,scale=e4m3,block=row)", "float(exponent=1,mantissa=0,scale=bf16)", "float(block=tensor)", "nf4", "nf4(nested=true)", "fp4", "dyn8", "dyn8(signed=false)", "fp8", "fp8(scope=tensor)", "fp8(scope=tile)",
         "fp8(block=16,element=e5m2,scope=tile)", "fp8(element=e4m3,rule=gaudi,scope=block)", "ternary", "ternary(packing=base3,scope=row)", "posit8", "bfloat8", "scalar", "scalar(element=e2m1)", "palette(bits=1)",
         "palette(bits=3)", "palette", "palette(bits=6)", "palette(bits=8)",
         "bf16", "f16", "f8e4m3fn", "f8e5m2fnuz",

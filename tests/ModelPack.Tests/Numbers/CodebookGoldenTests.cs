@@ -30,6 +30,32 @@ public sealed class CodebookGoldenTests
         Assert.Equal(Golden.Bytes("bnb/nf4_table.bin"), MemoryMarshal.AsBytes(CodebookTables.Nf4).ToArray());
         Assert.Equal(Golden.Floats("bnb/fp4_table.bin"), MemoryMarshal.Cast<uint, float>(CodebookTables.Fp4).ToArray());
         Assert.Equal(Golden.Bytes("bnb/dynamic_signed_table.bin"), MemoryMarshal.AsBytes(CodebookTables.Dynamic8).ToArray());
+        Assert.Equal(Golden.Bytes("bnb/dynamic_unsigned_table.bin"), MemoryMarshal.AsBytes(CodebookTables.Dynamic8Unsigned).ToArray());
+    }
+
+    /// <summary>All codes decode to their values and back, on every tier; negative values are 0.</summary>
+    [Fact]
+    public void Unsigned_map_codes_what_is_not_negative()
+    {
+        byte[] codes = [.. Enumerable.Range(0, 256).Select(c => (byte)c)];
+        float[] values = Golden.Floats("bnb/dynamic_unsigned_table.bin");
+        float[] negative = [.. values.Select((v, i) => i == 255 ? v : -v)];
+        foreach (SimdTier tier in Enum.GetValues<SimdTier>().Where(t => t <= SimdTiers.Current))
+        {
+            IBoundNumberFormat bound = ((ITieredFormat)NumberFormats.Get("dyn8")).Bind(UnitSpec.Parse("dyn8(signed=false,block=256)"), new Shape(1, 256), tier);
+            Assert.Equal("dyn8(block=256,nested=false,signed=false)", bound.Spec.ToString());
+            byte[] coded = new byte[256];
+            byte[] scales = new byte[4];
+            bound.EncodeRows(values, 1, [coded, scales]);
+            Assert.Equal(codes, coded);
+            float[] decoded = new float[256];
+            bound.DecodeRows([coded, scales], 1, decoded);
+            Assert.Equal(values, decoded);
+            bound.EncodeRows(negative, 1, [coded, scales]);
+            Assert.All(coded[..255], c => Assert.Equal(0, c));
+        }
+
+        Assert.Equal(ErrorCodes.BadUnitArgument, Assert.Throws<ModelPackException>(() => NumberFormats.Bind(UnitSpec.Parse("nf4(signed=false)"), new Shape(1, 64))).Code);
     }
 
     [Theory]

@@ -22,7 +22,7 @@ internal sealed unsafe class CodebookRows : CodeRows
         {
             "nf4" => Codebook.Nf4,
             "fp4" => Codebook.Fp4,
-            _ => Codebook.Dynamic8,
+            _ => spec.Flag("signed", true) ? Codebook.Dynamic8 : Codebook.Dynamic8Unsigned,
         };
         return new CodebookRows(columns, spec.Flag("nested", false))
         {
