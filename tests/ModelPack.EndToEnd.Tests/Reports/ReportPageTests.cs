@@ -8,6 +8,7 @@ using ModelPack.Toolchain;
 namespace ModelPack.EndToEnd.Tests.Reports;
 
 /// <summary>Pages in a real browser.</summary>
+[Collection(TimedTests.Name)]
 public sealed class ReportPageTests : IDisposable
 {
     private const int ManyTensors = 1000;
@@ -27,7 +28,7 @@ public sealed class ReportPageTests : IDisposable
         Assert.Equal(ManyTensors, seen.Result[1].GetInt32());
         Assert.Equal("many.mpack", seen.Result[2].GetString());
 
-        // The best of some: other tests use the processors as well.
+        // The best of some: other programs use the processors as well.
         double loaded = seen.LoadedMs;
         for (int i = 0; i < 4 && loaded > 1000; i++)
         {
