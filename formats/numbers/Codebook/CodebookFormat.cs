@@ -11,7 +11,7 @@ internal sealed class CodebookFormat(string id, string what, Codebook signed, Co
 {
     public string Id { get; } = id;
 
-    public string Summary => $"{what}, a scale per block: block=64..4096, nested=true|false (scales coded with dyn8 as well){(unsigned is null ? "" : ", signed=true|false (no negative values, twice as fine)")}";
+    public string Summary => $"{what}, a scale per block: block=64..4096, nested=true|false (scales coded with dyn8 as well){(unsigned is null ? "" : ", signed=true|false")}";
 
     public IBoundNumberFormat Bind(UnitSpec spec, Shape shape) => Bind(spec, shape, SimdTiers.Current);
 
