@@ -110,6 +110,10 @@ public sealed class NativeLibraryTests
     private static (int Code, string Output, string Error) Start(string program, params string[] args)
     {
         var start = new ProcessStartInfo(program, args) { RedirectStandardOutput = true, RedirectStandardError = true };
+
+        // What a build leaves running would keep the pipes open, and this test waiting for their ends until it goes, a quarter of an hour later.
+        start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
+        start.Environment["UseSharedCompilation"] = "false";
         using Process process = Process.Start(start)!;
         Task<string> error = process.StandardError.ReadToEndAsync();
         string output = process.StandardOutput.ReadToEnd();
