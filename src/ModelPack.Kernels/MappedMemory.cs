@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace ModelPack.Kernels;
 
 /// <summary>What can be said to a system about memory that is mapped from a file.</summary>
@@ -13,7 +11,7 @@ internal interface IMappedMemory
 }
 
 /// <summary>By <c>madvise</c>; elsewhere the system decides alone.</summary>
-internal sealed partial class MappedMemory : IMappedMemory
+internal sealed class MappedMemory : IMappedMemory
 {
     private const int WillNeed = 3;
 
@@ -31,21 +29,9 @@ internal sealed partial class MappedMemory : IMappedMemory
         nint page = Environment.SystemPageSize;
         nint first = (address + page - 1) & -page;
         nint end = (address + (nint)lengthBytes) & -page;
-        if (end <= first || OperatingSystem.IsWindows())
+        if (end > first)
         {
-            return;
-        }
-
-        try
-        {
-            _ = Advise(first, (nuint)(end - first), advice);
-        }
-        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException)
-        {
-            // A libc without it, or of another name.
+            _ = MemoryAdvice.Give(first, end - first, advice);
         }
     }
-
-    [LibraryImport("libc", EntryPoint = "madvise")]
-    private static partial int Advise(nint address, nuint length, int advice);
 }
