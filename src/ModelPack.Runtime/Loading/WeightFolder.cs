@@ -5,7 +5,7 @@ namespace ModelPack.Runtime.Loading;
 
 /// <summary>
 /// A temporary folder with decoded weights, a file each, that ONNX Runtime maps. Where files may be deleted while they are mapped it is gone as soon as the session exists, so nothing is left of it
-/// however the process ends; on Windows it goes with the model.
+/// however the process ends after that; one that is killed while it opens a model leaves it. On Windows it goes with the model.
 /// </summary>
 internal sealed partial class WeightFolder : IDisposable
 {
