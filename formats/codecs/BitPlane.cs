@@ -15,6 +15,12 @@ internal static unsafe class BitPlane
     private static readonly Vector512<byte>[] Spreads = [.. Enumerable.Range(0, 8).Select(Spread)];
     private static readonly Vector512<byte>[] Shifts = [.. Enumerable.Range(0, 8).Select(Shift)];
 
+    /// <summary>Which byte of 8 k holds the beginning of each of 64 values, and up to seven behind it: for a permute of bytes.</summary>
+    public static Vector512<byte> Spread64(int bits) => Spreads[bits];
+
+    /// <summary>From which bit each of 64 values is taken then: for a multishift.</summary>
+    public static Vector512<byte> Shift64(int bits) => Shifts[bits];
+
     /// <summary>Bytes of a plane of <paramref name="count"/> values.</summary>
     public static int Bytes(int count, int bits) => (int)((((long)count * bits) + 7) / 8);
 
@@ -84,6 +90,58 @@ internal static unsafe class BitPlane
             int at = bit >> 3;
             int two = plane[at] | (plane + at + 1 < end ? plane[at + 1] << 8 : 0);
             target[i] = (byte)((high[i] << bits) | ((two >> (bit & 7)) & ((1 << bits) - 1)));
+        }
+    }
+
+    /// <summary>As <see cref="Pack"/>, of the highest bits of every value; what is below is ignored.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void PackUpper(byte* values, int count, int bits, byte* plane)
+    {
+        // Groups of values, moved down, on the stack: every group of 8 values ends with a whole byte.
+        const int group = 256;
+        byte* moved = stackalloc byte[group];
+        for (int i = 0; i < count; i += group)
+        {
+            int n = Math.Min(group, count - i);
+            TopKernel.ShiftDown(values + i, 8 - bits, n, moved);
+            Pack(moved, n, bits, plane + ((long)i * bits / 8));
+        }
+    }
+
+    /// <summary>The inverse of <see cref="PackUpper"/>: the bits below are zero.</summary>
+    /// <param name="plane">The plane, from its first byte.</param>
+    /// <param name="end">End of what may be read.</param>
+    /// <param name="bits">k.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="values">Where to.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void UnpackUpper(byte* plane, byte* end, int bits, int count, byte* values)
+    {
+        int i = 0;
+        int zeros = 8 - bits;
+        if (Avx512Vbmi.IsSupported)
+        {
+            // As in UnpackBelow, but every multishift begins as many bits earlier (it goes around within 64 bits): the values come out above as many others, which the mask takes away.
+            Vector512<byte> spread = Spreads[bits];
+            Vector512<byte> shifts = (Shifts[bits] - Vector512.Create((byte)zeros)) & Vector512.Create((byte)63);
+            Vector512<byte> mask = Vector512.Create((byte)(0xff << zeros));
+            for (; i <= count - 64 && end - plane >= 64; i += 64, plane += 8 * bits)
+            {
+                (Avx512Vbmi.MultiShift(shifts, Avx512Vbmi.PermuteVar64x8(Vector512.Load(plane), spread).AsUInt64()) & mask).Store(values + i);
+            }
+        }
+
+        ulong ones = Ones * ((1u << bits) - 1);
+        for (; i <= count - 8 && end - plane >= 8; i += 8, plane += bits)
+        {
+            *(ulong*)(values + i) = (Bmi2.X64.IsSupported ? Bmi2.X64.ParallelBitDeposit(*(ulong*)plane, ones) : Scatter(*(ulong*)plane, bits)) << zeros;
+        }
+
+        for (int bit = 0; i < count; i++, bit += bits)
+        {
+            int at = bit >> 3;
+            int two = plane[at] | (plane + at + 1 < end ? plane[at + 1] << 8 : 0);
+            values[i] = (byte)((two >> (bit & 7)) << zeros);
         }
     }
 

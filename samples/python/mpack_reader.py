@@ -363,6 +363,18 @@ def rans_plane(mode, data, count, bits, carried):
     """The parts of `count` elements in a plane of bytes (bits = 8) or packed."""
     if mode == 3:
         mode, data = 0, bytes(data) + carried
+    if mode == 4:
+        require(bits == 8 and len(data) >= 5 and 1 <= data[0] <= 8, "rans: wrong plane of zero bits")
+        zeros, exceptions = struct.unpack_from("<Bi", data)
+        packed = -(-count * (8 - zeros) // 8)
+        require(0 <= exceptions <= count and len(data) == 5 + packed + 5 * exceptions, "rans: wrong length of a plane")
+        values = packed_fields(data[5:5 + packed], count, 8 - zeros) << np.uint64(zeros) if zeros < 8 else np.zeros(count, np.uint64)
+        listed = np.frombuffer(data, np.dtype([("position", "<i4"), ("bits", "u1")]), exceptions, 5 + packed)
+        where = listed["position"].astype(np.int64)
+        require(bool((np.diff(where) > 0).all() and (where >= 0).all() and (where < count).all() and (listed["bits"] > 0).all()
+                     and (listed["bits"] < 1 << zeros).all()), "rans: wrong exceptions")
+        values[where] |= listed["bits"].astype(np.uint64)
+        return values
     if mode == 2:
         require(len(data) == 1 and data[0] >> bits == 0, "rans: wrong constant")
         return np.full(count, data[0], np.uint64)

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Codecs;
 
@@ -24,4 +25,38 @@ internal readonly unsafe struct PairSink(byte* low, byte* raw) : IRansSink
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Put(Vector512<byte> symbols, nint index) => PlaneKernel512.MergePairs(Vector512.Load(low + index), symbols, raw + (2 * index));
+}
+
+/// <summary>Joins symbols with the packed bits below them and restores bytes with a sign (8-bit floating point).</summary>
+internal readonly unsafe struct SignedByteSink(byte* packed, int bits, SignMove move, byte* raw) : IRansSink
+{
+    private readonly PackedBelow _below = new(bits);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Put(Vector512<byte> symbols, nint index) => move.Up(_below.Join(symbols, packed, index)).Store(raw + index);
+}
+
+/// <summary>Joins symbols with the packed bits below them and undoes zig-zag.</summary>
+internal readonly unsafe struct ZigZagSink(byte* packed, int bits, byte center, byte* raw) : IRansSink
+{
+    private readonly PackedBelow _below = new(bits);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Put(Vector512<byte> symbols, nint index) => TopKernel.FromZigZag(_below.Join(symbols, packed, index), center).Store(raw + index);
+}
+
+/// <summary>Puts 1 to 7 packed bits below each of 64 symbols; 64 bytes of the plane are read.</summary>
+internal readonly unsafe struct PackedBelow(int bits)
+{
+    private readonly Vector512<byte> _spread = BitPlane.Spread64(bits);
+    private readonly Vector512<byte> _shifts = BitPlane.Shift64(bits);
+    private readonly Vector512<byte> _low = Vector512.Create((byte)((1 << bits) - 1));
+    private readonly int _bits = bits;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Vector512<byte> Join(Vector512<byte> symbols, byte* packed, nint index)
+    {
+        Vector512<byte> values = Avx512Vbmi.MultiShift(_shifts, Avx512Vbmi.PermuteVar64x8(Vector512.Load(packed + ((index >> 3) * _bits)), _spread).AsUInt64());
+        return Vector512.ConditionalSelect(_low, values, (symbols.AsUInt16() << _bits).AsByte());
+    }
 }

@@ -11,6 +11,7 @@ internal static unsafe class RansChunk
     private const int TileElements = 4096;
     private const int WideTileElements = 1024;
     private const int Slack = 64;
+    private const int MaxBytePlanes = 8;
 
     /// <summary>Decodes a chunk of exactly as many bytes; false for anything that an encoder would not write so.</summary>
     /// <param name="encoded">The chunk.</param>
@@ -58,11 +59,12 @@ internal static unsafe class RansChunk
             {
                 var reader = default(RansReader);
                 byte** planes = stackalloc byte*[10];
+                CleanCursor* clean = stackalloc CleanCursor[MaxBytePlanes];
                 int outliersAt = at + blockLength;
                 return reader.TryOpen(encoded.Slice(at, blockLength), header, e + at, e + encoded.Length, s)
                     && outliers * (long)RansLayout.OutlierBytes <= encoded.Length - tail - outliersAt
-                    && TryLocate(encoded[..^tail], layout, elements, outliersAt + (outliers * RansLayout.OutlierBytes), e, s + scratchBytes, planes)
-                    && TryMerge(ref reader, layout, elements, planes, e + encoded.Length - tail, r, fast, ref hash, outliers == 0)
+                    && TryLocate(encoded[..^tail], layout, elements, outliersAt + (outliers * RansLayout.OutlierBytes), e, s + scratchBytes, planes, clean)
+                    && TryMerge(ref reader, layout, elements, planes, clean, e + encoded.Length - tail, r, fast, ref hash, outliers == 0)
                     && TryOutliers(encoded.Slice(outliersAt, outliers * RansLayout.OutlierBytes), layout, elements, raw)
                     && encoded[^tail..].TryCopyTo(raw[(elements * layout.Width)..(elements * layout.Width + tail)]);
             }
@@ -75,9 +77,9 @@ internal static unsafe class RansChunk
 
     /// <summary>
     /// Finds the planes, decoding those that are coded. planes[p] is byte plane p, the packed plane is behind them. planes[8] is the end of the packed plane, null if it is coded: then its values stand
-    /// in a byte each. planes[9] is the end of a last plane whose tail the states carry, else null.
+    /// in a byte each. Planes in <paramref name="clean"/> are made tile by tile instead. planes[9] is the end of a last plane whose tail the states carry, else null.
     /// </summary>
-    private static bool TryLocate(ReadOnlySpan<byte> encoded, in RansLayout layout, int elements, int at, byte* pinned, byte* scratch, byte** planes)
+    private static bool TryLocate(ReadOnlySpan<byte> encoded, in RansLayout layout, int elements, int at, byte* pinned, byte* scratch, byte** planes, CleanCursor* clean)
     {
         planes[9] = null;
         for (int i = 0; i < layout.Planes; i++)
@@ -111,7 +113,10 @@ internal static unsafe class RansChunk
                 planes[p] = scratch + ((long)p * elements);
                 planes[8] = p == layout.BytePlanes ? null : planes[8];
                 var plane = new Span<byte>(planes[p], elements);
-                if (!HuffmanPlane.TryDecode(mode, encoded.Slice(at, length), plane)
+                bool found = mode == CleanPlane.Mode && p < layout.BytePlanes
+                    ? clean[p].TryOpen(encoded.Slice(at, length), pinned + at, elements, planes[p])
+                    : HuffmanPlane.TryDecode(mode, encoded.Slice(at, length), plane);
+                if (!found
                     || (p == layout.BytePlanes && plane.ContainsAnyExceptInRange((byte)0, (byte)((1 << layout.PackedBits) - 1))))
                 {
                     return false;
@@ -125,7 +130,7 @@ internal static unsafe class RansChunk
     }
 
     [SkipLocalsInit]
-    private static bool TryMerge(ref RansReader reader, in RansLayout layout, int elements, byte** planes, byte* end, byte* raw, bool fast, ref RunningXxh3 hash, bool final)
+    private static bool TryMerge(ref RansReader reader, in RansLayout layout, int elements, byte** planes, CleanCursor* clean, byte* end, byte* raw, bool fast, ref RunningXxh3 hash, bool final)
     {
         int tile = layout.Width == 8 ? WideTileElements : TileElements;
         byte* symbols = stackalloc byte[(2 * TileElements) + Slack];
@@ -134,12 +139,25 @@ internal static unsafe class RansChunk
         byte* last = stackalloc byte[(2 * TileElements) + Slack];
         byte* gathered = stackalloc byte[2 * 8 * WideTileElements];
         Span<byte> tail = stackalloc byte[RansStates.TailBytes];
-        bool pairs = fast && layout is { Width: 2, TopBits: 8 } && new SignMove(16, layout.Moved).SwapsHighestBits;
+        bool joins = fast && CanJoin(layout, planes);
         for (int at = 0, count; at < elements; at += count)
         {
             // The last tile takes the remainder, so that all that the states carry belongs to it.
             count = elements - at <= 2 * tile ? elements - at : tile;
-            int done = pairs && at + count < elements ? reader.DecodePairs(planes[0] + at, raw + (2L * at), count) : 0;
+            for (int p = 0; p < layout.BytePlanes; p++)
+            {
+                if (clean[p].IsOpen)
+                {
+                    if (!clean[p].TryTile(at, count, out byte* planeTile) || (at + count == elements && !clean[p].IsAtEnd))
+                    {
+                        return false;
+                    }
+
+                    planes[p] = planeTile - at;
+                }
+            }
+
+            int done = joins && at + count < elements ? Join(ref reader, layout, planes, at, count, raw) : 0;
             if (!reader.TryDecode(symbols, count - done, fast))
             {
                 return false;
@@ -171,7 +189,7 @@ internal static unsafe class RansChunk
             }
             else if (layout.PackedBits > 0)
             {
-                Unpack(layout, planes, end, at, symbols, count);
+                Unpack(layout, planes, end, at + done, symbols, count - done);
             }
 
             Put(layout, planes, at + done, count - done, top, low, gathered, raw);
@@ -182,6 +200,28 @@ internal static unsafe class RansChunk
         }
 
         return true;
+    }
+
+    /// <summary>True for layouts whose elements are joined while the symbols are in registers: bf16, and bytes with some bits stored as they are.</summary>
+    private static bool CanJoin(in RansLayout layout, byte** planes) => layout switch
+    {
+        { Width: 2, TopBits: 8 } => new SignMove(16, layout.Moved).SwapsHighestBits,
+        { Width: 1, PackedBits: > 0 } => planes[8] is not null,
+        _ => false,
+    };
+
+    /// <summary>Decodes elements of a tile that is not the last, so that 64 bytes behind its planes may be read.</summary>
+    /// <returns>The elements done.</returns>
+    private static int Join(ref RansReader reader, in RansLayout layout, byte** planes, int at, int count, byte* raw)
+    {
+        byte* target = raw + ((long)layout.Width * at);
+        byte* packed = planes[0] + ((long)at * layout.PackedBits / 8);
+        return layout switch
+        {
+            { Width: 2 } => reader.DecodeInto(count, new PairSink(planes[0] + at, target)),
+            { ZigZag: true } => reader.DecodeInto(count, new ZigZagSink(packed, layout.PackedBits, layout.Center, target)),
+            _ => reader.DecodeInto(count, new SignedByteSink(packed, layout.PackedBits, new SignMove(8, layout.Moved), target)),
+        };
     }
 
     /// <summary>Makes the lowest plane whole for the tile that begins at an element: what is stored of it and what the states carried.</summary>

@@ -57,7 +57,8 @@ internal static unsafe class RansChunkEncoder
                 Span<byte> room = destination[..^tail];
                 int at = headers;
                 Span<byte> carried = stackalloc byte[RansStates.TailBytes];
-                if (!TryCarry(layout, s, elements, room[at..], carried))
+                CleanPlane.Choice? clean = layout.BytePlanes > 0 ? Clean(new ReadOnlySpan<byte>(s, elements), level) : null;
+                if (clean is not null || !TryCarry(layout, s, elements, room[at..], carried))
                 {
                     carried = default;
                 }
@@ -80,7 +81,7 @@ internal static unsafe class RansChunkEncoder
                 }
 
                 used.Write(destination, outliers, blockLength);
-                if (!TryWritePlanes(layout, elements, s, !carried.IsEmpty, room, ref at))
+                if (!TryWritePlanes(layout, elements, s, level, clean, !carried.IsEmpty, room, ref at))
                 {
                     return false;
                 }
@@ -115,7 +116,7 @@ internal static unsafe class RansChunkEncoder
         }
     }
 
-    private static bool TryWritePlanes(in RansLayout layout, int elements, byte* planes, bool carry, Span<byte> room, ref int at)
+    private static bool TryWritePlanes(in RansLayout layout, int elements, byte* planes, CodecLevel level, CleanPlane.Choice? lowest, bool carry, Span<byte> room, ref int at)
     {
         for (int i = 0; i < layout.Planes; i++)
         {
@@ -133,7 +134,7 @@ internal static unsafe class RansChunkEncoder
                         return false;
                     }
                 }
-                else if (!PlaneSection.TryWrite(new ReadOnlySpan<byte>(plane, elements), Limit(elements), probe: true, header, room[at..], out length))
+                else if (!TryWritePlane(new ReadOnlySpan<byte>(plane, elements), p == 0 ? lowest : Clean(new ReadOnlySpan<byte>(plane, elements), level), header, room[at..], out length))
                 {
                     return false;
                 }
@@ -154,6 +155,21 @@ internal static unsafe class RansChunkEncoder
 
         return true;
     }
+
+    /// <summary>Stores a byte plane without its low bits if they are almost always zero, else coded or as it is.</summary>
+    private static bool TryWritePlane(ReadOnlySpan<byte> plane, CleanPlane.Choice? clean, Span<byte> header, Span<byte> room, out int length)
+    {
+        if (clean is not { } choice)
+        {
+            return PlaneSection.TryWrite(plane, Limit(plane.Length), probe: true, header, room, out length);
+        }
+
+        length = choice.Length;
+        PlaneSection.WriteHeader(header, CleanPlane.Mode, length);
+        return CleanPlane.TryWrite(plane, choice, room);
+    }
+
+    private static CleanPlane.Choice? Clean(ReadOnlySpan<byte> plane, CodecLevel level) => CleanPlane.Measure(plane, Limit(plane.Length), level == CodecLevel.Max ? 128 : 64);
 
     /// <summary>A plane is coded if that makes it 1/32 smaller.</summary>
     private static int Limit(int elements) => elements - (elements / 32) - 1;

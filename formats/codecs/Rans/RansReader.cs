@@ -95,17 +95,17 @@ internal unsafe struct RansReader
         return decoded;
     }
 
-    /// <summary>Decodes the upper bytes of the next pairs and joins them, as far as the fast loop goes.</summary>
-    /// <param name="low">The lower bytes.</param>
-    /// <param name="raw">Where to, 2 bytes per element.</param>
+    /// <summary>Decodes the next symbols into a sink, as far as the fast loop goes.</summary>
     /// <param name="count">Elements; whole blocks of rows, but for the last piece.</param>
-    /// <returns>The elements done.</returns>
-    public int DecodePairs(byte* low, byte* raw, int count)
+    /// <param name="sink">What joins them to elements.</param>
+    /// <returns>The elements done, a multiple of 128.</returns>
+    public int DecodeInto<TSink>(int count, TSink sink)
+        where TSink : struct, IRansSink
     {
         int row = _row;
         if (RansDecoder512.IsSupported)
         {
-            _row = RansDecoder512.Rows(_states, _tables, _labels, _blockBits, _escape, ref _cursor, row, row + (count >> RansFormat.RowBits), new PairSink(low, raw));
+            _row = RansDecoder512.Rows(_states, _tables, _labels, _blockBits, _escape, ref _cursor, row, row + (count >> RansFormat.RowBits), sink);
         }
 
         return (_row - row) << RansFormat.RowBits;

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 
@@ -102,9 +103,16 @@ internal static unsafe class RansStates
     {
         ulong x = 0;
         ReadOnlySpan<byte> here = bytes[(bit >> 3)..];
-        for (int i = 0; i < Math.Min(5, here.Length); i++)
+        if (here.Length >= sizeof(ulong))
         {
-            x |= (ulong)here[i] << (8 * i);
+            x = BinaryPrimitives.ReadUInt64LittleEndian(here);
+        }
+        else
+        {
+            for (int i = 0; i < here.Length; i++)
+            {
+                x |= (ulong)here[i] << (8 * i);
+            }
         }
 
         return (uint)(x >> (bit & 7)) & ((1u << count) - 1);
@@ -112,9 +120,17 @@ internal static unsafe class RansStates
 
     private static void Put(Span<byte> bytes, int bit, uint value)
     {
-        for (ulong x = (ulong)value << (bit & 7); x != 0; x >>= 8, bit += 8)
+        ulong x = (ulong)value << (bit & 7);
+        Span<byte> here = bytes[(bit >> 3)..];
+        if (here.Length >= sizeof(ulong))
         {
-            bytes[bit >> 3] |= (byte)x;
+            BinaryPrimitives.WriteUInt64LittleEndian(here, BinaryPrimitives.ReadUInt64LittleEndian(here) | x);
+            return;
+        }
+
+        for (int i = 0; x != 0; i++, x >>= 8)
+        {
+            here[i] |= (byte)x;
         }
     }
 }

@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace ModelPack.Codecs;
 
@@ -26,8 +28,9 @@ internal static unsafe class RansTable
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool TryBuildDecode(ReadOnlySpan<byte> frequencies, ReadOnlySpan<byte> symbols, Span<byte> table)
     {
-        table.Clear();
+        // Entries are written in whole vectors; what is too much goes under the next ones, and behind the slots under what follows.
         int slot = 0;
+        ref byte slots = ref MemoryMarshal.GetReference(table[..DecodeBytes]);
         for (int e = 0; e < frequencies.Length; e++)
         {
             int end = slot + frequencies[e];
@@ -36,13 +39,24 @@ internal static unsafe class RansTable
                 return false;
             }
 
-            table[Frequencies + e] = frequencies[e];
-            table[Firsts + e] = (byte)slot;
-            table[Symbols + e] = e < symbols.Length ? symbols[e] : (byte)0;
-            for (; slot < end; slot++)
+            Vector512<byte> entry = Vector512.Create((byte)e);
+            for (; slot < end; slot += Vector512<byte>.Count)
             {
-                table[slot] = (byte)e;
+                entry.StoreUnsafe(ref slots, (nuint)slot);
             }
+
+            slot = end;
+        }
+
+        Span<byte> entries = table[Frequencies..DecodeBytes];
+        entries.Clear();
+        frequencies.CopyTo(entries);
+        symbols.CopyTo(entries[(Symbols - Frequencies)..]);
+        int first = 0;
+        for (int e = 0; e < frequencies.Length; e++)
+        {
+            entries[Firsts - Frequencies + e] = (byte)first;
+            first += frequencies[e];
         }
 
         return slot == RansFormat.Slots;

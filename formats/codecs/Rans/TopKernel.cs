@@ -114,11 +114,9 @@ internal static unsafe class TopKernel
     public static void FromZigZag(byte* zigZag, byte center, int count, byte* bytes)
     {
         int i = 0;
-        Vector512<byte> c = Vector512.Create(center);
         for (; i <= count - 64; i += 64)
         {
-            Vector512<byte> y = Vector512.Load(zigZag + i);
-            (((y >>> 1) ^ (Vector512<byte>.Zero - (y & Vector512<byte>.One))) + c).Store(bytes + i);
+            FromZigZag(Vector512.Load(zigZag + i), center).Store(bytes + i);
         }
 
         for (; i < count; i++)
@@ -126,6 +124,11 @@ internal static unsafe class TopKernel
             bytes[i] = (byte)(((zigZag[i] >> 1) ^ -(zigZag[i] & 1)) + center);
         }
     }
+
+    /// <summary>The same for 64 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> FromZigZag(Vector512<byte> zigZag, byte center) =>
+        ((zigZag >>> 1) ^ (Vector512<byte>.Zero - (zigZag & Vector512<byte>.One))) + Vector512.Create(center);
 
     /// <summary><see cref="SignMove.Down(ulong)"/> of every byte.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

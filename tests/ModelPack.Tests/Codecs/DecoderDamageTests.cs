@@ -250,6 +250,7 @@ public sealed class DecoderDamageTests
         else if (type is DType.F16 or DType.F32 or DType.F64)
         {
             yield return ("f32", PackSamples.F32(length, length)[..length]);
+            yield return ("widened", RansTests.Widened(type, (length / 2) + 1)[..length]);
         }
         else
         {

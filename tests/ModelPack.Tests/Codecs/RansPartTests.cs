@@ -165,6 +165,22 @@ public sealed unsafe class RansPartTests
                     Assert.Equal(values[i] & ((1 << bits) - 1), value);
                 }
 
+                // The highest bits: what is packed is the value moved down, and what comes back stands above zeros.
+                using PoisonBuffer upper = PoisonBuffer.EndingAtGuard(packed.Length);
+                BitPlane.PackUpper(source.Pointer, count, bits, upper.Pointer);
+                using PoisonBuffer unpacked = PoisonBuffer.EndingAtGuard(count);
+                BitPlane.UnpackUpper(upper.Pointer, upper.Pointer + packed.Length, bits, count, unpacked.Pointer);
+                Assert.Equal(values.Take(count).Select(v => (byte)(v >> (8 - bits) << (8 - bits))), unpacked.GetSpan().ToArray());
+                byte[] moved = [.. values.Take(count).Select(v => (byte)(v >> (8 - bits)))];
+                byte[] expected = new byte[packed.Length];
+                fixed (byte* m = moved)
+                fixed (byte* e = expected)
+                {
+                    BitPlane.Pack(m, count, bits, e);
+                }
+
+                Assert.Equal(expected, upper.GetSpan().ToArray());
+
                 using PoisonBuffer high = PoisonBuffer.Copy<byte>(values.Skip(1).Take(count).Concat(new byte[count]).Take(count).ToArray());
                 byte[] above = high.GetSpan().ToArray();
                 BitPlane.UnpackBelow(plane.Pointer, plane.Pointer + packed.Length, bits, high.Pointer, count, high.Pointer);

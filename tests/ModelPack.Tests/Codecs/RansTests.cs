@@ -201,6 +201,59 @@ public sealed class RansTests
         }
     }
 
+    [Theory]
+    [InlineData(DType.F16, 20_000)]
+    [InlineData(DType.F16, 70_003)]
+    [InlineData(DType.F32, 20_001)]
+    [InlineData(DType.F64, 20_003)]
+    public void Encode_widenedFromAShorterMantissa_leavesItsZeroBitsOut(DType type, int elements)
+    {
+        // bf16 in f16, f16 in f32, f32 in f64; every 1,000th element has all its bits.
+        byte[] raw = Widened(type, elements);
+        RansLayout layout = type == DType.F16 ? Layout(2, 5, 11) : type == DType.F32 ? Layout(4, 8, 24) : Layout(8, 11, 53);
+        foreach (CodecLevel level in Enum.GetValues<CodecLevel>())
+        {
+            byte[] encoded = Check($"{type}", layout, raw, level)!;
+            Assert.Contains(CleanPlane.Mode, Enumerable.Range(0, layout.Planes).Select(i => encoded[RansLayout.HeaderBytes + (PlaneSection.HeaderBytes * i)]));
+        }
+    }
+
+    [Fact]
+    public void TryDecode_damagedZeroBits_isRefused()
+    {
+        RansLayout layout = Layout(2, 5, 11);
+        byte[] raw = Widened(DType.F16, 20_000);
+        byte[] encoded = Check("clean", layout, raw, CodecLevel.Default)!;
+        Assert.Equal(CleanPlane.Mode, encoded[RansLayout.HeaderBytes + PlaneSection.HeaderBytes]);
+        int length = BitConverter.ToInt32(encoded, RansLayout.HeaderBytes + PlaneSection.HeaderBytes + 1);
+        int plane = encoded.Length - length;
+        Assert.Equal(3, encoded[plane]);
+        int exceptions = BitConverter.ToInt32(encoded, plane + 1);
+        Assert.InRange(exceptions, 10, 40);
+        int first = encoded.Length - (exceptions * CleanPlane.ExceptionBytes);
+        int second = first + CleanPlane.ExceptionBytes;
+        int last = encoded.Length - CleanPlane.ExceptionBytes;
+        Refused("other width", plane, 4);
+        Refused("no width", plane, 0);
+        Refused("too wide", plane, 9);
+        Refused("count", plane + 1, exceptions - 1);
+        Refused("bits above", first + 4, 8);
+        Refused("no bits", first + 4, 0);
+        encoded.AsSpan(first, 4).CopyTo(encoded.AsSpan(second));
+        Refused("twice", second + 4, encoded[second + 4]);
+        BitConverter.TryWriteBytes(encoded.AsSpan(last), 20_000);
+        Refused("behind the end", last + 4, encoded[last + 4]);
+
+        void Refused(string why, int at, int value)
+        {
+            byte before = encoded[at];
+            encoded[at] = (byte)value;
+            Assert.False(RansChunk.TryDecode(encoded, new byte[raw.Length], wide: true), why);
+            Assert.False(RansChunk.TryDecode(encoded, new byte[raw.Length], wide: true, fast: false), why);
+            encoded[at] = before;
+        }
+    }
+
     [Fact]
     public void Encode_localScale_gains()
     {
@@ -313,6 +366,20 @@ public sealed class RansTests
         }
 
         Assert.InRange(passed, 0, 8 * encoded.Length / 50);
+    }
+
+    /// <summary>Weights of a type with a longer mantissa than they have, but for every 1,000th.</summary>
+    internal static byte[] Widened(DType type, int elements)
+    {
+        float[] weights = PackSamples.Weights(11, elements, 0.05);
+        bool Whole(int i) => i % 1000 == 77;
+        static float Bf16(float w) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(w) & 0xffff_0000);
+        return type switch
+        {
+            DType.F16 => MemoryMarshal.AsBytes<Half>(weights.Select((w, i) => (Half)(Whole(i) ? 0.1f + (w / 100) : Bf16(w + (w < 0 ? -0.001f : 0.001f)))).ToArray()).ToArray(),
+            DType.F32 => MemoryMarshal.AsBytes<float>(weights.Select((w, i) => Whole(i) ? w : (float)(Half)w).ToArray()).ToArray(),
+            _ => MemoryMarshal.AsBytes<double>(weights.Select((w, i) => Whole(i) ? w / 3.0 : w).ToArray()).ToArray(),
+        };
     }
 
     /// <summary>f32 whose mantissas begin with few ones: the second and the third bit are seldom set.</summary>

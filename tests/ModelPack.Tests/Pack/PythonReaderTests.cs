@@ -34,6 +34,7 @@ public sealed class PythonReaderTests : IDisposable
             PackSamples.Raw("long", DType.BF16, new Shape(600_000), PackSamples.Bf16(3, 600_000)),
             .. new[] { 2, 3, 13, 200 }.Select(n => PackSamples.Raw($"palette{n}", DType.F32, new Shape(7001), [.. PackSamples.Random(n, 7001).SelectMany(b => BitConverter.GetBytes((b % n) * 0.37f))])),
             PackSamples.Raw("f32", DType.F32, new Shape(9001), PackSamples.F32(4, 9001)),
+            .. new[] { DType.F16, DType.F32 }.Select(t => PackSamples.Raw($"widened {t}", t, new Shape(30_000), RansTests.Widened(t, 30_000))),
             PackSamples.Raw("scaled", DType.BF16, new Shape(300_000), Scaled(300_000)),
             PackSamples.Raw("codes", DType.I8, new Shape(250_000), [.. Scaled(250_000).Where((_, i) => i % 2 == 1)]),
             PackSamples.Raw("bytes", DType.I8, new Shape(300_001), [.. PackSamples.Random(6, 300_001).Select((b, i) => (byte)(i < 140_000 ? b & 0x33 : b & 0x8f))]),
