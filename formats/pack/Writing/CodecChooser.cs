@@ -85,7 +85,8 @@ internal static class CodecChooser
 
     /// <summary>
     /// What a slower decoder must gain: hardly anything at the highest level; else more where Zstandard, whose decoder is a megabyte of code to be compiled and then three times slower, would replace plain
-    /// entropy coding (a recognition net: 2 % smaller, and a tenth longer to load). On planes rANS is the faster one with AVX-512 and the slower one without: any gain that is not noise. On codes of one byte it is
+    /// entropy coding (a recognition net: 2 % smaller, and a tenth longer to load). On planes rANS is the faster one with AVX-512 and the slower one without: any gain, which is
+    /// always small where mantissas are long. On codes of one byte it is
     /// slower than Huffman everywhere, and the many small streams of an int8 model loaded 20 to 40 % slower for a tenth of a percent.
     /// </summary>
     private static int Margin(CodecLevel level, ICodec? best, ICodec codec, int bestBytes, int raw)
@@ -93,7 +94,8 @@ internal static class CodecChooser
         int margin = best is null ? 0
             : best.WireId == Lz4 ? raw / 100
             : level != CodecLevel.Max && codec.WireId is PlanesZstd or Zstd ? raw / 20
-            : codec.WireId == PlanesRans || (codec.WireId == CodesRans && level == CodecLevel.Max) ? bestBytes / 1000
+            : codec.WireId == PlanesRans ? 0
+            : codec.WireId == CodesRans && level == CodecLevel.Max ? bestBytes / 1000
             : codec.WireId == CodesRans ? bestBytes / 200
             : (int)(raw * 3L / 1000);
         return codec.WireId == Sparse ? Math.Min(margin, bestBytes / 10) : margin;
