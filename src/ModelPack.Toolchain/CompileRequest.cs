@@ -44,6 +44,15 @@ public sealed record CompileRequest
     /// <summary>A hardware profile by whose measurements kernels are chosen and times predicted: a built-in name or a file made by <c>modelpack profile</c>; null for the choices that are good on most machines.</summary>
     public string? Profile { get; init; }
 
+    /// <summary>Time for measuring the products of the model on this machine, by which kernels are chosen then; null for none.</summary>
+    public TimeSpan? Tune { get; init; }
+
+    /// <summary>Rows of activations that they are measured with: 1 for generating text.</summary>
+    public int TuneRows { get; init; } = 1;
+
+    /// <summary>What measures them.</summary>
+    internal KernelTuner? Tuner { get; init; }
+
     /// <summary>The profile once it is loaded.</summary>
     internal HardwareProfile? LoadedProfile { get; init; }
 

@@ -77,6 +77,8 @@ public static class ModelCompiler
             return DryRun(request, recipe, imported, model, warnings, Stopwatch.GetElapsedTime(start).TotalSeconds) with { RecipeReason = choice?.Reason };
         }
 
+        KernelTuner? tuner = request.Tune is TimeSpan limit ? new KernelTuner(limit, request.Threads, progress, cancellation) : null;
+        request = request with { Tuner = tuner };
         PackContent content = ArtifactContent.Of(model, recipe, request, imported, used ? calibrator!.Value.Info : null, cancellation);
         var options = new PackOptions
         {
@@ -105,6 +107,7 @@ public static class ModelCompiler
             DryRun = false,
             Tensors = Tensors(model, packed, context),
             Warnings = warnings,
+            Tuning = tuner is null || model.Kind != ModelKind.Onnx ? null : new KernelTuning(tuner.Measured, tuner.Known, tuner.Unmeasured, tuner.Choices, tuner.Changed, tuner.Spent.TotalSeconds),
         };
         if (request.Wrapper is WrapperRequest wrapper && model.Kind == ModelKind.Onnx)
         {

@@ -27,6 +27,15 @@ if (args is ["--algorithms"])
     return 0;
 }
 
+// `--choices <profile> [rows] [exact|fast]`: the kernels that plans take, beside the fastest.
+if (args is ["--choices", var profile, ..])
+{
+    long rows = args.Length > 2 ? long.Parse(args[2], System.Globalization.CultureInfo.InvariantCulture) : 1;
+    ModelPack.Compiler.Planning.PlanAccuracy accuracy = args.Length > 3 && args[3] == "exact" ? ModelPack.Compiler.Planning.PlanAccuracy.Exact : ModelPack.Compiler.Planning.PlanAccuracy.Fast;
+    Console.WriteLine(ModelPack.Benchmarks.Kernels.ChoiceTable.ToMarkdown(ModelPack.Toolchain.HardwareProfiles.Load(profile), rows, accuracy));
+    return 0;
+}
+
 // `--numbers [results-folder]`: every number format as `modelpack bench numbers` measures it, as a table.
 if (args is ["--numbers", ..])
 {

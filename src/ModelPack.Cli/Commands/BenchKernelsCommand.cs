@@ -24,7 +24,8 @@ internal static class BenchKernelsCommand
             }
         });
         var block = new Option<string>("--sparse-block") { Description = "Rows and columns of a block", DefaultValueFactory = _ => "32x32", HelpName = "RxC" };
-        var command = new Command("kernels", "Matrix products with packed weights on one and on several threads, beside ONNX Runtime's and the speed of memory") { formats, rows, columns, batch, sparsity, block };
+        var tune = new Option<bool>("--tune") { Description = "Keep the times of dense weights for 'compile --tune', which then takes the fastest kernel for such products" };
+        var command = new Command("kernels", "Matrix products with packed weights on one and on several threads, beside ONNX Runtime's and the speed of memory") { formats, rows, columns, batch, sparsity, block, tune };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             var options = new KernelBenchmarkOptions
@@ -38,6 +39,11 @@ internal static class BenchKernelsCommand
                 SparseBlock = session.Get(block)!,
             };
             BenchKernelsResult result = KernelBenchmark.Run(options, session.Progress, session.Cancellation);
+            if (session.Get(tune))
+            {
+                KernelTuner.Keep(result);
+            }
+
             session.Show(result, JsonOutput.Types.BenchKernelsResult, console => Print(console, result));
             return ExitCodes.Done;
         }));

@@ -26,6 +26,8 @@ internal static class CompileCommand
         accuracy.AcceptOnlyFromAmong("identical", "exact", "fast");
         var stock = new Option<bool>("--stock-operators") { Description = "Run on operators of ONNX Runtime alone, without ModelPack's own kernels" };
         var profile = new Option<string>("--profile") { Description = "Choose kernels by a machine's measurements: a file made by profile -o, or a built-in name (profile --list)", HelpName = "file|name" };
+        Option<TimeSpan?> tune = TimeOption.Create("--tune", "Measure the model's matrix products on this machine for so long and take the fastest kernels; what was measured is kept for the next time. The artifact then depends on the machine");
+        Option<int> tuneRows = NumberOption.Create("--tune-rows", "With --tune: rows of activations; 1 for generating text, many for reading it", 1, 1, 4096);
         TargetArguments search = TargetArguments.Create("Recipe auto: ");
         CalibrationArguments calibration = CalibrationArguments.Create();
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
@@ -42,7 +44,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add(static _ => [.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, weightsOnly, cache, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, level, maxMemory, portable, seed, wrapper, wrapperClass, wrapperFile, dryRun, evalTokens, window, tensors,
+            input, output, weightsOnly, cache, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, tune, tuneRows, level, maxMemory, portable, seed, wrapper, wrapperClass, wrapperFile, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -67,6 +69,8 @@ internal static class CompileCommand
                     Accuracy = session.Get(accuracy),
                     StockOperators = session.Get(stock),
                     Profile = session.Get(profile),
+                    Tune = session.Get(tune),
+                    TuneRows = session.Get(tuneRows),
                     Level = LevelOption.Parse(session.Get(level)),
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,
                     Portable = session.Get(portable),
@@ -109,6 +113,12 @@ internal static class CompileCommand
                 ? $"{Words.Fixed(before, 3)} -> {Words.Fixed(after, 3)}  ({((after / before) - 1) * 100:+0.00;-0.00;0.00} %)"
                 : Words.Fixed(after, 3);
             console.WriteLine($"perplexity   {change}");
+        }
+
+        if (result.Tuning is KernelTuning tuning)
+        {
+            string left = tuning.Unmeasured == 0 ? "" : $", no time for {tuning.Unmeasured}";
+            console.WriteLine($"kernels      {Words.Count(tuning.Measured, "product")} measured in {Words.Seconds(tuning.Seconds)}, {tuning.Known} known{left}; {tuning.Changed} of {Words.Count(tuning.Choices, "choice")} changed");
         }
 
         string evaluation = result.EvaluationSeconds is double seconds ? $" (+ {Words.Seconds(seconds)} evaluation)" : "";

@@ -42,10 +42,12 @@ public static class PackedMatMul
     {
         using MatMulWeight? weight = Weight(node, tensor, context);
         bool integer = context.Options.Accuracy == PlanAccuracy.Fast && weight is { HasIntegerKernel: true };
-        return weight is null || (integer && weight.Layout.Rows * (long)weight.Layout.Columns < LeastForIntegers && MatMulNBits.IsPossible(node, tensor, context))
-            ? null
-            : Choose(node, tensor, weight, integer, context);
+        return weight is not null && IsUsual(node, tensor, weight, context) ? Choose(node, tensor, weight, integer, context) : null;
     }
+
+    /// <summary>True where this operator is taken without measurements, false where ONNX Runtime's is as fast.</summary>
+    internal static bool IsUsual(Node node, Tensor tensor, MatMulWeight weight, PlanContext context) =>
+        context.Options.Accuracy != PlanAccuracy.Fast || !weight.HasIntegerKernel || weight.Layout.Rows * (long)weight.Layout.Columns >= LeastForIntegers || !MatMulNBits.IsPossible(node, tensor, context);
 
     /// <summary>The weight of a node as the operator takes it, to be disposed; null when the operator cannot take the node's place.</summary>
     internal static MatMulWeight? Weight(Node node, Tensor tensor, PlanContext context) =>

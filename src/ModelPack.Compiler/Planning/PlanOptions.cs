@@ -15,6 +15,9 @@ public sealed record PlanOptions
     /// <summary>A machine whose measurements decide between kernels; null for the order that is good on most machines.</summary>
     public HardwareProfile? Profile { get; init; }
 
+    /// <summary>Measurements of the products themselves, which go before the profile's; null for none.</summary>
+    public IProductTimes? Times { get; init; }
+
     /// <summary>Rows of activations at which kernels are compared: 1 for generating text.</summary>
     public long Rows { get; init; } = 1;
 

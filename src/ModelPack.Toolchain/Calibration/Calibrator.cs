@@ -159,12 +159,7 @@ internal sealed class Calibrator : ICalibrator, IDisposable
         return Convert.ToHexStringLower(hash.GetCurrentHash());
     }
 
-    internal static string DefaultCacheFolder()
-    {
-        string? named = Environment.GetEnvironmentVariable("MODELPACK_CACHE");
-        string root = string.IsNullOrEmpty(named) ? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData), "modelpack") : named;
-        return Path.Combine(root, "calibration");
-    }
+    internal static string DefaultCacheFolder() => CacheFolder.Of("calibration");
 
     private sealed class TemporaryStatistics(StatisticsFile file, string folder) : ICalibrationStatistics
     {

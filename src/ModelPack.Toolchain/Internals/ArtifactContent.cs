@@ -32,7 +32,7 @@ internal static class ArtifactContent
         ImmutableArray<Tensor> stored = hasGraph ? [.. model.Graph.Initializers.Where(IsExternal)] : model.Graph.Initializers;
         if (hasGraph)
         {
-            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(accuracy), StockOperators = request.StockOperators, Profile = request.LoadedProfile, IsExternal = IsExternal });
+            PlannedModel planned = Planner.Plan(model, new PlanOptions { Target = request.Target, Accuracy = ParseAccuracy(accuracy), StockOperators = request.StockOperators, Profile = request.LoadedProfile, Times = request.Tuner, Rows = request.TuneRows, IsExternal = IsExternal });
             var bound = planned.Plan.Bindings.Select(b => b.Initializer).ToHashSet(StringComparer.Ordinal);
             // Only initializers of the main graph are tensors of the artifact: a weight of a branch stays inside the graph, however large.
             var external = stored.ToHashSet<Tensor>(ReferenceEqualityComparer.Instance);

@@ -1,5 +1,8 @@
 using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 using ModelPack.Compiler;
 using ModelPack.Containers.Onnx;
 using ModelPack.Runtime;
@@ -10,7 +13,7 @@ namespace ModelPack.Toolchain;
 /// <param name="Bits">Width of the codes of MatMulNBits; 0 for MatMul with f32 weights.</param>
 /// <param name="Block">Its block.</param>
 /// <param name="Level">Its accuracy level: 0 computes in f32, 4 rounds activations to 8 bits.</param>
-internal sealed record OrtProduct(int Bits, int Block, int Level)
+internal sealed partial record OrtProduct(int Bits, int Block, int Level)
 {
     private const string NbitsDomain = "com.microsoft";
 
@@ -22,6 +25,15 @@ internal sealed record OrtProduct(int Bits, int Block, int Level)
     public string Kernel => Bits == 0 ? "ort:MatMul" : $"ort:MatMulNBits(bits={Bits},block={Block},level={Level})";
 
     public string Format => Bits == 0 ? "f32" : $"int{Bits}(block={Block})";
+
+    /// <summary>The product with a name that <see cref="Kernel"/> gives.</summary>
+    public static bool TryParse(string kernel, [NotNullWhen(true)] out OrtProduct? product)
+    {
+        Match bits = Name().Match(kernel);
+        int Number(int group) => int.Parse(bits.Groups[group].ValueSpan, CultureInfo.InvariantCulture);
+        product = bits.Success ? new OrtProduct(Number(1), Number(2), Number(3)) : kernel == "ort:MatMul" ? new OrtProduct(0, 0, 0) : null;
+        return product is not null;
+    }
 
     /// <summary>False where the operator does not take the shape, or the weight is too large for one array.</summary>
     public bool Fits(int rows, int columns) => (Bits == 0 || columns % Block == 0) && CodeBytes(rows, columns) <= Array.MaxLength;
@@ -111,4 +123,7 @@ internal sealed record OrtProduct(int Bits, int Block, int Level)
         };
 
     private long CodeBytes(int rows, int columns) => Bits == 0 ? 4L * rows * columns : (long)rows * columns * Bits / 8;
+
+    [GeneratedRegex(@"^ort:MatMulNBits\(bits=(\d{1,2}),block=(\d{1,9}),level=(\d)\)$", RegexOptions.CultureInvariant)]
+    private static partial Regex Name();
 }

@@ -37,6 +37,9 @@ public sealed record CompileResult
 
     public required IReadOnlyList<string> Warnings { get; init; }
 
+    /// <summary>What measuring kernels found; null where it was not asked for.</summary>
+    public KernelTuning? Tuning { get; init; }
+
     /// <summary>Perplexity of the input, when evaluation tokens were given.</summary>
     public double? PerplexityBefore { get; init; }
 
@@ -67,3 +70,12 @@ public sealed record CompiledTensor
     /// <summary>||W - W'|| / ||W|| (Frobenius); 0 when stored losslessly, null when not measured (dry run).</summary>
     public double? RelativeError { get; init; }
 }
+
+/// <summary>Products of a model that were measured to choose kernels.</summary>
+/// <param name="Measured">Products measured now.</param>
+/// <param name="Known">Products measured earlier.</param>
+/// <param name="Unmeasured">Products that there was no time for.</param>
+/// <param name="Choices">Choices made by time.</param>
+/// <param name="Changed">Choices of another kernel than without measurements.</param>
+/// <param name="Seconds">Time spent on measuring.</param>
+public sealed record KernelTuning(int Measured, int Known, int Unmeasured, int Choices, int Changed, double Seconds);

@@ -40,6 +40,50 @@ public sealed class PlannerTests
         Assert.Equal(plan.Nodes.Select(n => (n.Node, n.Op, n.Kernel, n.Tensor)), again.Nodes.Select(n => (n.Node, n.Op, n.Kernel, n.Tensor)));
     }
 
+    [Theory]
+    [InlineData(1.0, 0.97, 1.0, "ai.modelpack", "modelpack:PackedMatMul(int4,f32)")]
+    [InlineData(1.0, 0.90, 1.0, "com.microsoft", "ort:MatMulNBits(bits=4,block=32,level=0)")]
+    [InlineData(1.0, 3.00, 1.0, "ai.modelpack", "modelpack:PackedMatMul(int4,f32)")]
+    public void Plan_measuredProducts_takesAnotherKernelOnlyIfItIsFasterThanChance(double own, double theirs, double integer, string domain, string kernel)
+    {
+        var times = new FixedTimes(new() { ["modelpack:PackedMatMul(int4,f32)"] = own, ["ort:MatMulNBits(bits=4,block=32,level=0)"] = theirs, ["modelpack:PackedMatMul(int4,int8)"] = integer });
+        PlannedModel planned = Planner.Plan(MatMul(), new PlanOptions { IsExternal = _ => true, Times = times, Rows = 7 });
+
+        Assert.Equal(domain, Assert.Single(planned.ExecutionModel.Graph.Nodes).Domain);
+        PlannedNode node = Assert.Single(planned.Plan.Nodes);
+        Assert.Equal(kernel, node.Kernel);
+        Assert.Contains(node.Alternatives, a => a.Reason.EndsWith(" times the time measured here with 7 rows of activations", StringComparison.Ordinal));
+        Assert.Equal((kernel, "modelpack:PackedMatMul(int4,f32)"), Assert.Single(times.Choices));
+        Assert.All(times.Asked, c => Assert.Equal((48L, 64L, 7L), (c.Outputs, c.Inputs, c.Rows)));
+        Assert.DoesNotContain(times.Asked, c => c.Kernel.Contains("int8", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Plan_productsThatWereNotMeasured_takesTheUsualKernels()
+    {
+        var times = new FixedTimes(new() { ["ort:MatMulNBits(bits=4,block=32,level=0)"] = 0.1 });
+        ExecutionPlan plan = Planner.Plan(MatMul(), new PlanOptions { IsExternal = _ => true, Times = times }).Plan;
+        ExecutionPlan usual = Planner.Plan(MatMul(), new PlanOptions { IsExternal = _ => true }).Plan;
+
+        Assert.Equal(ExecutionPlanJson.Write(usual), ExecutionPlanJson.Write(plan));
+        Assert.Empty(times.Choices);
+    }
+
+    private sealed class FixedTimes(Dictionary<string, double> seconds) : IProductTimes
+    {
+        public List<(string Kernel, string Usual)> Choices { get; } = [];
+
+        public List<ProductCandidate> Asked { get; } = [];
+
+        public double? Seconds(ProductCandidate candidate)
+        {
+            Asked.Add(candidate);
+            return seconds.TryGetValue(candidate.Kernel, out double value) ? value : null;
+        }
+
+        public void Chosen(string kernel, string usual) => Choices.Add((kernel, usual));
+    }
+
     /// <summary>y = x w with w [64, 48], to be stored as 4-bit blocks of 32 along the 64.</summary>
     private static Model MatMul()
     {
