@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using ModelPack.Compiler;
+using ModelPack.Compiler.Planning;
 using ModelPack.Containers.Onnx;
 using ModelPack.Runtime;
 
@@ -70,7 +71,8 @@ internal sealed record OrtProduct(int Bits, int Block, int Level)
     public static PackedModel Chain(int nodes) => Open(
         "chain", [.. Enumerable.Range(0, nodes).Select(i => new Node { OpType = "Sin", Inputs = [i == 0 ? "x" : $"x{i}"], Outputs = [i == nodes - 1 ? "y" : $"x{i + 1}"] })], [], [new Dimension(1)], [new Dimension(1)], 1);
 
-    private static PackedModel Open(string name, ImmutableArray<Node> nodes, List<Tensor> weights, ImmutableArray<Dimension> input, ImmutableArray<Dimension> output, int threads)
+    /// <summary>A model from x to y.</summary>
+    public static PackedModel Open(string name, ImmutableArray<Node> nodes, List<Tensor> weights, ImmutableArray<Dimension> input, ImmutableArray<Dimension> output, int threads)
     {
         var graph = new Graph
         {
@@ -84,7 +86,7 @@ internal sealed record OrtProduct(int Bits, int Block, int Level)
         {
             Kind = ModelKind.Onnx,
             Graph = graph,
-            Opsets = new Dictionary<string, long> { [""] = 17, [NbitsDomain] = 1 }.ToImmutableSortedDictionary(StringComparer.Ordinal),
+            Opsets = new Dictionary<string, long> { [""] = 17, [NbitsDomain] = 1, [PackedMatMul.Domain] = 1 }.ToImmutableSortedDictionary(StringComparer.Ordinal),
             IrVersion = 8,
         };
         byte[] bytes = OnnxModelWriter.WriteWeightless(model, _ => true, ArtifactContent.Dense);

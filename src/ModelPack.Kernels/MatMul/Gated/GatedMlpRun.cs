@@ -11,8 +11,8 @@ public sealed unsafe class GatedMlpRun : IDisposable
     /// <summary>Outputs of a step: a multiple of all parts.</summary>
     private const int Step = 32;
 
-    /// <summary>Steps at a time for one row, where a step alone is a microsecond.</summary>
-    private const int StepsOfRow = 4;
+    /// <summary>Parts of the work on one row: few, so that weights come from memory in long runs of G and U in turns.</summary>
+    private const int PartsOfRow = 8;
 
     private readonly IMatMulRun _gate;
     private readonly IMatMulRun _up;
@@ -152,7 +152,7 @@ public sealed unsafe class GatedMlpRun : IDisposable
         run.Run(tiles, scratch, rows, first, ((start + columns + run.PartOutputs - 1) / run.PartOutputs) - first, to);
     }
 
-    private static int Width(int rows) => rows == 1 ? Step * StepsOfRow : Step;
+    private int Width(int rows) => rows == 1 ? Math.Max(1, HiddenSize / (PartsOfRow * Step)) * Step : Step;
 
     private static long Aligned(long bytes) => (bytes + 63) & -64L;
 
