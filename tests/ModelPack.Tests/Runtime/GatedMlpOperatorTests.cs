@@ -1,6 +1,6 @@
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.OrtOps;
-using ModelPack.Testing;
+using ModelPack.Runtime.Native;
 using ModelPack.Testing.Onnx;
 using ModelPack.Tests.Kernels;
 using Xunit;
