@@ -13,10 +13,10 @@ internal sealed class InputMoments : IDisposable
     private const int Depth = 128;
 
     private readonly NativeArray<float> _moments;
-    private readonly NativeArray<float>? _drift;
+    private readonly TensorData? _drift;
     private readonly Dictionary<int, float[]> _costs = [];
 
-    private InputMoments(int size, NativeArray<float> moments, NativeArray<float>? drift)
+    private InputMoments(int size, NativeArray<float> moments, TensorData? drift)
     {
         Size = size;
         _moments = moments;
@@ -40,7 +40,6 @@ internal sealed class InputMoments : IDisposable
     public static InputMoments Of(ActivationStatistics? statistics, int size, double damping)
     {
         var moments = new NativeArray<float>((long)size * size);
-        NativeArray<float>? drift = null;
         if (statistics is null)
         {
             for (int i = 0; i < size; i++)
@@ -53,29 +52,41 @@ internal sealed class InputMoments : IDisposable
 
         var damped = new DampedMoments(statistics, damping);
         damped.Read(0, size, moments.Slice(0, checked(size * size)));
-        if (statistics.Drift is TensorData stored)
-        {
-            drift = new NativeArray<float>((long)size * size);
-            stored.Read(0, MemoryMarshal.AsBytes(drift.Slice(0, size * size)));
-        }
-
-        return new InputMoments(size, moments, drift);
+        return new InputMoments(size, moments, statistics.Drift);
     }
 
-    /// <summary>product[rows, K] = x[rows, K] H, in pieces of the sum so that those of f32 stay short.</summary>
+    /// <summary>product[rows, K] = x[rows, K] H.</summary>
     public void Multiply(ReadOnlySpan<float> x, int rows, Span<float> product)
     {
         product.Clear();
-        Add(_moments, x, rows, product);
+        for (int at = 0; at < Size; at += Depth)
+        {
+            int depth = Math.Min(Depth, Size - at);
+            Add(_moments.Slice((long)at * Size, depth * Size), x[at..], depth, rows, product);
+        }
     }
 
-    /// <summary>target[rows, K] = w[rows, K] (H + D): what the product with H must be for outputs as in the float model.</summary>
-    public void Target(ReadOnlySpan<float> w, int rows, Span<float> target)
+    /// <summary>target[rows, K] = w[rows, K] (H + D): what the product with H must be for outputs as in the float model. D is read from where the statistics keep it, some rows at a time.</summary>
+    /// <param name="w">[rows, K].</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="target">[rows, K] destination.</param>
+    /// <param name="threads">Worker threads.</param>
+    /// <param name="cancellation">Stops.</param>
+    public void Target(float[] w, int rows, float[] target, int threads, CancellationToken cancellation)
     {
-        Multiply(w, rows, target);
-        if (_drift is not null)
+        RowTiles.Run(rows, 1, threads, (first, count) => Multiply(w.AsSpan(first * Size, count * Size), count, target.AsSpan(first * Size, count * Size)), cancellation);
+        if (_drift is null)
         {
-            Add(_drift, w, rows, target);
+            return;
+        }
+
+        using var strip = new NativeArray<float>((long)Math.Min(Depth, Size) * Size);
+        for (int at = 0; at < Size; at += Depth)
+        {
+            int start = at;
+            int depth = Math.Min(Depth, Size - at);
+            _drift.Read((long)at * Size * sizeof(float), MemoryMarshal.AsBytes(strip.Slice(0, depth * Size)));
+            RowTiles.Run(rows, 1, threads, (first, count) => Add(strip.Slice(0, depth * Size), w.AsSpan((first * Size) + start), depth, count, target.AsSpan(first * Size, count * Size)), cancellation);
         }
     }
 
@@ -138,18 +149,9 @@ internal sealed class InputMoments : IDisposable
         return gains;
     }
 
-    public void Dispose()
-    {
-        _moments.Dispose();
-        _drift?.Dispose();
-    }
+    public void Dispose() => _moments.Dispose();
 
-    private void Add(NativeArray<float> matrix, ReadOnlySpan<float> x, int rows, Span<float> product)
-    {
-        for (int at = 0; at < Size; at += Depth)
-        {
-            int depth = Math.Min(Depth, Size - at);
-            SumOfProducts.Run(x[at..], 1, Size, matrix.Slice((long)at * Size, depth * Size), Size, product, Size, depth, rows, Size, subtract: false);
-        }
-    }
+    /// <summary>product[rows, K] += x[rows, depth] strip[depth, K]; sums over short depths one after the other keep those of f32 short.</summary>
+    private void Add(ReadOnlySpan<float> strip, ReadOnlySpan<float> x, int depth, int rows, Span<float> product) =>
+        SumOfProducts.Run(x, 1, Size, strip, Size, product, Size, depth, rows, Size, subtract: false);
 }

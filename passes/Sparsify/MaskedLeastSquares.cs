@@ -6,33 +6,31 @@ namespace ModelPack.Passes;
 /// </summary>
 internal static class MaskedLeastSquares
 {
-    /// <summary>Rows that are worked on together.</summary>
-    private const int TileRows = 32;
-
     /// <summary>A row is done when its residual is this small a part of what it was for x = 0.</summary>
     private const double Enough = 1e-10;
 
     /// <summary>Improves the weights.</summary>
     /// <param name="moments">H.</param>
     /// <param name="target">g, [rows, K].</param>
-    /// <param name="kept">[rows, K]: 1 for kept places, 0 for others.</param>
+    /// <param name="mask">Which places are kept.</param>
     /// <param name="x">[rows, K]: a start, zero where nothing is kept; becomes the solution.</param>
     /// <param name="rows">Rows.</param>
     /// <param name="iterations">At most so many.</param>
     /// <param name="threads">Worker threads.</param>
     /// <param name="cancellation">Stops.</param>
-    public static void Solve(InputMoments moments, float[] target, float[] kept, float[] x, int rows, int iterations, int threads, CancellationToken cancellation)
+    public static void Solve(InputMoments moments, float[] target, PruneMask mask, float[] x, int rows, int iterations, int threads, CancellationToken cancellation)
     {
         int size = moments.Size;
-        int tiles = (rows + TileRows - 1) / TileRows;
         float[] diagonal = moments.Diagonal();
-        Parallel.For(0, tiles, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads), CancellationToken = cancellation }, tile =>
+        void Solve(int first, int count)
         {
-            int first = tile * TileRows;
-            int count = Math.Min(TileRows, rows - first);
             int at = first * size;
-            Tile(moments, diagonal, target.AsSpan(at, count * size), kept.AsSpan(at, count * size), x.AsSpan(at, count * size), count, iterations);
-        });
+            float[] kept = new float[count * size];
+            mask.Places(first, count, kept);
+            Tile(moments, diagonal, target.AsSpan(at, count * size), kept, x.AsSpan(at, count * size), count, iterations);
+        }
+
+        RowTiles.Run(rows, 1, threads, Solve, cancellation);
     }
 
     private static void Tile(InputMoments moments, float[] diagonal, ReadOnlySpan<float> target, ReadOnlySpan<float> kept, Span<float> x, int rows, int iterations)

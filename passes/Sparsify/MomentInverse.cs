@@ -8,7 +8,7 @@ internal static class MomentInverse
     /// <summary>See <see cref="InputMoments.Costs"/>.</summary>
     public static float[] BlockCosts(ReadOnlySpan<float> moments, int size, int width, int threads, CancellationToken cancellation)
     {
-        using NativeArray<double> root = InverseFactor(moments, size, threads, cancellation);
+        using UpperTriangle root = InverseFactor(moments, size, threads, cancellation);
         int blocks = (size + width - 1) / width;
         float[] costs = new float[checked(blocks * width * width)];
         Parallel.For(0, blocks, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads), CancellationToken = cancellation }, block =>
@@ -21,7 +21,7 @@ internal static class MomentInverse
                 for (int j = 0; j <= i; j++)
                 {
                     // H^-1 = M M^T with M upper triangular.
-                    double value = i < count ? Dot(root.Slice(((long)(first + i) * size) + first + i, size - first - i), root.Slice(((long)(first + j) * size) + first + i, size - first - i)) : i == j ? 1 : 0;
+                    double value = i < count ? Dot(root.Row(first + i), root.Row(first + j)[(i - j)..]) : i == j ? 1 : 0;
                     inner[(i * width) + j] = value;
                     inner[(j * width) + i] = value;
                 }
@@ -37,10 +37,10 @@ internal static class MomentInverse
         return costs;
     }
 
-    /// <summary>M = V^-1, upper triangular, for H = V^T V, so that H^-1 = M M^T.</summary>
-    private static NativeArray<double> InverseFactor(ReadOnlySpan<float> moments, int size, int threads, CancellationToken cancellation)
+    /// <summary>M = V^-1, upper triangular, for H = V^T V, so that H^-1 = M M^T; rows take the places of those of V from the last to the first.</summary>
+    private static UpperTriangle InverseFactor(ReadOnlySpan<float> moments, int size, int threads, CancellationToken cancellation)
     {
-        using var factor = new UpperTriangle(size);
+        var factor = new UpperTriangle(size);
         for (int row = 0; row < size; row++)
         {
             Span<double> to = factor.Row(row);
@@ -52,30 +52,33 @@ internal static class MomentInverse
 
         if (UpperCholesky.Factor(factor, threads, cancellation) >= 0)
         {
+            factor.Dispose();
             throw new ModelPackException(ErrorCodes.SingularMoments, "the second moments of an input cannot be inverted: a larger option 'damping_permille' may help");
         }
 
-        var inverse = new NativeArray<double>((long)size * size);
         for (int row = size - 1; row >= 0; row--)
         {
             cancellation.ThrowIfCancellationRequested();
-            Span<double> above = factor.Row(row);
-            Span<double> to = inverse.Slice((long)row * size, size);
-            to.Clear();
-            int rest = size - 1 - row;
-            if (rest > 0)
+            Span<double> to = factor.Row(row);
+            double[] above = to.ToArray();
+            factor.Rows(row, 1).Clear();
+            for (int below = row + 1; below < size;)
             {
-                SumOfProducts.Run<double>(above[1..], 1, 1, inverse.Slice(((long)(row + 1) * size) + row + 1, (rest * size) - row - 1), size, to[(row + 1)..], size, rest, 1, rest, subtract: true);
+                int strip = below / UpperTriangle.Strip * UpperTriangle.Strip;
+                int count = Math.Min(size, strip + UpperTriangle.Strip) - below;
+                SumOfProducts.Run<double>(
+                    above.AsSpan(below - row), 1, 1, factor.Rows(below, count)[(below - strip)..], factor.Width(below), to[(below - row)..], size, count, 1, size - below, subtract: true);
+                below += count;
             }
 
-            to[row] = 1;
-            foreach (ref double value in to[row..])
+            to[0] = 1;
+            foreach (ref double value in to)
             {
                 value /= above[0];
             }
         }
 
-        return inverse;
+        return factor;
     }
 
     private static double Dot(ReadOnlySpan<double> a, ReadOnlySpan<double> b)

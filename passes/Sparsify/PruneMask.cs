@@ -58,47 +58,62 @@ internal sealed class PruneMask
     public void Choose(double[] scores, double sparsity, bool onlyKept)
     {
         // A unit that is out is worth less than any other; equal scores go by position.
-        double[] keys = new double[scores.Length];
-        for (int i = 0; i < keys.Length; i++)
-        {
-            keys[i] = onlyKept && !_kept[i] ? double.PositiveInfinity : -scores[i];
-        }
-
-        int[] order = [.. Enumerable.Range(0, keys.Length)];
-        Comparison<int> worse = (a, b) => keys[a] < keys[b] ? -1 : keys[a] > keys[b] ? 1 : a.CompareTo(b);
+        double Key(int unit) => onlyKept && !_kept[unit] ? double.PositiveInfinity : -scores[unit];
+        int Worse(int a, int b) => Key(a).CompareTo(Key(b)) is int order and not 0 ? order : a.CompareTo(b);
         if (_pattern.Of == 0)
         {
-            Array.Sort(order, worse);
-            Mark(order, (int)Math.Round(_kept.Length * (1 - sparsity), MidpointRounding.AwayFromZero));
+            int[] all = [.. Enumerable.Range(0, _kept.Length)];
+            Array.Sort(all, Worse);
+            Mark(all, (int)Math.Round(_kept.Length * (1 - sparsity), MidpointRounding.AwayFromZero));
             return;
         }
 
         int keep = _pattern.Of - (int)Math.Round((_pattern.Of - _pattern.Kept) * sparsity, MidpointRounding.AwayFromZero);
+        Span<int> room = stackalloc int[_pattern.Of];
         for (int row = 0; row < UnitRows; row++)
         {
             for (int first = 0; first < UnitColumns; first += _pattern.Of)
             {
-                Span<int> group = order.AsSpan((row * UnitColumns) + first, Math.Min(_pattern.Of, UnitColumns - first));
-                group.Sort(worse);
+                Span<int> group = room[..Math.Min(_pattern.Of, UnitColumns - first)];
+                for (int i = 0; i < group.Length; i++)
+                {
+                    group[i] = (row * UnitColumns) + first + i;
+                }
+
+                group.Sort(Worse);
                 Mark(group, Math.Min(keep, group.Length));
             }
         }
     }
 
-    /// <summary>1 for kept places, 0 for others, [rows, K].</summary>
-    public float[] Places()
+    /// <summary>1 for kept places, 0 for others.</summary>
+    /// <param name="firstRow">The first row.</param>
+    /// <param name="rows">How many.</param>
+    /// <param name="places">[rows, K] destination.</param>
+    public void Places(int firstRow, int rows, Span<float> places)
     {
-        float[] places = new float[checked(_rows * _columns)];
-        for (int r = 0; r < _rows; r++)
+        for (int r = 0; r < rows; r++)
         {
-            int units = r / _pattern.Rows * UnitColumns;
+            int units = (firstRow + r) / _pattern.Rows * UnitColumns;
             for (int c = 0; c < _columns; c++)
             {
                 places[(r * _columns) + c] = _kept[units + (c / _pattern.Columns)] ? 1 : 0;
             }
         }
+    }
 
-        return places;
+    /// <summary>Sets what is dropped to 0.</summary>
+    /// <param name="values">[rows, K] of the whole matrix.</param>
+    public void Apply(Span<float> values)
+    {
+        for (int r = 0; r < _rows; r++)
+        {
+            int units = r / _pattern.Rows * UnitColumns;
+            for (int c = 0; c < _columns; c++)
+            {
+                values[(r * _columns) + c] = _kept[units + (c / _pattern.Columns)] ? values[(r * _columns) + c] : 0;
+            }
+        }
     }
 
     private void Mark(ReadOnlySpan<int> order, int keep)

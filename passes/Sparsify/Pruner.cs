@@ -39,7 +39,18 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
 
     private const int LastIterations = 60;
 
-    private const int TileRows = 32;
+    /// <summary>Bytes that <see cref="Run"/> holds at once, but for what threads hold of single tiles.</summary>
+    /// <param name="pattern">What is dropped together.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="columns">K.</param>
+    /// <param name="calibrated">True with second moments of activations.</param>
+    public static long Bytes(SparsePattern pattern, long rows, long columns, bool calibrated)
+    {
+        // Weights, targets, and solutions with one mask and with another; scores, an order and two masks of the units; moments, and the factor that scores come from.
+        long weights = 4 * sizeof(float) * rows * columns;
+        long units = (sizeof(double) + sizeof(int) + (2 * sizeof(bool))) * (((rows - 1) / pattern.Rows) + 1) * (((columns - 1) / pattern.Columns) + 1);
+        return weights + units + ((calibrated ? sizeof(float) + (sizeof(double) / 2) : sizeof(float)) * columns * columns);
+    }
 
     /// <summary>Prunes a weight.</summary>
     /// <param name="weights">[rows, K].</param>
@@ -51,12 +62,12 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
     {
         int size = moments.Size;
         float[] target = new float[weights.Length];
-        ForTiles(rows, (first, count) => moments.Target(weights.AsSpan(first * size, count * size), count, target.AsSpan(first * size, count * size)));
+        moments.Target(weights, rows, target, threads, cancellation);
         float[] x = [.. weights];
         var mask = new PruneMask(options.Pattern, rows, size);
         if (options.Reconstruct && moments.HasDrift)
         {
-            MaskedLeastSquares.Solve(moments, target, mask.Places(), x, rows, LastIterations, threads, cancellation);
+            MaskedLeastSquares.Solve(moments, target, mask, x, rows, LastIterations, threads, cancellation);
         }
 
         double start = Objective(x, target, rows, moments);
@@ -92,15 +103,10 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
     /// <summary>Drops what the mask drops and solves for the rest.</summary>
     private void Solve(float[] x, float[] target, PruneMask mask, int rows, InputMoments moments, int iterations)
     {
-        float[] kept = mask.Places();
-        for (int i = 0; i < x.Length; i++)
-        {
-            x[i] = kept[i] != 0 ? x[i] : 0;
-        }
-
+        mask.Apply(x);
         if (options.Reconstruct)
         {
-            MaskedLeastSquares.Solve(moments, target, kept, x, rows, iterations, threads, cancellation);
+            MaskedLeastSquares.Solve(moments, target, mask, x, rows, iterations, threads, cancellation);
         }
     }
 
@@ -108,8 +114,8 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
     private double Objective(float[] x, float[] target, int rows, InputMoments moments)
     {
         int size = moments.Size;
-        double[] sums = new double[(rows + TileRows - 1) / TileRows];
-        ForTiles(rows, (first, count) =>
+        double[] sums = new double[(rows + RowTiles.Rows - 1) / RowTiles.Rows];
+        void Sum(int first, int count)
         {
             float[] product = new float[count * size];
             ReadOnlySpan<float> values = x.AsSpan(first * size, count * size);
@@ -120,8 +126,10 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
                 sum += (double)values[i] * ((double)product[i] - (2 * (double)target[(first * size) + i]));
             }
 
-            sums[first / TileRows] = sum;
-        });
+            sums[first / RowTiles.Rows] = sum;
+        }
+
+        RowTiles.Run(rows, 1, threads, Sum, cancellation);
         double total = 0;
         foreach (double sum in sums)
         {
@@ -143,48 +151,62 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
     private double[] GrowScores(float[] x, float[] target, PruneMask mask, int rows, InputMoments moments)
     {
         int size = moments.Size;
-        float[] gradient = new float[x.Length];
-        ForTiles(rows, (first, count) =>
+        double[] scores = Quadratic(x, rows, size, moments.Costs(options.Pattern.Columns, threads, cancellation));
+        float[] matrices = moments.Gains(options.Pattern.Columns);
+        void Grow(int first, int count)
         {
-            Span<float> to = gradient.AsSpan(first * size, count * size);
-            moments.Multiply(x.AsSpan(first * size, count * size), count, to);
-            for (int i = 0; i < to.Length; i++)
+            float[] gradient = new float[count * size];
+            moments.Multiply(x.AsSpan(first * size, count * size), count, gradient);
+            for (int i = 0; i < gradient.Length; i++)
             {
-                to[i] = target[(first * size) + i] - to[i];
+                gradient[i] = target[(first * size) + i] - gradient[i];
             }
-        });
-        double[] losses = Quadratic(x, rows, size, moments.Costs(options.Pattern.Columns, threads, cancellation));
-        double[] gains = Quadratic(gradient, rows, size, moments.Gains(options.Pattern.Columns));
-        for (int i = 0; i < losses.Length; i++)
-        {
-            losses[i] = mask.Kept[i] ? losses[i] : gains[i];
+
+            int firstUnit = first / options.Pattern.Rows * mask.UnitColumns;
+            double[] gains = new double[(((count - 1) / options.Pattern.Rows) + 1) * mask.UnitColumns];
+            AddForms(gradient, count, size, matrices, gains);
+            for (int i = 0; i < gains.Length; i++)
+            {
+                scores[firstUnit + i] = mask.Kept[firstUnit + i] ? scores[firstUnit + i] : gains[i];
+            }
         }
 
-        return losses;
+        RowTiles.Run(rows, options.Pattern.Rows, threads, Grow, cancellation);
+        return scores;
     }
 
     /// <summary>By unit, the sum over its rows of v B v, v being the values of a row and B the matrix of its columns; null for the identity, [K] values for a diagonal.</summary>
     private double[] Quadratic(float[] values, int rows, int size, float[]? matrices)
     {
         SparsePattern pattern = options.Pattern;
-        int width = pattern.Columns;
-        int unitRows = ((rows - 1) / pattern.Rows) + 1;
-        int unitColumns = ((size - 1) / width) + 1;
-        double[] sums = new double[unitRows * unitColumns];
-        bool diagonal = matrices is null || matrices.Length == size;
-        Parallel.For(0, unitRows, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads), CancellationToken = cancellation }, unitRow =>
-        {
-            for (int r = unitRow * pattern.Rows; r < Math.Min(rows, (unitRow + 1) * pattern.Rows); r++)
-            {
-                for (int unit = 0; unit < unitColumns; unit++)
-                {
-                    int first = unit * width;
-                    ReadOnlySpan<float> v = values.AsSpan((r * size) + first, Math.Min(width, size - first));
-                    sums[(unitRow * unitColumns) + unit] += diagonal ? Squares(v, matrices is null ? [] : matrices.AsSpan(first, v.Length)) : Form(v, matrices.AsSpan(unit * width * width, width * width), width);
-                }
-            }
-        });
+        int unitColumns = ((size - 1) / pattern.Columns) + 1;
+        double[] sums = new double[(((rows - 1) / pattern.Rows) + 1) * unitColumns];
+        RowTiles.Run(
+            rows,
+            pattern.Rows,
+            threads,
+            (first, count) => AddForms(values.AsSpan(first * size, count * size), count, size, matrices, sums.AsSpan(first / pattern.Rows * unitColumns)),
+            cancellation);
         return sums;
+    }
+
+    /// <summary>Adds v B v of every row to the sums of its units. The first row begins a unit.</summary>
+    private void AddForms(ReadOnlySpan<float> values, int rows, int size, float[]? matrices, Span<double> sums)
+    {
+        int width = options.Pattern.Columns;
+        int unitColumns = ((size - 1) / width) + 1;
+        bool diagonal = matrices is null || matrices.Length == size;
+        for (int r = 0; r < rows; r++)
+        {
+            for (int unit = 0; unit < unitColumns; unit++)
+            {
+                int first = unit * width;
+                ReadOnlySpan<float> v = values.Slice((r * size) + first, Math.Min(width, size - first));
+                sums[(r / options.Pattern.Rows * unitColumns) + unit] += diagonal
+                    ? Squares(v, matrices is null ? [] : matrices.AsSpan(first, v.Length))
+                    : Form(v, matrices.AsSpan(unit * width * width, width * width), width);
+            }
+        }
     }
 
     private static double Squares(ReadOnlySpan<float> v, ReadOnlySpan<float> factors)
@@ -215,11 +237,4 @@ internal sealed class Pruner(PruneOptions options, int threads, CancellationToke
 
         return sum;
     }
-
-    private void ForTiles(int rows, Action<int, int> tile) =>
-        Parallel.For(0, (rows + TileRows - 1) / TileRows, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads), CancellationToken = cancellation }, t =>
-        {
-            int first = t * TileRows;
-            tile(first, Math.Min(TileRows, rows - first));
-        });
 }

@@ -46,6 +46,7 @@ internal sealed partial class SparsifyPass(PassOptions options, TensorRules rule
             RefuseBlindBlocks(layers);
         }
 
+        CheckMemory(layers, calibrated, context.MaxMemoryBytes);
         if (context.PlanOnly)
         {
             return model;
@@ -96,6 +97,24 @@ internal sealed partial class SparsifyPass(PassOptions options, TensorRules rule
                 ErrorCodes.BlocksWithoutData,
                 string.Create(CultureInfo.InvariantCulture, $"dropping {bad.Sparsity:0 %} of the {bad.Pattern.Rows}x{bad.Pattern.Columns} blocks without calibration data ruins most models (30 % took the sample model from perplexity 39 to 95, 50 % to 520): give --calibration, smaller blocks or option 'force'"),
                 tensor: bad.Tensor.Name);
+        }
+    }
+
+    /// <summary>Layers are pruned one at a time, each whole, because the least of all its weights go first.</summary>
+    /// <exception cref="ModelPackException">MP2242: one of them does not fit.</exception>
+    private static void CheckMemory(Layer[] layers, bool calibrated, long limitBytes)
+    {
+        foreach (Layer layer in layers)
+        {
+            Shape shape = WeightMatrix.Of(layer.Tensor, layer.Usage.Layout).Shape;
+            long needed = Pruner.Bytes(layer.Pattern, shape.Rows, shape.Columns, calibrated);
+            if (needed > limitBytes)
+            {
+                throw new ModelPackException(
+                    ErrorCodes.PruningMemory,
+                    $"pruning {shape} takes {needed} bytes of memory, more than --max-memory {limitBytes}: give more, or leave the layer out (option 'exclude')",
+                    tensor: layer.Tensor.Name);
+            }
         }
     }
 

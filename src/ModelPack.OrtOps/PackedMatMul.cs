@@ -11,12 +11,12 @@ namespace ModelPack.OrtOps;
 internal sealed unsafe class PackedMatMul
 {
     /// <summary>Multiplications below which threads do not pay.</summary>
-    private const long MinWorkPerThread = 1 << 16;
+    internal const long MinWorkPerThread = 1 << 16;
 
     /// <summary>Pieces per processor: ONNX Runtime's threads take them as they become free.</summary>
-    private const int PiecesPerThread = 4;
+    internal const int PiecesPerThread = 4;
 
-    private const int MaxRank = 16;
+    internal const int MaxRank = 16;
 
     private static byte* s_name;
 
@@ -73,35 +73,35 @@ internal sealed unsafe class PackedMatMul
     private static byte* GetName(CustomOp* op) => s_name;
 
     [UnmanagedCallersOnly]
-    private static byte* GetNull(CustomOp* op) => null;
+    internal static byte* GetNull(CustomOp* op) => null;
 
     [UnmanagedCallersOnly]
     private static int GetInputType(CustomOp* op, nuint index) => index == 1 ? OrtApi.UInt8 : OrtApi.Float;
 
     [UnmanagedCallersOnly]
-    private static nuint GetThree(CustomOp* op) => 3;
+    internal static nuint GetThree(CustomOp* op) => 3;
 
     [UnmanagedCallersOnly]
-    private static nuint GetOne(CustomOp* op) => 1;
+    internal static nuint GetOne(CustomOp* op) => 1;
 
     [UnmanagedCallersOnly]
-    private static int GetFloat(CustomOp* op, nuint index) => OrtApi.Float;
+    internal static int GetFloat(CustomOp* op, nuint index) => OrtApi.Float;
 
     /// <summary>The bias is optional.</summary>
     [UnmanagedCallersOnly]
     private static int GetInputCharacteristic(CustomOp* op, nuint index) => index == 2 ? 1 : 0;
 
     [UnmanagedCallersOnly]
-    private static int GetZeroOf(CustomOp* op, nuint index) => 0;
+    internal static int GetZeroOf(CustomOp* op, nuint index) => 0;
 
     [UnmanagedCallersOnly]
-    private static int GetZero(CustomOp* op) => 0;
+    internal static int GetZero(CustomOp* op) => 0;
 
     [UnmanagedCallersOnly]
-    private static int GetOneVersion(CustomOp* op) => 1;
+    internal static int GetOneVersion(CustomOp* op) => 1;
 
     [UnmanagedCallersOnly]
-    private static int GetLastVersion(CustomOp* op) => int.MaxValue;
+    internal static int GetLastVersion(CustomOp* op) => int.MaxValue;
 
     [UnmanagedCallersOnly]
     private static void Destroy(nint kernel)
@@ -117,29 +117,15 @@ internal sealed unsafe class PackedMatMul
         try
         {
             nint status = OrtApi.GetText(info, "arithmetic\0"u8, out string? arithmetic);
-            nint input = 0;
-            status = status != 0 ? status : OrtApi.GetConstantInput(info, 1, &input);
+            PackedInput input = default;
+            status = status != 0 ? status : PackedInput.Read(info, 1, "PackedMatMul", out input);
             if (status != 0)
             {
                 return status;
             }
 
-            if (input == 0)
-            {
-                return OrtApi.Error(OrtApi.InvalidArgument, "PackedMatMul: the weight is not a constant");
-            }
-
-            long* dims = stackalloc long[MaxRank];
-            nuint rank = 0;
-            long bytes = 0;
-            byte* data = null;
-            status = Shape(input, dims, &rank, &bytes);
-            status = status != 0 ? status : OrtApi.GetData(input, (void**)&data);
-            if (status != 0)
-            {
-                return status;
-            }
-
+            byte* data = input.Data;
+            long bytes = input.LengthBytes;
             IMatMulRun? run = Open(data, bytes, arithmetic, out long offset);
             if (run is null)
             {
@@ -168,7 +154,7 @@ internal sealed unsafe class PackedMatMul
     }
 
     /// <summary>The product with a weight; null when no kernel reads it.</summary>
-    private static IMatMulRun? Open(byte* data, long bytes, string? arithmetic, out long offset)
+    internal static IMatMulRun? Open(byte* data, long bytes, string? arithmetic, out long offset)
     {
         offset = 0;
         bool integer = arithmetic == "int8";
@@ -202,7 +188,7 @@ internal sealed unsafe class PackedMatMul
     }
 
     [UnmanagedCallersOnly]
-    private static nint InferShape(CustomOp* op, nint context)
+    internal static nint InferShape(CustomOp* op, nint context)
     {
         long n = 0;
         nint info = 0;
@@ -338,7 +324,7 @@ internal sealed unsafe class PackedMatMul
     }
 
     /// <summary>Dimensions, their number and product.</summary>
-    private static nint Shape(nint value, long* dims, nuint* rank, long* elements)
+    internal static nint Shape(nint value, long* dims, nuint* rank, long* elements)
     {
         nint info = 0;
         nint status = OrtApi.GetShapeInfo(value, &info);

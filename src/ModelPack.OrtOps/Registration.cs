@@ -37,9 +37,8 @@ public static unsafe class Registration
                     return status;
                 }
 
-                var op = (CustomOp*)NativeMemory.Alloc((nuint)sizeof(CustomOp));
-                *op = PackedMatMul.Describe(Text("PackedMatMul"));
-                status = OrtApi.AddOp(domain, op);
+                status = Add(domain, PackedMatMul.Describe(Text("PackedMatMul")));
+                status = status != 0 ? status : Add(domain, GatedMlp.Describe(Text("GatedMlp")));
                 if (status != 0)
                 {
                     return status;
@@ -64,6 +63,13 @@ public static unsafe class Registration
     {
         GC.Collect();
         GC.WaitForPendingFinalizers();
+    }
+
+    private static nint Add(nint domain, in CustomOp described)
+    {
+        var op = (CustomOp*)NativeMemory.Alloc((nuint)sizeof(CustomOp));
+        *op = described;
+        return OrtApi.AddOp(domain, op);
     }
 
     private static byte* Text(string text) => (byte*)Marshal.StringToCoTaskMemUTF8(text);

@@ -31,6 +31,9 @@ public sealed record KernelBenchmarkOptions
     /// <summary>Rows x columns of a block.</summary>
     public string SparseBlock { get; init; } = "32x32";
 
+    /// <summary>A gated perceptron of three such weights, [rows, columns] twice and [columns, rows], in one pass beside its products and its activation one after the other.</summary>
+    public bool Gated { get; init; }
+
     /// <summary>Time that a kernel is measured for, after five runs.</summary>
     public TimeSpan Enough { get; init; } = TimeSpan.FromSeconds(1.5);
 }

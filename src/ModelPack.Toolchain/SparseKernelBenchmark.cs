@@ -28,6 +28,20 @@ internal static unsafe class SparseKernelBenchmark
         {
             foreach (string format in options.Formats.Count == 0 ? DefaultFormats : options.Formats)
             {
+                if (options.Gated)
+                {
+                    foreach (int sparsity in options.Sparsity.Distinct().Order())
+                    {
+                        report($"gated, {format}, {sparsity} % sparse");
+                        var mlp = BenchedMlp.Make(options, format, sparsity);
+                        disposables.Add(mlp);
+                        candidates.Add(new Candidate($"modelpack:GatedMlp({options.SparseBlock},{format})", format, sparsity, mlp.Bytes, mlp.Fused));
+                        candidates.Add(new Candidate($"modelpack:SparseMatMul({options.SparseBlock},{format}) x 3", format, sparsity, mlp.Bytes, mlp.Parts));
+                    }
+
+                    continue;
+                }
+
                 // What sparse products are compared with: all blocks there, in f32.
                 foreach (int sparsity in (format == "f32" ? options.Sparsity.Append(0) : options.Sparsity).Distinct().Order())
                 {
@@ -40,7 +54,7 @@ internal static unsafe class SparseKernelBenchmark
             }
 
             var product = new OrtProduct(0, 0, 0);
-            if (product.Fits(options.Rows, options.Columns))
+            if (!options.Gated && product.Fits(options.Rows, options.Columns))
             {
                 report(product.Kernel);
                 candidates.Add(Theirs(product, options, disposables));

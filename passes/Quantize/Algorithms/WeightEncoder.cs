@@ -10,6 +10,9 @@ internal static class WeightEncoder
     private const int MostTileRows = 256;
     private const int LeastTileRows = 32;
 
+    /// <summary>A matrix is sparse from an eighth of zeros up: structures for fewer are not smaller, and errors of others may as well fill those of dense matrices.</summary>
+    private const int LeastSparseShare = 8;
+
     /// <summary>Encodes all rows.</summary>
     /// <param name="source">The weights, rows along K.</param>
     /// <param name="spec">A number format with fixed scales, complete.</param>
@@ -33,10 +36,11 @@ internal static class WeightEncoder
         int perGroup = rows / groups.Length;
         int tileRows = Math.Min(TileRows(rows, columns, threads, context.MaxMemoryBytes), Math.Max(1, perGroup));
         int tiles = (perGroup + tileRows - 1) / tileRows;
+        bool sparse = IsSparse(weights, tileRows);
         Parallel.For(0, tiles * groups.Length, new ParallelOptions { MaxDegreeOfParallelism = threads, CancellationToken = context.Cancellation }, index =>
         {
             int first = index % tiles * tileRows;
-            EncodeTile(weights, format, groups[index / tiles], scales, (index / tiles * perGroup) + first, Math.Min(tileRows, perGroup - first), streams, sums);
+            EncodeTile(weights, sparse, format, groups[index / tiles], scales, (index / tiles * perGroup) + first, Math.Min(tileRows, perGroup - first), streams, sums);
         });
 
         ImmutableArray<EncodedStream> stored = [.. format.Streams.Select((layout, s) => new EncodedStream(layout.Role, context.Keep(streams[s])))];
@@ -52,7 +56,22 @@ internal static class WeightEncoder
         return (int)Math.Clamp(Math.Min(fitting, even), LeastTileRows, MostTileRows);
     }
 
-    private static void EncodeTile(IValueReader weights, IFixedScaleFormat format, RowGroup group, ScaleChoice scales, int first, int rows, byte[][] streams, RowSums sums)
+    private static bool IsSparse(IValueReader weights, int tileRows)
+    {
+        int columns = (int)weights.Shape.Columns;
+        float[] values = new float[tileRows * columns];
+        long zeros = 0;
+        for (long row = 0; row < weights.Shape.Rows; row += tileRows)
+        {
+            int count = (int)Math.Min(tileRows, weights.Shape.Rows - row);
+            weights.ReadRows(row, count, values);
+            zeros += values.AsSpan(0, count * columns).Count(0f);
+        }
+
+        return zeros > 0 && zeros * LeastSparseShare >= weights.Shape.ElementCount;
+    }
+
+    private static void EncodeTile(IValueReader weights, bool sparse, IFixedScaleFormat format, RowGroup group, ScaleChoice scales, int first, int rows, byte[][] streams, RowSums sums)
     {
         (IPreparedAlgorithm algorithm, CoordinateDescent? refinement) = group;
         int columns = (int)weights.Shape.Columns;
@@ -78,7 +97,7 @@ internal static class WeightEncoder
         weights.ReadRows(first, rows, values);
         using (var tile = new WeightTile(format, columns, rows))
         {
-            tile.Load(values, rows);
+            tile.Load(values, rows, sparse);
             float[] adjusted = values;
             if (algorithm.Adjusts)
             {

@@ -4,13 +4,17 @@ namespace ModelPack.Passes;
 
 /// <summary>
 /// Some rows of a weight, column by column, with the scales of their blocks: loops over a column run over all rows at once, each row by itself, so that results depend neither on the width of vectors nor on how
-/// rows are cut into tiles.
+/// rows are cut into tiles. Weights of sparse matrices that are 0 stay 0 whatever errors of others would make of them, so that what <c>sparsify</c> dropped is not filled again.
 /// </summary>
 internal sealed class WeightTile : IDisposable
 {
     private readonly NativeArray<float> _weights;
     private readonly float[] _scales;
     private readonly float[] _zeros;
+
+    /// <summary>Which weights of a sparse matrix are 0, [K, rows]; null for others.</summary>
+    private bool[]? _dropped;
+    private float[] _held = [];
 
     /// <param name="format">The format.</param>
     /// <param name="columns">K.</param>
@@ -52,35 +56,51 @@ internal sealed class WeightTile : IDisposable
     /// <summary>The block of a column.</summary>
     public int BlockOf(int column) => column / Format.BlockColumns;
 
-    /// <summary>Rounds values of one column onto its scales.</summary>
+    /// <summary>Rounds values of one column onto its scales; in places of dropped weights, rounds 0.</summary>
     public void Round(int column, ReadOnlySpan<float> values, Span<byte> codes, Span<float> rounded)
     {
         int block = BlockOf(column);
+        if (_dropped is not null)
+        {
+            values.CopyTo(_held);
+            Drop(column, _held);
+            values = _held;
+        }
+
         Format.Round(values, Scales(block), Zeros(block), codes, rounded);
     }
 
     /// <summary>Takes rows over.</summary>
     /// <param name="values">[rows, K].</param>
     /// <param name="rows">At most the capacity.</param>
-    public void Load(ReadOnlySpan<float> values, int rows)
+    /// <param name="sparse">True for those of a sparse matrix.</param>
+    public void Load(ReadOnlySpan<float> values, int rows, bool sparse = false)
     {
         Rows = rows;
+        _dropped = sparse ? new bool[rows * Columns] : null;
+        _held = _dropped is null ? [] : new float[rows];
         for (int column = 0; column < Columns; column++)
         {
             Span<float> to = Column(column);
             for (int r = 0; r < to.Length; r++)
             {
                 to[r] = values[(r * Columns) + column];
+                if (_dropped is not null)
+                {
+                    _dropped[(column * rows) + r] = to[r] == 0;
+                }
             }
         }
     }
 
-    /// <summary>Gives the rows back, [rows, K].</summary>
+    /// <summary>Gives the rows back, [rows, K]: weights as they are now, and 0 where they were dropped.</summary>
     public void CopyTo(Span<float> values)
     {
+        float[] from = new float[Rows];
         for (int column = 0; column < Columns; column++)
         {
-            ReadOnlySpan<float> from = Column(column);
+            Column(column).CopyTo(from);
+            Drop(column, from);
             for (int r = 0; r < from.Length; r++)
             {
                 values[(r * Columns) + column] = from[r];
@@ -129,4 +149,18 @@ internal sealed class WeightTile : IDisposable
     }
 
     public void Dispose() => _weights.Dispose();
+
+    private void Drop(int column, Span<float> values)
+    {
+        if (_dropped is null)
+        {
+            return;
+        }
+
+        ReadOnlySpan<bool> dropped = _dropped.AsSpan(column * Rows, Rows);
+        for (int r = 0; r < dropped.Length; r++)
+        {
+            values[r] = dropped[r] ? 0 : values[r];
+        }
+    }
 }

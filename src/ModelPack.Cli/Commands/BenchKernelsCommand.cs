@@ -24,8 +24,9 @@ internal static class BenchKernelsCommand
             }
         });
         var block = new Option<string>("--sparse-block") { Description = "Rows and columns of a block", DefaultValueFactory = _ => "32x32", HelpName = "RxC" };
+        var gated = new Option<bool>("--gated") { Description = "With --sparsity: a gated perceptron (two products, SiLU, product) in one pass, beside its parts one after the other" };
         var tune = new Option<bool>("--tune") { Description = "Keep the times of dense weights for 'compile --tune', which then takes the fastest kernel for such products" };
-        var command = new Command("kernels", "Matrix products with packed weights on one and on several threads, beside ONNX Runtime's and the speed of memory") { formats, rows, columns, batch, sparsity, block, tune };
+        var command = new Command("kernels", "Matrix products with packed weights on one and on several threads, beside ONNX Runtime's and the speed of memory") { formats, rows, columns, batch, sparsity, block, gated, tune };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             var options = new KernelBenchmarkOptions
@@ -37,6 +38,7 @@ internal static class BenchKernelsCommand
                 Formats = session.Get(formats) ?? [],
                 Sparsity = session.Get(sparsity) ?? [],
                 SparseBlock = session.Get(block)!,
+                Gated = session.Get(gated),
             };
             BenchKernelsResult result = KernelBenchmark.Run(options, session.Progress, session.Cancellation);
             if (session.Get(tune))
@@ -52,6 +54,12 @@ internal static class BenchKernelsCommand
 
     private static void Print(IAnsiConsole console, BenchKernelsResult result)
     {
+        if (result.Results.Any(r => r.Kernel.Contains("GatedMlp", StringComparison.Ordinal)))
+        {
+            PrintGated(console, result);
+            return;
+        }
+
         if (result.Results.Any(r => r.Sparsity > 0))
         {
             PrintSparse(console, result);
@@ -74,6 +82,23 @@ internal static class BenchKernelsCommand
         {
             console.WriteLine("GB/s of the packed weight; of read: the time that reading as many bytes takes, over that of the kernel");
         }
+    }
+
+    /// <summary>One pass beside its parts.</summary>
+    private static void PrintGated(IAnsiConsole console, BenchKernelsResult result)
+    {
+        bool many = result.Threads > 1;
+        var table = new TextTable(["kernel", "weight", ">sparse", ">size", ">ms", ">x parts", .. many ? [$">ms, {Words.Count(result.Threads, "thread")}", ">x parts"] : Array.Empty<string>()]);
+        for (int i = 0; i < result.Results.Count; i++)
+        {
+            BenchedKernel row = result.Results[i];
+            BenchedKernel parts = result.Results[i | 1];
+            string[] Cells(KernelTime time, KernelTime all) => [Words.Fixed(time.Milliseconds, 3), Words.Fixed(all.Milliseconds / time.Milliseconds, 2)];
+            table.Add([row.Kernel, row.Format, $"{row.Sparsity} %", ByteSize.Format(row.WeightBytes), .. Cells(row.One, parts.One), .. many ? Cells(row.Many, parts.Many) : []]);
+        }
+
+        table.WriteTo(console);
+        console.WriteLine($"h[{result.Batch}, {result.Rows}] = silu(x G^T) * (x U^T), y[{result.Batch}, {result.Columns}] = h D^T; {result.Tier}; {result.Cpu}");
     }
 
     /// <summary>Times beside those of the dense products.</summary>

@@ -19,4 +19,7 @@ internal sealed record PlanContext(Model Model, GraphIndex Index, PlanOptions Op
 
     /// <summary>Constants of the model in whose place chosen operators read others.</summary>
     public HashSet<string> Lowered { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Initializers that hold block-sparse weights in execution layout.</summary>
+    public HashSet<string> SparseTiles { get; } = new(StringComparer.Ordinal);
 }

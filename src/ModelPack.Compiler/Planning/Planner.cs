@@ -42,14 +42,15 @@ public static class Planner
             nodes.AddRange(replacement);
         }
 
+        ImmutableArray<Node> fused = GatedMlp.Fuse(nodes.ToImmutable(), planned, context);
         // A bias that became integers is read as floats by others at most.
-        HashSet<string> read = context.Lowered.Count == 0 ? [] : [.. nodes.SelectMany(n => n.Inputs.Concat(n.Subgraphs().SelectMany(GraphNames.Free))), .. graph.Outputs.Select(o => o.Name)];
+        HashSet<string> read = context.Lowered.Count == 0 ? [] : [.. fused.SelectMany(n => n.Inputs.Concat(n.Subgraphs().SelectMany(GraphNames.Free))), .. graph.Outputs.Select(o => o.Name)];
         bool Keep(Tensor t) => (!weights.ContainsKey(t.Name) || dense.Contains(t.Name)) && (!context.Lowered.Contains(t.Name) || read.Contains(t.Name));
         ImmutableArray<Tensor> kept = [.. graph.Initializers.Where(Keep)];
         var execution = model with
         {
-            Graph = graph with { Nodes = nodes.ToImmutable(), Initializers = [.. kept, .. context.Constants, .. context.Streams.Tensors] },
-            Opsets = OwnDomains.Where(d => nodes.Any(n => n.Domain == d)).Aggregate(model.Opsets, (opsets, d) => opsets.ContainsKey(d) ? opsets : opsets.Add(d, 1)),
+            Graph = graph with { Nodes = fused, Initializers = [.. kept, .. context.Constants, .. context.Streams.Tensors] },
+            Opsets = OwnDomains.Where(d => fused.Any(n => n.Domain == d)).Aggregate(model.Opsets, (opsets, d) => opsets.ContainsKey(d) ? opsets : opsets.Add(d, 1)),
             Training = [],
         };
         IEnumerable<InitializerBinding> expanded = kept.Where(options.IsExternal).Select(t => new InitializerBinding(t.Name, t.Name, null, t.DType, t.Shape));

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using ModelPack.Kernels.MatMul;
 
@@ -61,7 +62,9 @@ public static class SparseMatMul
         long bytes = PackedSparseMatrix.Bytes(weight);
         var dense = new RejectedKernel(NodeChoice.Expand, string.Create(
             CultureInfo.InvariantCulture, $"the sparse kernel takes {predicted}; {tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}"));
-        return new NodeChoice(kernel, PackedMatMul.Build(node, tensor, weight.Rows, bytes, integer: false, context, turned), [dense]);
+        ImmutableArray<Node> nodes = PackedMatMul.Build(node, tensor, weight.Rows, bytes, integer: false, context, turned);
+        context.SparseTiles.Add(nodes[0].Inputs[1]);
+        return new NodeChoice(kernel, nodes, [dense]);
     }
 
     /// <summary>The block-sparse matrix, and whether the tensor is its transpose.</summary>

@@ -16,6 +16,14 @@ public unsafe interface IMatMulRun : IDisposable
     /// <summary>Parts of the work: neighbouring outputs.</summary>
     int Parts { get; }
 
+    /// <summary>Outputs of a part; the last part may have fewer.</summary>
+    int PartOutputs { get; }
+
+    /// <summary>
+    /// Columns, zeros behind those of the weight included, of rows that <see cref="Prepare"/> leaves as f32: one row as it is, more as <see cref="Interleaving"/> puts them. 0 where it rounds them.
+    /// </summary>
+    int PreparedColumns { get; }
+
     /// <summary>Multiplications that a row of activations takes.</summary>
     double MultiplicationsPerRow { get; }
 
@@ -34,14 +42,25 @@ public unsafe interface IMatMulRun : IDisposable
     /// <param name="rows">Rows of activations.</param>
     /// <param name="first">First part.</param>
     /// <param name="count">Their number.</param>
-    /// <param name="bias">[outputs] to be added; null for none.</param>
-    /// <param name="y">[rows, outputs] destination.</param>
-    void Run(byte* tiles, void* scratch, int rows, int first, int count, float* bias, float* y);
+    /// <param name="to">Where they go.</param>
+    void Run(byte* tiles, void* scratch, int rows, int first, int count, in MatMulOutput to);
 }
 
 /// <summary>What all products can do.</summary>
 public static unsafe class MatMulRuns
 {
+    /// <summary>Computes the outputs of some parts.</summary>
+    /// <param name="run">The product.</param>
+    /// <param name="tiles">The execution layout of the weight.</param>
+    /// <param name="scratch">What was prepared.</param>
+    /// <param name="rows">Rows of activations.</param>
+    /// <param name="first">First part.</param>
+    /// <param name="count">Their number.</param>
+    /// <param name="bias">[outputs] to be added; null for none.</param>
+    /// <param name="y">[rows, outputs] destination.</param>
+    public static void Run(this IMatMulRun run, byte* tiles, void* scratch, int rows, int first, int count, float* bias, float* y) =>
+        run.Run(tiles, scratch, rows, first, count, new MatMulOutput(y, run.Outputs, 0, bias));
+
     /// <summary>Everything on the calling thread, any number of rows.</summary>
     /// <param name="run">The product.</param>
     /// <param name="tiles">The execution layout of the weight.</param>

@@ -16,24 +16,49 @@ internal static unsafe class Interleaving
     /// <param name="to">Destination.</param>
     public static void Run(float* x, int rows, int columns, int padded, float* to)
     {
+        Columns(x, columns, rows, columns, padded, to);
+        Pad(rows, columns, padded, to);
+    }
+
+    /// <summary>Some columns of a wider matrix.</summary>
+    /// <param name="x">The columns, [rows, stride].</param>
+    /// <param name="stride">Values from row to row.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="columns">Columns.</param>
+    /// <param name="padded">Columns of the destination; rows that do not exist are zero there.</param>
+    /// <param name="to">The place of the first of these columns in the destination: 8 times its number from the start.</param>
+    public static void Columns(float* x, int stride, int rows, int columns, int padded, float* to)
+    {
         for (int first = 0; first < rows; first += Batch)
         {
-            Group(x + ((long)first * columns), Math.Min(Batch, rows - first), columns, to + ((long)first * padded));
+            Group(x + ((long)first * stride), stride, Math.Min(Batch, rows - first), columns, to + ((long)first * padded));
+        }
+    }
+
+    /// <summary>Sets the columns that do not exist to zero.</summary>
+    /// <param name="rows">Rows.</param>
+    /// <param name="columns">Columns.</param>
+    /// <param name="padded">Columns of the destination.</param>
+    /// <param name="to">Destination.</param>
+    public static void Pad(int rows, int columns, int padded, float* to)
+    {
+        for (int first = 0; first < rows; first += Batch)
+        {
             new Span<float>(to + ((long)first * padded) + (Batch * (long)columns), Batch * (padded - columns)).Clear();
         }
     }
 
     /// <summary>to[8 c + r] = x[r, c]: squares of four by four are transposed in registers, what is left one by one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Group(float* x, int rows, int columns, float* to)
+    private static void Group(float* x, int stride, int rows, int columns, float* to)
     {
         int c = 0;
         if (rows == Batch && Sse.IsSupported)
         {
             for (; c <= columns - Vector128<float>.Count; c += Vector128<float>.Count)
             {
-                Square(x + c, columns, to + (Batch * (long)c));
-                Square(x + (4L * columns) + c, columns, to + (Batch * (long)c) + 4);
+                Square(x + c, stride, to + (Batch * (long)c));
+                Square(x + (4L * stride) + c, stride, to + (Batch * (long)c) + 4);
             }
         }
 
@@ -41,18 +66,18 @@ internal static unsafe class Interleaving
         {
             for (int r = 0; r < Batch; r++)
             {
-                to[(Batch * (long)c) + r] = r < rows ? x[((long)r * columns) + c] : 0;
+                to[(Batch * (long)c) + r] = r < rows ? x[((long)r * stride) + c] : 0;
             }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Square(float* x, long columns, float* to)
+    private static void Square(float* x, long stride, float* to)
     {
         Vector128<float> a = Vector128.Load(x);
-        Vector128<float> b = Vector128.Load(x + columns);
-        Vector128<float> c = Vector128.Load(x + (2 * columns));
-        Vector128<float> d = Vector128.Load(x + (3 * columns));
+        Vector128<float> b = Vector128.Load(x + stride);
+        Vector128<float> c = Vector128.Load(x + (2 * stride));
+        Vector128<float> d = Vector128.Load(x + (3 * stride));
         Vector128<float> ab = Sse.UnpackLow(a, b);
         Vector128<float> cd = Sse.UnpackLow(c, d);
         Sse.MoveLowToHigh(ab, cd).Store(to);

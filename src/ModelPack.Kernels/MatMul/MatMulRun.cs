@@ -49,9 +49,13 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     int IMatMulRun.Parts => Weight.Layout.Tiles;
 
+    int IMatMulRun.PartOutputs => TileLayout.TileRows;
+
+    int IMatMulRun.PreparedColumns => _arithmetic == MatMulArithmetic.Float ? Weight.Layout.PaddedColumns : 0;
+
     double IMatMulRun.MultiplicationsPerRow => (double)Weight.Layout.Rows * Weight.Layout.Columns;
 
-    void IMatMulRun.Run(byte* tiles, void* scratch, int rows, int first, int count, float* bias, float* y) => Tiles(tiles, scratch, rows, first, count, bias, y);
+    void IMatMulRun.Run(byte* tiles, void* scratch, int rows, int first, int count, in MatMulOutput to) => Multiply(tiles, scratch, rows, first, count, to);
 
     void IDisposable.Dispose() => Weight.Dispose();
 
@@ -96,7 +100,10 @@ public sealed unsafe class MatMulRun : IMatMulRun
     /// <param name="count">Their number.</param>
     /// <param name="bias">[outputs] to be added; null for none.</param>
     /// <param name="y">[rows, outputs] destination.</param>
-    public void Tiles(byte* tiles, void* scratch, int rows, int firstTile, int count, float* bias, float* y)
+    public void Tiles(byte* tiles, void* scratch, int rows, int firstTile, int count, float* bias, float* y) =>
+        Multiply(tiles, scratch, rows, firstTile, count, new MatMulOutput(y, Weight.Layout.Rows, 0, bias));
+
+    private void Multiply(byte* tiles, void* scratch, int rows, int firstTile, int count, in MatMulOutput to)
     {
         TileWeight tile = Weight.Tile;
         int padded = (rows + Batch - 1) / Batch * Batch;
@@ -130,25 +137,25 @@ public sealed unsafe class MatMulRun : IMatMulRun
                 _kernel.FloatRows(at, step, tile, (float*)scratch, padded / Batch, (float*)panel, sums);
             }
 
-            Store(sums, rows, i, step, tile.Rows, bias, y);
+            Store(sums, rows, i, step, tile.Rows, to);
             i += step;
             at += step * tile.TileBytes;
         }
     }
 
     /// <summary>Outputs of tiles to their places; rows beyond the matrix are left out.</summary>
-    internal static void Store(float* sums, int rows, int tile, int tiles, int outputs, float* bias, float* y)
+    internal static void Store(float* sums, int rows, int tile, int tiles, int outputs, in MatMulOutput to)
     {
         int first = tile * TileLayout.TileRows;
         int width = tiles * TileLayout.TileRows;
         int count = Math.Min(width, outputs - first);
         for (int r = 0; r < rows; r++)
         {
-            float* to = y + ((long)r * outputs) + first;
-            new ReadOnlySpan<float>(sums + (width * r), count).CopyTo(new Span<float>(to, count));
-            for (int i = 0; bias != null && i < count; i++)
+            float* y = to.Y + ((long)r * to.Stride) + (first - to.First);
+            new ReadOnlySpan<float>(sums + (width * r), count).CopyTo(new Span<float>(y, count));
+            for (int i = 0; to.Bias != null && i < count; i++)
             {
-                to[i] += bias[first + i];
+                y[i] += to.Bias[first + i];
             }
         }
     }

@@ -52,6 +52,14 @@ internal unsafe interface ISimd<TSelf>
 
     static abstract TSelf Multiply(TSelf left, TSelf right);
 
+    static abstract TSelf Divide(TSelf left, TSelf right);
+
+    /// <summary>The smaller; of no use for NaN.</summary>
+    static abstract TSelf Min(TSelf left, TSelf right);
+
+    /// <summary>The larger; of no use for NaN.</summary>
+    static abstract TSelf Max(TSelf left, TSelf right);
+
     /// <summary>left x right + addend, fused where the hardware has it.</summary>
     static abstract TSelf MultiplyAdd(TSelf left, TSelf right, TSelf addend);
 

@@ -59,6 +59,15 @@ internal readonly unsafe struct Simd128(Vector128<byte> value) : ISimd<Simd128>
     public static Simd128 Multiply(Simd128 left, Simd128 right) => new((left._value.AsSingle() * right._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Divide(Simd128 left, Simd128 right) => new((left._value.AsSingle() / right._value.AsSingle()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Min(Simd128 left, Simd128 right) => new((Vector128.MinNative(left._value.AsSingle(), right._value.AsSingle())).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Max(Simd128 left, Simd128 right) => new((Vector128.MaxNative(left._value.AsSingle(), right._value.AsSingle())).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 MultiplyAdd(Simd128 left, Simd128 right, Simd128 addend) => new(Vector128.MultiplyAddEstimate(left._value.AsSingle(), right._value.AsSingle(), addend._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

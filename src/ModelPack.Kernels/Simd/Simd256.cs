@@ -61,6 +61,15 @@ internal readonly unsafe struct Simd256(Vector256<byte> value) : ISimd<Simd256>
     public static Simd256 Multiply(Simd256 left, Simd256 right) => new((left._value.AsSingle() * right._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 Divide(Simd256 left, Simd256 right) => new((left._value.AsSingle() / right._value.AsSingle()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 Min(Simd256 left, Simd256 right) => new((Vector256.MinNative(left._value.AsSingle(), right._value.AsSingle())).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 Max(Simd256 left, Simd256 right) => new((Vector256.MaxNative(left._value.AsSingle(), right._value.AsSingle())).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 MultiplyAdd(Simd256 left, Simd256 right, Simd256 addend) => new(Fma.MultiplyAdd(left._value.AsSingle(), right._value.AsSingle(), addend._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -61,6 +61,15 @@ internal readonly unsafe struct Simd512(Vector512<byte> value) : ISimd<Simd512>
     public static Simd512 Multiply(Simd512 left, Simd512 right) => new((left._value.AsSingle() * right._value.AsSingle()).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Divide(Simd512 left, Simd512 right) => new((left._value.AsSingle() / right._value.AsSingle()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Min(Simd512 left, Simd512 right) => new((Vector512.MinNative(left._value.AsSingle(), right._value.AsSingle())).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Max(Simd512 left, Simd512 right) => new((Vector512.MaxNative(left._value.AsSingle(), right._value.AsSingle())).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 MultiplyAdd(Simd512 left, Simd512 right, Simd512 addend) =>
         new(Avx512F.FusedMultiplyAdd(left._value.AsSingle(), right._value.AsSingle(), addend._value.AsSingle()).AsByte());
 

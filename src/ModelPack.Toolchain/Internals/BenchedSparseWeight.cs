@@ -36,12 +36,13 @@ internal sealed unsafe class BenchedSparseWeight : IDisposable
     /// <param name="rows">Outputs.</param>
     /// <param name="columns">Inputs.</param>
     /// <param name="sparsity">Percent of the blocks that are not there.</param>
+    /// <param name="seed">Which blocks.</param>
     /// <exception cref="ModelPackException">MP1021, MP1022: the format or the block does not exist, or no kernel reads it.</exception>
-    public static BenchedSparseWeight Make(string block, string format, int rows, int columns, int sparsity)
+    public static BenchedSparseWeight Make(string block, string format, int rows, int columns, int sparsity, ulong seed = 5)
     {
         var structure = new UnitSpec("blocksparse", ("block", block));
         UnitSpec spec = NumberFormats.Bind(UnitSpec.Parse(format), new Shape(1, columns)).Spec;
-        byte[] mask = Mask(structure, rows, columns, sparsity, out int edge);
+        byte[] mask = Mask(structure, rows, columns, sparsity, seed, out int edge);
         SparseWeight weight = SparseWeight.TryCreate(structure, spec, rows, columns, mask)
             ?? throw new ModelPackException(ErrorCodes.BadUnitArgument, $"no kernel multiplies with blocks of {block} in '{format}'");
         float[] values = GaussianError.Sample(BlocksAtOnce * edge, 0.02f);
@@ -68,6 +69,16 @@ internal sealed unsafe class BenchedSparseWeight : IDisposable
         return new BenchedSparseWeight(format, weight, tiles);
     }
 
+    /// <summary>As an operator is given it.</summary>
+    public byte[] Packed()
+    {
+        byte[] bytes = new byte[checked((int)PackedSparseMatrix.Bytes(Weight))];
+        int header = (int)PackedSparseMatrix.TilesOffset(Weight);
+        PackedSparseMatrix.WriteHeader(Weight, bytes.AsSpan(0, header));
+        new ReadOnlySpan<byte>(_tiles, (int)Weight.Bytes).CopyTo(bytes.AsSpan(header));
+        return bytes;
+    }
+
     public void Dispose()
     {
         NativeMemory.AlignedFree(_tiles);
@@ -76,7 +87,7 @@ internal sealed unsafe class BenchedSparseWeight : IDisposable
     }
 
     /// <summary>Exactly so many blocks, at random places of the whole matrix.</summary>
-    private static byte[] Mask(UnitSpec structure, int rows, int columns, int sparsity, out int blockValues)
+    private static byte[] Mask(UnitSpec structure, int rows, int columns, int sparsity, ulong seed, out int blockValues)
     {
         string[] edges = structure.Text("block", "").Split('x');
         if (edges.Length != 2 || !int.TryParse(edges[0], NumberStyles.None, CultureInfo.InvariantCulture, out int height) || !int.TryParse(edges[1], NumberStyles.None, CultureInfo.InvariantCulture, out int width)
@@ -90,7 +101,7 @@ internal sealed unsafe class BenchedSparseWeight : IDisposable
         int gridColumns = ((columns - 1) / width) + 1;
         int rowBytes = (gridColumns + 7) / 8;
         int[] order = [.. Enumerable.Range(0, checked(gridRows * gridColumns))];
-        var random = new SplitMix64(5);
+        var random = new SplitMix64(seed);
         for (int i = order.Length - 1; i > 0; i--)
         {
             int j = (int)(random.Next() % (ulong)(i + 1));

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using ModelPack.Compiler;
+using ModelPack.Compiler.Planning;
 using ModelPack.Containers.Onnx;
 using ModelPack.Runtime;
 
@@ -82,7 +83,8 @@ internal sealed partial record OrtProduct(int Bits, int Block, int Level)
     public static PackedModel Chain(int nodes) => Open(
         "chain", [.. Enumerable.Range(0, nodes).Select(i => new Node { OpType = "Sin", Inputs = [i == 0 ? "x" : $"x{i}"], Outputs = [i == nodes - 1 ? "y" : $"x{i + 1}"] })], [], [new Dimension(1)], [new Dimension(1)], 1);
 
-    private static PackedModel Open(string name, ImmutableArray<Node> nodes, List<Tensor> weights, ImmutableArray<Dimension> input, ImmutableArray<Dimension> output, int threads)
+    /// <summary>A model from x to y.</summary>
+    public static PackedModel Open(string name, ImmutableArray<Node> nodes, List<Tensor> weights, ImmutableArray<Dimension> input, ImmutableArray<Dimension> output, int threads)
     {
         var graph = new Graph
         {
@@ -96,7 +98,7 @@ internal sealed partial record OrtProduct(int Bits, int Block, int Level)
         {
             Kind = ModelKind.Onnx,
             Graph = graph,
-            Opsets = new Dictionary<string, long> { [""] = 17, [NbitsDomain] = 1 }.ToImmutableSortedDictionary(StringComparer.Ordinal),
+            Opsets = new Dictionary<string, long> { [""] = 17, [NbitsDomain] = 1, [PackedMatMul.Domain] = 1 }.ToImmutableSortedDictionary(StringComparer.Ordinal),
             IrVersion = 8,
         };
         byte[] bytes = OnnxModelWriter.WriteWeightless(model, _ => true, ArtifactContent.Dense);

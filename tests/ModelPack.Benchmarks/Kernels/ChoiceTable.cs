@@ -17,7 +17,7 @@ internal static class ChoiceTable
 
     public static string ToMarkdown(HardwareProfile? profile, long rows, PlanAccuracy accuracy)
     {
-        var text = new StringBuilder(CultureInfo.InvariantCulture, $"{rows} rows of activations, accuracy {accuracy}, all processors; milliseconds of the fastest, and how many times as long the choices take\n\n| format | outputs x inputs | fastest | ms | usual choice | by profile |\n|---|---|---|---|---|---|\n");
+        var text = new StringBuilder().Append(CultureInfo.InvariantCulture, $"{rows} rows of activations, accuracy {accuracy}, all processors; milliseconds of the fastest, and how many times as long the choices take\n\n| format | outputs x inputs | fastest | ms | usual choice | by profile |\n|---|---|---|---|---|---|\n");
         var tuner = new KernelTuner(TimeSpan.FromHours(1), 0);
         int count = 0;
         int usualGood = 0;

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using ModelPack.Kernels;
 using ModelPack.Kernels.MatMul;
@@ -22,7 +21,7 @@ public sealed unsafe class SparseMatMulTests
         {
             foreach (string format in new[] { "f32", "bf16", "int8", "int8(block=64,symmetric=false)", "int3", "int4(block=row)", "mxfp4", "nvfp4", "mxfp6", "fp8", "posit8", "ternary" })
             {
-                using SparseWeight? weight = SparseWeight.TryCreate(Structure(block), Complete(format), 8, 8, new byte[8]);
+                using SparseWeight? weight = SparseWeight.TryCreate(SparseCase.Structure(block), Complete(format), 8, 8, new byte[8]);
                 if (weight is not null)
                 {
                     cases.Add(block, format);
@@ -128,7 +127,7 @@ public sealed unsafe class SparseMatMulTests
     [Fact]
     public void A_dense_row_of_blocks_costs_its_multiplications_only()
     {
-        using SparseWeight weight = SparseWeight.TryCreate(Structure("32x32"), UnitSpec.Parse("f32"), 64, 64, [3, 0])!;
+        using SparseWeight weight = SparseWeight.TryCreate(SparseCase.Structure("32x32"), UnitSpec.Parse("f32"), 64, 64, [3, 0])!;
 
         Assert.Equal(32 * 64, weight.Multiplications);
         Assert.Equal(0.5, weight.Density);
@@ -141,7 +140,7 @@ public sealed unsafe class SparseMatMulTests
     [InlineData("8x32", "posit8")]
     [InlineData("32x48", "int8(block=64)")]
     [InlineData("1x252", "f32")]
-    public void What_no_kernel_reads_is_refused(string block, string format) => Assert.Null(SparseWeight.TryCreate(Structure(block), UnitSpec.Parse(format), 64, 64, new byte[64 * 8]));
+    public void What_no_kernel_reads_is_refused(string block, string format) => Assert.Null(SparseWeight.TryCreate(SparseCase.Structure(block), UnitSpec.Parse(format), 64, 64, new byte[64 * 8]));
 
     [Fact]
     public void Header_is_read_back_and_a_damaged_one_is_not()
@@ -165,126 +164,9 @@ public sealed unsafe class SparseMatMulTests
         }
     }
 
-    private static UnitSpec Structure(string block) => new("blocksparse", ("block", block));
-
     private static UnitSpec Complete(string format)
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode(format, 1, 256, Values.Weights(1, 256));
         return matrix.Spec;
-    }
-
-    /// <summary>A matrix of random blocks.</summary>
-    private sealed class SparseCase : IDisposable
-    {
-        private readonly EncodedMatrix _values;
-        private readonly bool _owns;
-        private readonly PoisonBuffer _tiles;
-
-        private SparseCase(EncodedMatrix values, SparseWeight weight, float[] dense, bool owns = true)
-        {
-            (_values, Weight, Dense, _owns) = (values, weight, dense, owns);
-            _tiles = PoisonBuffer.EndingAtGuard(Math.Max(64, (int)weight.Bytes));
-            weight.Pack(values.Streams(weight.Roles), 0, weight.Stripes, (nint)_tiles.Pointer);
-        }
-
-        public SparseWeight Weight { get; }
-
-        public float[] Dense { get; }
-
-        public nint Tiles => (nint)_tiles.Pointer;
-
-        public static SparseCase Make(string block, string format, int n, int k, int percent)
-        {
-            (int r, int c) = Edges(block);
-            int rowBytes = ((((k - 1) / c) + 1) + 7) / 8;
-            byte[] mask = new byte[(((n - 1) / r) + 1) * rowBytes];
-            var random = new SplitMix((ulong)(n + k + percent));
-            int count = 0;
-            for (int br = 0; br <= (n - 1) / r; br++)
-            {
-                for (int bc = 0; bc <= (k - 1) / c; bc++)
-                {
-                    if ((int)(random.Next() % 100) < percent)
-                    {
-                        mask[(br * rowBytes) + (bc / 8)] |= (byte)(1 << (bc % 8));
-                        count++;
-                    }
-                }
-            }
-
-            return Of(block, format, n, k, mask, Values.Weights(9, Math.Max(1, count) * r * c));
-        }
-
-        public static SparseCase Of(string block, string format, int n, int k, byte[] mask, float[] values)
-        {
-            (int r, int c) = Edges(block);
-            EncodedMatrix encoded = EncodedMatrix.Encode(format, values.Length / (r * c), r * c, values);
-            float[] dense = new float[n * k];
-            int rowBytes = ((((k - 1) / c) + 1) + 7) / 8;
-            int at = 0;
-            for (int br = 0; br <= (n - 1) / r; br++)
-            {
-                for (int bc = 0; bc <= (k - 1) / c; bc++)
-                {
-                    if ((mask[(br * rowBytes) + (bc / 8)] >> (bc % 8) & 1) == 0)
-                    {
-                        continue;
-                    }
-
-                    for (int i = 0; i < r * c; i++)
-                    {
-                        (int row, int column) = ((br * r) + (i / c), (bc * c) + (i % c));
-                        if (row < n && column < k)
-                        {
-                            dense[(row * k) + column] = encoded.Decoded[(at * r * c) + i];
-                        }
-                    }
-
-                    at++;
-                }
-            }
-
-            return new SparseCase(encoded, SparseWeight.TryCreate(Structure(block), encoded.Spec, n, k, mask)!, dense);
-        }
-
-        /// <summary>The same stored blocks as a weight of the transposed matrix.</summary>
-        public SparseCase Turn(float[] dense)
-        {
-            string block = $"{Weight.BlockRows}x{Weight.BlockColumns}";
-            return new SparseCase(_values, SparseWeight.TryCreate(Structure(block), _values.Spec, Weight.Columns, Weight.Rows, Weight.Mask, transposed: true)!, dense, owns: false);
-        }
-
-        public float[] Multiply(float[] x, int rows, KernelTier tier)
-        {
-            using PoisonBuffer input = PoisonBuffer.Copy<float>(x);
-            using PoisonBuffer output = PoisonBuffer.EndingAtGuard(rows * Weight.Rows * sizeof(float));
-            new SparseMatMulRun(Weight, tier).Run(_tiles.Pointer, (float*)input.Pointer, rows, (float*)output.Pointer);
-            return new Span<float>(output.Pointer, rows * Weight.Rows).ToArray();
-        }
-
-        public byte[] Packed()
-        {
-            byte[] bytes = new byte[PackedSparseMatrix.Bytes(Weight)];
-            PackedSparseMatrix.WriteHeader(Weight, bytes.AsSpan(0, (int)PackedSparseMatrix.TilesOffset(Weight)));
-            new ReadOnlySpan<byte>(_tiles.Pointer, (int)Weight.Bytes).CopyTo(bytes.AsSpan((int)PackedSparseMatrix.TilesOffset(Weight)));
-            return bytes;
-        }
-
-        public void Dispose()
-        {
-            ((IDisposable)_tiles).Dispose();
-            if (_owns)
-            {
-                _values.Dispose();
-            }
-
-            Weight.Dispose();
-        }
-
-        private static (int Rows, int Columns) Edges(string block)
-        {
-            string[] edges = block.Split('x');
-            return (int.Parse(edges[0], CultureInfo.InvariantCulture), int.Parse(edges[1], CultureInfo.InvariantCulture));
-        }
     }
 }

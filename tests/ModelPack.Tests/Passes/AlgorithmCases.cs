@@ -14,11 +14,11 @@ internal static class AlgorithmCases
 {
     public static readonly AlgorithmOptions Options = new(ActivationOrder: true, Damping: 0.01);
 
-    /// <summary>Encodes <see cref="Weights"/> by an algorithm, GPTQ unless another is given.</summary>
+    /// <summary>Encodes <see cref="Weights"/>, or others, by an algorithm, GPTQ unless another is given.</summary>
     public static EncodedWeight Encode(
-        int n, int k, UnitSpec spec, ActivationStatistics statistics, AlgorithmOptions options, bool search, int threads, long memory = 1 << 30, int refine = 0, IWeightAlgorithm? by = null, ScaleChoice scales = ScaleChoice.Encoder)
+        int n, int k, UnitSpec spec, ActivationStatistics statistics, AlgorithmOptions options, bool search, int threads, long memory = 1 << 30, int refine = 0, IWeightAlgorithm? by = null, ScaleChoice scales = ScaleChoice.Encoder, float[]? weights = null)
     {
-        Tensor tensor = Tensor.Raw("w", DType.F32, new Shape(n, k), TensorData.FromBytes(MemoryMarshal.AsBytes(Weights(n, k).AsSpan()).ToArray()));
+        Tensor tensor = Tensor.Raw("w", DType.F32, new Shape(n, k), TensorData.FromBytes(MemoryMarshal.AsBytes((weights ?? Weights(n, k)).AsSpan()).ToArray()));
         var context = new PassContext { OpenValues = EncodingValues.Open, Threads = threads, MaxMemoryBytes = memory };
         using IPreparedAlgorithm algorithm = (by ?? new Gptq()).Prepare(statistics, options, threads, default);
         DampedMoments? moments = refine > 0 ? new DampedMoments(statistics, options.Damping) : null;

@@ -78,6 +78,31 @@ public sealed class GptqTests
         Assert.InRange(gptq / encoded.Loss, 0.8, 1.001);
     }
 
+    /// <summary>What sparsify dropped stays dropped, whatever the errors of other weights and the drift of the inputs ask for; the others make up for it.</summary>
+    [Theory]
+    [InlineData("int4(block=32)", "gptq", false, 0)]
+    [InlineData("int4(block=32,symmetric=false)", "gptq", true, 2)]
+    [InlineData("mxfp4", "gptq", true, 1)]
+    [InlineData("nf4", "diffusion", false, 1)]
+    [InlineData("fp8", "rtn", false, 2)]
+    public void Encode_weightsThatAre0_stay0(string format, string algorithm, bool drift, int refine)
+    {
+        const int n = 48, k = 160;
+        using ActivationStatistics statistics = Statistics(k, 1000, drift);
+        UnitSpec spec = Bound(format, n, k);
+        float[] weights = Weights(n, k);
+        for (int i = 0; i < weights.Length; i++)
+        {
+            weights[i] = (i / k / 16 + (i % k / 16)) % 2 == 0 ? 0 : weights[i];
+        }
+
+        float[] values = Pipeline.Values(Encode(n, k, spec, statistics, Options, search: true, threads: 2, refine: refine, by: WeightAlgorithms.Get(algorithm), weights: weights).Encoding);
+        float[] nearest = Pipeline.Values(Encode(n, k, spec, statistics, Options, search: true, threads: 1, by: WeightAlgorithms.Get("rtn"), weights: weights).Encoding);
+
+        Assert.All(Enumerable.Range(0, n * k).Where(i => weights[i] == 0), i => Assert.Equal(0f, values[i]));
+        Assert.True(drift || OutputError(weights, values, statistics) < 0.9 * OutputError(weights, nearest, statistics));
+    }
+
     /// <summary>Error diffusion against its definition: the residual of the output, projected on the next column.</summary>
     [Fact]
     public void Encode_diffusion_equalsTheDefinition_onActivationsThemselves()

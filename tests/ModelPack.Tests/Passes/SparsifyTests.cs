@@ -1,5 +1,6 @@
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
+using ModelPack.Pack;
 using ModelPack.Passes;
 using ModelPack.Testing;
 using ModelPack.Tests.Compiler;
@@ -78,10 +79,12 @@ public sealed class SparsifyTests
         using var moments = InputMoments.Of(statistics, K, 0.01);
         float[] weights = Weights(1, K);
         float[] target = new float[K];
-        moments.Target(weights, 1, target);
+        moments.Target(weights, 1, target, 1, default);
         float[] kept = [.. Enumerable.Range(0, K).Select(i => i % 3 == 0 ? 1f : 0f)];
+        var mask = new PruneMask(SparsePattern.Parse("unstructured"), 1, K);
+        mask.Choose([.. kept.Select(k => (double)k)], 2.0 / 3, onlyKept: false);
         float[] x = [.. weights.Select((w, i) => w * kept[i])];
-        MaskedLeastSquares.Solve(moments, target, kept, x, 1, 500, 1, default);
+        MaskedLeastSquares.Solve(moments, target, mask, x, 1, 500, 1, default);
 
         // The gradient vanishes on every kept place, by elimination in f64 of nobody's making: by definition.
         float[] product = new float[K];
@@ -160,6 +163,17 @@ public sealed class SparsifyTests
 
         Assert.Equal(0.5, Zeros(Sparsify(Network(), """{"structure":"32x32","force":true}"""), "middle"), 3);
         Assert.Equal(0.25, Zeros(Sparsify(Network(), """{"structure":"32x32","sparsity_percent":25}"""), "middle"), 3);
+    }
+
+    [Fact]
+    public void Layers_that_do_not_fit_into_the_memory_limit_are_MP2242()
+    {
+        var context = new PassContext { OpenValues = EncodingValues.Open, MaxMemoryBytes = 300_000 };
+        var error = Assert.Throws<ModelPackException>(() => Pipeline.Run(Network(), context, Pipeline.Make("sparsify", "{}")));
+
+        Assert.Equal(ErrorCodes.PruningMemory, error.Code);
+        Assert.Contains("'middle'", error.Message, StringComparison.Ordinal);
+        Assert.Contains("--max-memory 300000", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -45,6 +45,15 @@ public sealed class KernelBenchmarkTests
         Assert.All(result.Results, r => Assert.True(r.One.Milliseconds > 0 && r.Many.Milliseconds > 0));
     }
 
+    [Fact]
+    public void Gated_perceptrons_are_timed_beside_their_parts()
+    {
+        BenchKernelsResult result = KernelBenchmark.Run(new KernelBenchmarkOptions { Rows = 96, Columns = 64, Batch = 3, Threads = 2, Formats = ["bf16"], Sparsity = [50], Gated = true, Enough = TimeSpan.Zero });
+
+        Assert.Equal([("modelpack:GatedMlp(32x32,bf16)", 50), ("modelpack:SparseMatMul(32x32,bf16) x 3", 50)], result.Results.Select(r => (r.Kernel, r.Sparsity)));
+        Assert.All(result.Results, r => Assert.True(r.One.Milliseconds > 0 && r.Many.Milliseconds > 0 && r.WeightBytes >= 3 * 96 * 64));
+    }
+
     [Theory]
     [InlineData("3x3x3", "f32")]
     [InlineData("32", "f32")]

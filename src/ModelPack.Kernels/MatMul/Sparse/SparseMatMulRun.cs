@@ -28,12 +28,16 @@ public sealed unsafe class SparseMatMulRun : IMatMulRun
     public int Parts => Weight.Stripes;
 
     /// <inheritdoc/>
-    public double MultiplicationsPerRow => Weight.Multiplications;
-
-    private int PaddedColumns => Weight.Runs * Weight.RunColumns;
+    public int PartOutputs => Weight.StripeRows;
 
     /// <inheritdoc/>
-    public long ScratchBytes(int rows) => (long)(rows == 1 ? 1 : Padded(rows)) * PaddedColumns * sizeof(float);
+    public int PreparedColumns => Weight.Runs * Weight.RunColumns;
+
+    /// <inheritdoc/>
+    public double MultiplicationsPerRow => Weight.Multiplications;
+
+    /// <inheritdoc/>
+    public long ScratchBytes(int rows) => (long)(rows == 1 ? 1 : Padded(rows)) * PreparedColumns * sizeof(float);
 
     /// <inheritdoc/>
     public void Prepare(float* x, int rows, void* scratch)
@@ -41,20 +45,20 @@ public sealed unsafe class SparseMatMulRun : IMatMulRun
         float* to = (float*)scratch;
         if (rows > 1)
         {
-            Interleaving.Run(x, rows, Inputs, PaddedColumns, to);
+            Interleaving.Run(x, rows, Inputs, PreparedColumns, to);
             return;
         }
 
         new ReadOnlySpan<float>(x, Inputs).CopyTo(new Span<float>(to, Inputs));
-        new Span<float>(to + Inputs, PaddedColumns - Inputs).Clear();
+        new Span<float>(to + Inputs, PreparedColumns - Inputs).Clear();
     }
 
     /// <inheritdoc/>
-    public void Run(byte* tiles, void* scratch, int rows, int first, int count, float* bias, float* y)
+    public void Run(byte* tiles, void* scratch, int rows, int first, int count, in MatMulOutput to)
     {
         int width = Weight.StripeRows;
         int padded = rows == 1 ? 1 : Padded(rows);
-        long panel = rows == 1 ? PaddedColumns : FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * width;
+        long panel = rows == 1 ? PreparedColumns : FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * width;
         float* sums = (float*)ThreadScratch.Get(ScratchUse.Tile, sizeof(float) * (((long)padded * width) + panel));
         float* room = sums + ((long)padded * width);
         fixed (int* starts = Weight.RunStarts)
@@ -70,10 +74,10 @@ public sealed unsafe class SparseMatMulRun : IMatMulRun
                 }
                 else
                 {
-                    _kernel.FloatRowsSparse(at, Weight.TilesPerStripe, Weight.Weight(s), (float*)scratch, PaddedColumns, runs, padded / MatMulRun.Batch, room, sums);
+                    _kernel.FloatRowsSparse(at, Weight.TilesPerStripe, Weight.Weight(s), (float*)scratch, PreparedColumns, runs, padded / MatMulRun.Batch, room, sums);
                 }
 
-                MatMulRun.Store(sums, rows, s * Weight.TilesPerStripe, Weight.TilesPerStripe, Outputs, bias, y);
+                MatMulRun.Store(sums, rows, s * Weight.TilesPerStripe, Weight.TilesPerStripe, Outputs, to);
             }
         }
     }
