@@ -82,7 +82,12 @@ internal static class Examples
             "modelpack eval model.mpack --reference model.onnx --data samples",
         ],
         ["modelpack compare"] = ["modelpack compare model.safetensors model.mpack"],
-        ["modelpack export"] = ["modelpack export model.mpack --to onnx -o model.int4.onnx"],
+        ["modelpack export"] =
+        [
+            "modelpack export model.mpack --to onnx -o model.int4.onnx",
+            "modelpack export llama.mpack --to gguf -o llama.gguf --others f16",
+            "modelpack export llama.mpack --to compressed-tensors -o llama-w4a16 --others bf16",
+        ],
         ["modelpack formats"] = ["modelpack formats", "modelpack formats int4 \"palette(bits=3)\" --sparsity 2:4,50%", "modelpack formats --recipe int4 --json", "modelpack formats --recipe-schema > recipe.schema.json"],
         ["modelpack bench"] = ["modelpack bench model model.mpack --against model.onnx --history history.csv"],
         ["modelpack bench model"] =
