@@ -88,6 +88,7 @@ internal static class Examples
             "modelpack export llama.mpack --to gguf -o llama.gguf --others f16",
             "modelpack export llama.mpack --to compressed-tensors -o llama-w4a16 --others bf16",
         ],
+        ["modelpack check"] = ["modelpack check llama-w4a16 --target vllm", "modelpack check llama.gguf --target llamacpp --json"],
         ["modelpack formats"] = ["modelpack formats", "modelpack formats int4 \"palette(bits=3)\" --sparsity 2:4,50%", "modelpack formats --recipe int4 --json", "modelpack formats --recipe-schema > recipe.schema.json"],
         ["modelpack bench"] = ["modelpack bench model model.mpack --against model.onnx --history history.csv"],
         ["modelpack bench model"] =
