@@ -73,6 +73,7 @@ internal static class Examples
             "modelpack run model.mpack --input input_ids=ids.npy --output results",
             "modelpack run model.onnx --input x=random --seed 7",
             "modelpack run llama.mpack --prompt \"Once upon a time\"",
+            "modelpack run llama.mpack --chat --prompt \"What is a tensor?\"",
             "modelpack run llama.mpack --prompt \"Once upon a time\" --max-tokens 200 --temperature 0.8 --top-k 40 --top-p 0.95 --seed 1",
         ],
         ["modelpack eval"] =
