@@ -10,7 +10,19 @@ internal static class GgufExport
     /// <summary>The numbers of <c>general.file_type</c> for files whose matrices are mostly of a type.</summary>
     private static readonly Dictionary<string, uint> FileTypes = new(StringComparer.Ordinal)
     {
-        ["f32"] = 0, ["f16"] = 1, ["q4_0"] = 2, ["q4_1"] = 3, ["q8_0"] = 7, ["q5_0"] = 8, ["q4_k"] = 14, ["q6_k"] = 18, ["bf16"] = 32, ["tq1_0"] = 36, ["tq2_0"] = 37, ["mxfp4"] = 38, ["nvfp4"] = 39,
+        ["f32"] = 0,
+        ["f16"] = 1,
+        ["q4_0"] = 2,
+        ["q4_1"] = 3,
+        ["q8_0"] = 7,
+        ["q5_0"] = 8,
+        ["q4_k"] = 14,
+        ["q6_k"] = 18,
+        ["bf16"] = 32,
+        ["tq1_0"] = 36,
+        ["tq2_0"] = 37,
+        ["mxfp4"] = 38,
+        ["nvfp4"] = 39,
     };
 
     /// <summary>Writes the file.</summary>

@@ -114,7 +114,7 @@ internal sealed class GgufFamily
             (long head, long at) = Math.DivRem(row, headDim);
             return (head * headDim) + ((at & 1) * (headDim / 2)) + (at >> 1);
         }
-        : null;
+    : null;
 
     /// <summary>Writes the keys that describe the network.</summary>
     /// <param name="config">The checkpoint's configuration.</param>
