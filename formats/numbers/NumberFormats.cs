@@ -54,6 +54,8 @@ public static class NumberFormats
         new("gguf-q6_k", static id => new GgufFormat(id, "ggml Q6_K: 6-bit integers, 8-bit scale per 16, f16 scale per 256", new GgufCodec<Q6KBlock>())),
         new("gguf-q4_k", static id => new GgufFormat(id, "ggml Q4_K: 4-bit integers, 6-bit scale and minimum per 32, f16 scales per 256", new GgufCodec<Q4KBlock>())),
         new("gguf-q4_0", static id => new GgufFormat(id, "ggml Q4_0: 4-bit integers, f16 scale per 32", new GgufCodec<Q4Block>())),
+        new("gguf-q4_1", static id => new GgufFormat(id, "ggml Q4_1: 4-bit integers, f16 scale and minimum per 32", new GgufCodec<Q41Block>())),
+        new("gguf-q5_0", static id => new GgufFormat(id, "ggml Q5_0: 5-bit integers, f16 scale per 32", new GgufCodec<Q50Block>())),
         new("gguf-mxfp4", static id => new GgufFormat(id, "ggml MXFP4: E2M1 with a power-of-two scale per 32, in ggml's order", new GgufCodec<Mxfp4Block>())),
         new("gguf-nvfp4", static id => new GgufFormat(id, "ggml NVFP4: E2M1 with an E4M3 scale per 16, no global scale", new GgufCodec<Nvfp4Block>())),
         new("gguf-tq2_0", static id => new GgufTernaryFormat(id, "ggml TQ2_0: ternary values of 2 bits, f16 scale per 256", new GgufCodec<Tq2Block>())),

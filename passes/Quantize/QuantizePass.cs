@@ -40,6 +40,11 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
             plans[i] = MakePlan(tensors[i], usage);
         }
 
+        if (options.Flag("share_scales") && !context.PlanOnly)
+        {
+            SharedScales.Apply(tensors, plans.Select(p => p.Format).ToArray(), (i, format) => Complete(plans[i], format, WeightMatrix.Of(tensors[i], plans[i].Usage.Layout), context), (i, format) => plans[i] = plans[i] with { Format = format }, context);
+        }
+
         // Looking at values (scale=auto) is the slow part; each tensor is independent. Tensors that share an encoding go on sharing it.
         var results = new Tensor[tensors.Length];
         int[] leaders = Leaders(tensors, plans);

@@ -122,6 +122,7 @@ internal static class CommandLine
         ("eval", EvalCommand.Create),
         ("compare", CompareCommand.Create),
         ("export", ExportCommand.Create),
+        ("check", CheckCommand.Create),
         ("formats", FormatsCommand.Create),
         ("bench", BenchCommand.Create),
         ("profile", ProfileCommand.Create),

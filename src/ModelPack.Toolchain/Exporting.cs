@@ -24,55 +24,100 @@ public enum ExportForm
 /// <summary>Writes compiled artifacts for other runtimes.</summary>
 public static class Exporting
 {
-    /// <summary>Formats <see cref="Export"/> writes.</summary>
-    public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors"];
+    /// <summary>Formats <c>Export</c> writes.</summary>
+    public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8"];
 
     /// <summary>
-    /// Exports an artifact. <c>onnx</c>: the execution graph with its weights in the <paramref name="form"/> asked for.
-    /// <c>safetensors</c>: dense tensors, and unless dense ones are asked for weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> as FP8 checkpoints have them.
+    /// Exports an artifact.
+    /// <list type="bullet">
+    /// <item><c>onnx</c>: the execution graph with its weights in the <see cref="ExportOptions.Form"/> asked for.</item>
+    /// <item><c>safetensors</c>: dense tensors, and unless dense ones are asked for weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> as FP8 checkpoints have them.</item>
+    /// <item><c>fp8</c>: the same, an error when no weight is stored so.</item>
+    /// <item><c>gguf</c>: one file for llama.cpp. <c>compressed-tensors</c>: a folder for vLLM and transformers. Weights keep their codes and scales, or are an error (<see cref="ExportOptions.Others"/>).</item>
+    /// </list>
     /// </summary>
-    /// <exception cref="ModelPackException">MP4107: the artifact has no graph to export as ONNX, the format is unknown, or has no such form.</exception>
-    public static ExportResult Export(
-        string artifact, string to, string output, ExportForm form = ExportForm.Stock, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+    /// <exception cref="ModelPackException">MP4107: the artifact has no graph to export as ONNX, the format is unknown, has no such form, or does not have an encoding. MP1500 to MP1503, MP5031: config.json or tokenizer.json are missing or wrong where they are needed.</exception>
+    public static ExportResult Export(string artifact, string to, string output, ExportOptions options, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         using PackReader reader = PackReader.Open(artifact);
-        if (form == ExportForm.Packed && to != "onnx")
+        ModelPackException Refused(string why) => new(ErrorCodes.ExportNotPossible, why, artifact);
+        if (options.Form != ExportForm.Stock && to is not ("onnx" or "safetensors"))
         {
-            throw new ModelPackException(ErrorCodes.ExportNotPossible, $"{to} has no form for kernels; only onnx does", artifact);
+            throw Refused($"{to} has no other forms of weights");
         }
 
-        Model model = to == "onnx" && form != ExportForm.Dense ? ExecutionModel(reader, form == ExportForm.Packed, cancellation) : Artifact.ReadModel(reader, cancellation);
-        model = to == "safetensors" ? CheckpointRecord.WithoutGraph(model, artifact) : model;
-        Model source = model;
-        if (to == "safetensors" && model.Kind != ModelKind.Onnx)
+        if (options.Form == ExportForm.Packed && to != "onnx")
         {
-            model = form == ExportForm.Dense ? model : Fp8BlockWeights.Split(model);
-            model = ReferenceEquals(model, source) ? Fp8BlockWeights.Undeclared(model) : model;
+            throw Refused($"{to} has no form for kernels; only onnx does");
         }
 
-        bool fp8 = model.Graph.Initializers.Length > source.Graph.Initializers.Length;
         progress?.Report(new ToolProgress("export", 0, 0, output));
-        IReadOnlyList<string> files = to switch
+        var warnings = new List<string>();
+        try
         {
-            // In a file of their own, at whole pages, ONNX Runtime maps the weights instead of reading them.
-            "onnx" when form == ExportForm.Packed && model.Kind == ModelKind.Onnx =>
-                OnnxModelWriter.Write(model, output, ArtifactContent.Dense, new OnnxExportOptions { Weights = OnnxWeights.External }, cancellation),
-            "onnx" when model.Kind == ModelKind.Onnx => Container("onnx").Export(model, output, ArtifactContent.Dense, cancellation),
-            "onnx" => throw new ModelPackException(ErrorCodes.ExportNotPossible, "the artifact was made from a checkpoint and has no graph", artifact),
-            "safetensors" => Container(model.Kind == ModelKind.Checkpoint && !output.EndsWith(".safetensors", StringComparison.Ordinal) ? "checkpoint" : "safetensors")
-                .Export(model, output, ArtifactContent.Dense, cancellation),
-            _ => throw new ModelPackException(ErrorCodes.ExportNotPossible, $"unknown format '{to}'; there are: {string.Join(", ", Formats)}", artifact),
-        };
-        return new ExportResult
+            (IReadOnlyList<string> files, string[] loadableBy) = to switch
+            {
+                "onnx" => Onnx(reader, output, options.Form, cancellation),
+                "safetensors" or "fp8" => Safetensors(reader, output, options.Form == ExportForm.Dense, required: to == "fp8", cancellation),
+                "gguf" => (GgufExport.Write(Weights(reader, cancellation), output, options.Others, warnings, cancellation), ["llama.cpp (ggml)"]),
+                "compressed-tensors" => (CompressedTensors(reader, output, options, warnings, cancellation), ["vLLM, transformers with compressed-tensors"]),
+                _ => throw Refused($"unknown format '{to}'; there are: {string.Join(", ", Formats)}"),
+            };
+            return new ExportResult { Input = artifact, To = to, Files = files, LoadableBy = loadableBy, Warnings = warnings, Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds };
+        }
+        catch (ModelPackException e)
         {
-            Input = artifact,
-            To = to,
-            Files = files,
-            LoadableBy = to == "onnx" ? LoadableOnnx(model) : fp8 ? ["loaders of FP8 checkpoints with 128x128 block scales (transformers, vLLM)"] : ["any safetensors reader"],
-            Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
-        };
+            throw e.WithPath(artifact);
+        }
     }
+
+    /// <summary>As the other overload, with the form of weights alone.</summary>
+    /// <exception cref="ModelPackException">As there.</exception>
+    public static ExportResult Export(
+        string artifact, string to, string output, ExportForm form = ExportForm.Stock, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default) =>
+        Export(artifact, to, output, new ExportOptions { Form = form }, progress, cancellation);
+
+    private static (IReadOnlyList<string> Files, string[] LoadableBy) Onnx(PackReader reader, string output, ExportForm form, CancellationToken cancellation)
+    {
+        Model model = form == ExportForm.Dense ? Artifact.ReadModel(reader, cancellation) : ExecutionModel(reader, form == ExportForm.Packed, cancellation);
+        if (model.Kind != ModelKind.Onnx)
+        {
+            throw new ModelPackException(ErrorCodes.ExportNotPossible, "the artifact was made from a checkpoint and has no graph");
+        }
+
+        // In a file of their own, at whole pages, ONNX Runtime maps the weights instead of reading them.
+        IReadOnlyList<string> files = form == ExportForm.Packed
+            ? OnnxModelWriter.Write(model, output, ArtifactContent.Dense, new OnnxExportOptions { Weights = OnnxWeights.External }, cancellation)
+            : Container("onnx").Export(model, output, ArtifactContent.Dense, cancellation);
+        return (files, LoadableOnnx(model));
+    }
+
+    private static (IReadOnlyList<string> Files, string[] LoadableBy) Safetensors(PackReader reader, string output, bool dense, bool required, CancellationToken cancellation)
+    {
+        Model source = Weights(reader, cancellation);
+        Model model = dense || source.Kind == ModelKind.Onnx ? source : Fp8BlockWeights.Split(source);
+        bool fp8 = model.Graph.Initializers.Length > source.Graph.Initializers.Length;
+        if (required && !fp8)
+        {
+            throw new ModelPackException(ErrorCodes.ExportNotPossible, "no matrix of a checkpoint is stored as fp8(element=e4m3fn,scope=tile), so there is nothing to write as FP8");
+        }
+
+        model = fp8 || source.Kind == ModelKind.Onnx ? model : Fp8BlockWeights.Undeclared(model);
+        return (WriteTensors(model, output, cancellation), fp8 ? ["loaders of FP8 checkpoints with 128x128 block scales (transformers, vLLM)"] : ["any safetensors reader"]);
+    }
+
+    private static IReadOnlyList<string> CompressedTensors(PackReader reader, string output, ExportOptions options, List<string> warnings, CancellationToken cancellation)
+    {
+        bool? round = options.RoundActivations ?? (Artifact.ReadRecipe(reader).Contains("\"quantize-inputs\"", StringComparison.Ordinal) ? true : null);
+        return WriteTensors(CompressedTensorsExport.Of(Weights(reader, cancellation), round, options.Others, warnings), output, cancellation);
+    }
+
+    private static IReadOnlyList<string> WriteTensors(Model model, string output, CancellationToken cancellation) =>
+        Container(model.Kind == ModelKind.Checkpoint && !output.EndsWith(".safetensors", StringComparison.Ordinal) ? "checkpoint" : "safetensors").Export(model, output, ArtifactContent.Dense, cancellation);
+
+    /// <summary>The tensors of the artifact, without the graph that was built for them.</summary>
+    private static Model Weights(PackReader reader, CancellationToken cancellation) => CheckpointRecord.WithoutGraph(Artifact.ReadModel(reader, cancellation), reader.File.Path);
 
     private static IContainer Container(string id) => Containers.Containers.All.First(c => c.Id == id);
 

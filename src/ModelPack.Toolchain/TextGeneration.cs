@@ -3,6 +3,7 @@ using System.Text.Json;
 using ModelPack.Architectures;
 using ModelPack.Runtime;
 using ModelPack.Runtime.Generation;
+using ModelPack.Runtime.Text;
 
 namespace ModelPack.Toolchain;
 
@@ -17,10 +18,13 @@ public static class TextGeneration
     /// <param name="residentBytes">Memory for weights of artifacts, see <see cref="ModelSessionOptions.ResidentBytes"/>.</param>
     /// <param name="onText">Given every piece of text as it is made.</param>
     /// <param name="onWarning">Told what makes generation slower than it need be.</param>
+    /// <param name="chat">Take the prompt as the message of a user, and answer it by the checkpoint's chat template.</param>
+    /// <param name="system">With <paramref name="chat"/>: a message of the system before it.</param>
     /// <param name="cancellation">Stops between two tokens.</param>
     /// <exception cref="ModelPackException">The model cannot be opened, has no usable tokenizer, or the prompt is bad.</exception>
     public static TextResult Generate(
-        string model, string prompt, GenerationOptions options, int threads = 0, long? residentBytes = null, Action<string>? onText = null, Action<string>? onWarning = null, CancellationToken cancellation = default)
+        string model, string prompt, GenerationOptions options, int threads = 0, long? residentBytes = null, Action<string>? onText = null, Action<string>? onWarning = null,
+        bool chat = false, string? system = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         using TextGenerator generator = Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
@@ -30,7 +34,8 @@ public static class TextGeneration
             onWarning?.Invoke($"{model}: compiled without --kv-cache: every token costs the whole text before it");
         }
 
-        GenerationResult result = generator.Generate(prompt, options, onText, cancellation);
+        ChatMessage[] messages = system is null ? [new ChatMessage("user", prompt)] : [new ChatMessage("system", system), new ChatMessage("user", prompt)];
+        GenerationResult result = chat ? generator.Chat(messages, options, onText, cancellation) : generator.Generate(prompt, options, onText, cancellation);
         return new TextResult
         {
             Model = model,

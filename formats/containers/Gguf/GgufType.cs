@@ -19,7 +19,7 @@ internal sealed record GgufType(int Id, string Name, int BlockValues, DType DTyp
     {
         Plain(0, "f32", DType.F32), Plain(1, "f16", DType.F16), Plain(24, "i8", DType.I8), Plain(25, "i16", DType.I16), Plain(26, "i32", DType.I32), Plain(27, "i64", DType.I64),
         Plain(28, "f64", DType.F64), Plain(30, "bf16", DType.BF16),
-        Readable(2, "q4_0", 32, Half, B(16)), Blocks(3, "q4_1", 32, Half, Half, B(16)), Blocks(6, "q5_0", 32, Half, B(4), B(16)), Blocks(7, "q5_1", 32, Half, Half, B(4), B(16)),
+        Readable(2, "q4_0", 32, Half, B(16)), Readable(3, "q4_1", 32, Half, Half, B(16)), Readable(6, "q5_0", 32, Half, B(4), B(16)), Blocks(7, "q5_1", 32, Half, Half, B(4), B(16)),
         Readable(8, "q8_0", 32, Half, B(32)), Blocks(9, "q8_1", 32, Half, Half, B(32)),
         Blocks(10, "q2_k", 256, B(16), B(64), Half, Half), Blocks(11, "q3_k", 256, B(32), B(64), B(12), Half), Readable(12, "q4_k", 256, Half, Half, B(12), B(128)),
         Blocks(13, "q5_k", 256, Half, Half, B(12), B(32), B(128)), Readable(14, "q6_k", 256, B(128), B(64), B(16), Half),

@@ -7,17 +7,21 @@ namespace ModelPack.Cli;
 /// <summary><c>modelpack export</c>.</summary>
 internal static class ExportCommand
 {
-    private static readonly string[] Kinds = ["onnx", "safetensors"];
+    private static readonly string[] Kinds = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8"];
+
+    private static readonly Dictionary<string, DType> Plain = new(StringComparer.Ordinal) { ["f32"] = DType.F32, ["bf16"] = DType.BF16, ["f16"] = DType.F16 };
 
     public static Command Create(CliHost host)
     {
         var input = new Argument<string>("artifact") { Description = "An .mpack file made by compile" };
-        var to = new Option<string>("--to") { Description = "onnx or safetensors", HelpName = "kind", Required = true };
+        var to = new Option<string>("--to") { Description = "onnx, safetensors, gguf, compressed-tensors (folder for vLLM and transformers) or fp8 (folder with 128x128 blocks)", HelpName = "kind", Required = true };
         var output = new Option<string>("--output", "-o") { Description = "The main file to write", HelpName = "path", Required = true };
         var dense = new Option<bool>("--dense") { Description = "For onnx: dense float weights and the original operators instead of quantised ones" };
+        var others = new Option<string?>("--others") { Description = "For gguf and compressed-tensors: write weights whose encoding the format does not have as f32, bf16 or f16. Without, they are an error: nothing is quantised again", HelpName = "dtype" };
+        var activations = new Option<string?>("--activations") { Description = "For compressed-tensors: dynamic (runtimes round activations to 8 bits) or none; default as the recipe does, and for fp8", HelpName = "how" };
         var packed = new Option<bool>("--packed") { Description = "For onnx: packed weights and operators of ModelPack's library for ONNX Runtime, which C, C++ and Python hosts register" };
         to.CompletionSources.Add(Kinds);
-        var command = new Command("export", "Write the model for other runtimes") { input, to, output, dense, packed };
+        var command = new Command("export", "Write the model for other runtimes") { input, to, output, dense, packed, others, activations };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             string kind = session.Get(to)!;
@@ -32,8 +36,21 @@ internal static class ExportCommand
                 throw new UsageException("--dense and --packed exclude each other");
             }
 
+            string? rest = session.Get(others);
+            if (rest is not null && !Plain.ContainsKey(rest))
+            {
+                throw new UsageException($"--others '{rest}' is not one of {string.Join(", ", Plain.Keys)}");
+            }
+
+            string? round = session.Get(activations);
+            if (round is not (null or "dynamic" or "none"))
+            {
+                throw new UsageException($"--activations '{round}' is not one of dynamic, none");
+            }
+
             ExportForm form = session.Get(dense) ? ExportForm.Dense : session.Get(packed) ? ExportForm.Packed : ExportForm.Stock;
-            ExportResult result = Exporting.Export(session.Get(input), kind, session.Get(output)!, form, session.Progress, session.Cancellation);
+            var options = new ExportOptions { Form = form, Others = rest is null ? null : Plain[rest], RoundActivations = round is null ? null : round == "dynamic" };
+            ExportResult result = Exporting.Export(session.Get(input), kind, session.Get(output)!, options, session.Progress, session.Cancellation);
             session.Show(result, JsonOutput.Types.ExportResult, console =>
             {
                 foreach (string file in result.Files)
@@ -43,6 +60,11 @@ internal static class ExportCommand
 
                 console.WriteLine($"loadable by {string.Join(", ", result.LoadableBy)}  ({Words.Seconds(result.Seconds)})");
             });
+            foreach (string warning in session.Quiet ? [] : result.Warnings)
+            {
+                session.ErrorLine($"{result.Input}: warning: {warning}");
+            }
+
             return ExitCodes.Done;
         }));
         return command;

@@ -13,13 +13,16 @@ internal sealed class PromptArguments
     private readonly Option<double> _topP = NumberOption.Create("--top-p", "With --temperature: draw from the fewest tokens with this probability together", 1, v => v is > 0 and <= 1, "above 0 and up to 1");
     private readonly Option<string[]> _stop = new("--stop") { Description = "With --prompt: end before this text. Repeatable", HelpName = "text" };
 
+    private readonly Option<bool> _chat = new("--chat") { Description = "With --prompt: the text is a user's message; the model answers it by the chat template of the checkpoint" };
+    private readonly Option<string?> _system = new("--system") { Description = "With --chat: a message of the system before the user's", HelpName = "text" };
+
     /// <summary>The beginning of the text.</summary>
     public Option<string?> Prompt { get; } = new("--prompt", "-p") { Description = "Let a language model continue this text, on stdout as it is made (also with --quiet); needs an artifact of a checkpoint folder, best compiled with --kv-cache", HelpName = "text" };
 
     /// <summary>All of them, in the order of the help.</summary>
     public IEnumerable<Option> All => [Prompt, .. Others];
 
-    private IEnumerable<Option> Others => [_maxTokens, _temperature, _topK, _topP, _stop];
+    private IEnumerable<Option> Others => [_chat, _system, _maxTokens, _temperature, _topK, _topP, _stop];
 
     /// <summary>Refuses options that mean nothing without a prompt.</summary>
     /// <exception cref="UsageException">There is one.</exception>
@@ -38,6 +41,11 @@ internal sealed class PromptArguments
         if (stops.Contains("", StringComparer.Ordinal))
         {
             throw new UsageException("--stop is empty");
+        }
+
+        if (session.Get(_system) is not null && !session.Get(_chat))
+        {
+            throw new UsageException("--system goes with --chat");
         }
 
         var options = new GenerationOptions
@@ -66,7 +74,7 @@ internal sealed class PromptArguments
     }
 
     /// <summary>Writes the text as it is made; its line ends also when it is interrupted.</summary>
-    private static TextResult Stream(Session session, string model, string prompt, GenerationOptions options, long? residentBytes)
+    private TextResult Stream(Session session, string model, string prompt, GenerationOptions options, long? residentBytes)
     {
         bool written = false;
         try
@@ -88,6 +96,6 @@ internal sealed class PromptArguments
         }
     }
 
-    private static TextResult Generate(Session session, string model, string prompt, GenerationOptions options, long? residentBytes, Action<string>? onText) =>
-        TextGeneration.Generate(model, prompt, options, session.Threads, residentBytes, onText, session.Quiet ? null : line => session.ErrorLine(line), session.Cancellation);
+    private TextResult Generate(Session session, string model, string prompt, GenerationOptions options, long? residentBytes, Action<string>? onText) =>
+        TextGeneration.Generate(model, prompt, options, session.Threads, residentBytes, onText, session.Quiet ? null : line => session.ErrorLine(line), session.Get(_chat), session.Get(_system), session.Cancellation);
 }

@@ -73,6 +73,7 @@ internal static class Examples
             "modelpack run model.mpack --input input_ids=ids.npy --output results",
             "modelpack run model.onnx --input x=random --seed 7",
             "modelpack run llama.mpack --prompt \"Once upon a time\"",
+            "modelpack run llama.mpack --chat --prompt \"What is a tensor?\"",
             "modelpack run llama.mpack --prompt \"Once upon a time\" --max-tokens 200 --temperature 0.8 --top-k 40 --top-p 0.95 --seed 1",
         ],
         ["modelpack eval"] =
@@ -82,7 +83,13 @@ internal static class Examples
             "modelpack eval model.mpack --reference model.onnx --data samples",
         ],
         ["modelpack compare"] = ["modelpack compare model.safetensors model.mpack"],
-        ["modelpack export"] = ["modelpack export model.mpack --to onnx -o model.int4.onnx"],
+        ["modelpack export"] =
+        [
+            "modelpack export model.mpack --to onnx -o model.int4.onnx",
+            "modelpack export llama.mpack --to gguf -o llama.gguf --others f16",
+            "modelpack export llama.mpack --to compressed-tensors -o llama-w4a16 --others bf16",
+        ],
+        ["modelpack check"] = ["modelpack check llama-w4a16 --target vllm", "modelpack check llama.gguf --target llamacpp --json"],
         ["modelpack formats"] = ["modelpack formats", "modelpack formats int4 \"palette(bits=3)\" --sparsity 2:4,50%", "modelpack formats --recipe int4 --json", "modelpack formats --recipe-schema > recipe.schema.json"],
         ["modelpack bench"] = ["modelpack bench model model.mpack --against model.onnx --history history.csv"],
         ["modelpack bench model"] =

@@ -17,6 +17,7 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(EvalResult))]
 [JsonSerializable(typeof(CompareResult))]
 [JsonSerializable(typeof(ExportResult))]
+[JsonSerializable(typeof(CheckResult))]
 [JsonSerializable(typeof(FormatsResult))]
 [JsonSerializable(typeof(BenchModelDocument))]
 [JsonSerializable(typeof(BenchNumbersResult))]

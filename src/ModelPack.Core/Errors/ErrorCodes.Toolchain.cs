@@ -14,5 +14,6 @@ public static partial class ErrorCodes
     public static readonly ErrorCode BadClassName = new(4111, "the class to write for a model has a name that C# does not take");
     public static readonly ErrorCode BadBenchHistory = new(4112, "a history of measurements that cannot be read");
     public static readonly ErrorCode BadTuneFile = new(4113, "a file that should hold the front of a search and does not");
+    public static readonly ErrorCode NotLoadable = new(4114, "something in a model that another runtime does not load, or takes for something else");
     public static readonly ErrorCode RowsOutOfRange = new(4109, "a tensor does not have the rows asked for");
 }

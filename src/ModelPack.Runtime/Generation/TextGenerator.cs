@@ -24,8 +24,11 @@ public sealed class TextGenerator : IDisposable
     private readonly LanguageModelSignature _signature;
     private readonly LanguageModelSettings _settings;
 
-    private TextGenerator(ModelSession session, LanguageModelSignature signature, BytePairTokenizer tokenizer, LanguageModelSettings settings)
+    private readonly Lazy<ChatPrompt> _chat;
+
+    private TextGenerator(ModelSession session, LanguageModelSignature signature, BytePairTokenizer tokenizer, LanguageModelSettings settings, Lazy<ChatPrompt> chat)
     {
+        _chat = chat;
         _session = session;
         _signature = signature;
         _settings = settings;
@@ -61,7 +64,8 @@ public sealed class TextGenerator : IDisposable
             LanguageModelSignature signature = Check(session);
             ReadOnlyMemory<byte> tokenizer = file(BytePairTokenizer.FileName)
                 ?? throw new ModelPackException(ErrorCodes.NoTokenizer, $"there is no {BytePairTokenizer.FileName} in it: compile a checkpoint folder that has one");
-            return new TextGenerator(session, signature, BytePairTokenizer.Parse(tokenizer), LanguageModelSettings.Read(file));
+            ChatFiles chat = ChatFiles.Read(file);
+            return new TextGenerator(session, signature, BytePairTokenizer.Parse(tokenizer), LanguageModelSettings.Read(file), new Lazy<ChatPrompt>(() => ChatPrompt.Of(chat)));
         }
         catch (ModelPackException e)
         {
@@ -99,8 +103,50 @@ public sealed class TextGenerator : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
     public GenerationResult Generate(string prompt, GenerationOptions? options = null, Action<string>? onText = null, CancellationToken cancellation = default)
     {
+        return Generate(EncodePrompt(prompt), options, onText, cancellation);
+    }
+
+    /// <summary>Answers in a conversation, which the chat template of the checkpoint makes a prompt of.</summary>
+    /// <param name="messages">The messages so far, the last one usually the user's.</param>
+    /// <param name="options">How to choose tokens and when to stop.</param>
+    /// <param name="onText">Given every piece of the answer as it is made.</param>
+    /// <param name="cancellation">Seen between runs of the model.</param>
+    /// <exception cref="ModelPackException">MP5035: the checkpoint has no chat template, or one that is not understood or refuses the messages; else as <see cref="GenerateAsync"/>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
+    public GenerationResult Chat(IReadOnlyList<ChatMessage> messages, GenerationOptions? options = null, Action<string>? onText = null, CancellationToken cancellation = default) =>
+        Generate(EncodeChat(messages), options, onText, cancellation);
+
+    /// <summary>As <see cref="Chat"/>, piece by piece as tokens are made; pieces end at whole characters.</summary>
+    /// <param name="messages">The messages so far.</param>
+    /// <param name="options">How to choose tokens and when to stop.</param>
+    /// <param name="cancellation">Seen between runs of the model; ends the sequence with <see cref="OperationCanceledException"/> and frees it.</param>
+    /// <exception cref="ModelPackException">As <see cref="Chat"/>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is outside its range.</exception>
+    public async IAsyncEnumerable<string> ChatAsync(IReadOnlyList<ChatMessage> messages, GenerationOptions? options = null, [EnumeratorCancellation] CancellationToken cancellation = default)
+    {
+        using IEnumerator<string> pieces = Pieces(EncodeChat(messages), options ?? new GenerationOptions(), new Course(), cancellation).GetEnumerator();
+        while (await Task.Run(pieces.MoveNext, cancellation).ConfigureAwait(false))
+        {
+            yield return pieces.Current;
+        }
+    }
+
+    private ImmutableArray<int> EncodeChat(IReadOnlyList<ChatMessage> messages)
+    {
+        try
+        {
+            // The template writes the tokens around the text itself.
+            return Tokenizer.Encode(_chat.Value.Render(messages), around: false);
+        }
+        catch (ModelPackException e)
+        {
+            throw e.WithPath(_session.Path);
+        }
+    }
+
+    private GenerationResult Generate(ImmutableArray<int> ids, GenerationOptions? options, Action<string>? onText, CancellationToken cancellation)
+    {
         var course = new Course();
-        ImmutableArray<int> ids = EncodePrompt(prompt);
         var text = new StringBuilder();
         foreach (string piece in Pieces(ids, options ?? new GenerationOptions(), course, cancellation))
         {

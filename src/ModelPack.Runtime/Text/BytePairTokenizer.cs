@@ -36,10 +36,13 @@ public sealed class BytePairTokenizer
     /// <summary>The ids of a text, with what the tokenizer puts around every text (a token for its beginning, for example).</summary>
     /// <param name="text">The text; special tokens written out in it are recognised. Unpaired surrogates count as U+FFFD.</param>
     /// <exception cref="ModelPackException">MP5032: the text cannot be normalized or taken apart here.</exception>
-    public ImmutableArray<int> Encode(string text)
+    public ImmutableArray<int> Encode(string text) => Encode(text, around: true);
+
+    /// <summary>As the other overload; <paramref name="around"/> says whether what the tokenizer puts around every text is wanted. Chat templates write it themselves.</summary>
+    internal ImmutableArray<int> Encode(string text, bool around)
     {
         ArgumentNullException.ThrowIfNull(text);
-        var ids = new List<int>(_parts.Prefix);
+        var ids = new List<int>(around ? _parts.Prefix : []);
         foreach ((AddedToken? token, string piece) in _original.Split(text))
         {
             if (token is not null)
@@ -61,7 +64,7 @@ public sealed class BytePairTokenizer
             }
         }
 
-        ids.AddRange(_parts.Suffix);
+        ids.AddRange(around ? _parts.Suffix : []);
         return [.. ids];
     }
 

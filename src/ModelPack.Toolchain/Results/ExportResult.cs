@@ -12,5 +12,8 @@ public sealed record ExportResult
     /// <summary>Runtimes that load the result, with the oldest version known to.</summary>
     public required IReadOnlyList<string> LoadableBy { get; init; }
 
+    /// <summary>What a user should know about the result.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
     public required double Seconds { get; init; }
 }

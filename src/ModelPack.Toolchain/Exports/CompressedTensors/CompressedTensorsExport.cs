@@ -1,0 +1,148 @@
+using System.Collections.Immutable;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using ModelPack.Architectures;
+using ModelPack.Compiler;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Makes a checkpoint for loaders of compressed-tensors (vLLM, transformers) of one whose weights are compressed.</summary>
+/// <remarks>Source: vllm-project/compressed-tensors, <c>quantization/quant_args.py</c>, <c>quant_config.py</c>, <c>compressors/</c>.</remarks>
+internal static class CompressedTensorsExport
+{
+    private const string Suffix = ".weight";
+    private const string Section = "quantization_config";
+
+    /// <summary>Last parts of the names of matrices that are looked up, not multiplied with.</summary>
+    private static readonly string[] Embeddings = ["embed_tokens", "wte", "wpe", "word_embeddings", "embeddings", "tok_embeddings", "embed_in"];
+
+    /// <summary>The checkpoint with its weights as runtimes load them, and the configuration that says so.</summary>
+    /// <param name="model">A checkpoint without a graph.</param>
+    /// <param name="round">Whether activations are rounded to 8 bits; null for 8-bit floats only.</param>
+    /// <param name="others">What weights become whose encoding has no counterpart; null makes them an error.</param>
+    /// <param name="warnings">Takes what a user should know.</param>
+    /// <exception cref="ModelPackException">MP4107: something has no counterpart, or layers that runtimes fuse differ. MP1500, MP1501: no config.json.</exception>
+    public static Model Of(Model model, bool? round, DType? others, List<string> warnings)
+    {
+        ModelConfig.Read(model.Files); // There must be one.
+        var quantized = new SortedDictionary<string, QuantizedLinear>(StringComparer.Ordinal);
+        var ignored = new SortedSet<string>(StringComparer.Ordinal);
+        var tensors = ImmutableArray.CreateBuilder<Tensor>();
+        foreach (Tensor tensor in model.Graph.Initializers)
+        {
+            bool matrix = tensor.Shape.Rank == 2 && tensor.Name.EndsWith(Suffix, StringComparison.Ordinal);
+            string module = matrix ? tensor.Name[..^Suffix.Length] : tensor.Name;
+            bool embedding = Embeddings.Contains(module[(module.LastIndexOf('.') + 1)..], StringComparer.Ordinal);
+            bool linear = matrix && !embedding;
+            if (Structured.IsRaw(tensor.Encoding, out DType stored))
+            {
+                _ = linear && ignored.Add(module);
+                tensors.Add(tensor with { DType = stored });
+                continue;
+            }
+
+            string reason = linear ? "runtimes do not load the output layer quantised" : "only matrices of linear layers are quantised in compressed-tensors";
+            bool isHead = module == "lm_head" || module.EndsWith(".lm_head", StringComparison.Ordinal);
+            if (linear && !isHead && QuantizedLinear.Of(tensor, round, out reason) is QuantizedLinear found)
+            {
+                quantized.Add(module, found);
+                tensors.AddRange(found.Tensors);
+                continue;
+            }
+
+            DType dtype = others ?? throw new ModelPackException(ErrorCodes.ExportNotPossible, $"{reason}; --others {(tensor.DType == DType.F32 ? "f32" : "bf16")} writes such weights as plain numbers, 'quantize.ends=keep' keeps embeddings and output layers", tensor: tensor.Name);
+            _ = linear && ignored.Add(module);
+            tensors.Add(tensor with { DType = dtype });
+        }
+
+        if (quantized.Count == 0)
+        {
+            throw new ModelPackException(ErrorCodes.ExportNotPossible, "no weight of a linear layer is quantised, so there is nothing to write as compressed-tensors; --to safetensors writes plain weights");
+        }
+
+        CheckFused(quantized, ignored);
+        CheckGlobals(quantized, warnings);
+        Model converted = model with { Graph = model.Graph with { Initializers = tensors.ToImmutable() } };
+        return WithConfig(converted, Configuration(quantized, ignored));
+    }
+
+    private static void CheckFused(SortedDictionary<string, QuantizedLinear> quantized, SortedSet<string> ignored)
+    {
+        foreach (IGrouping<string?, string> fused in quantized.Keys.Concat(ignored).GroupBy(FusedLayers.Key).Where(g => g.Key is not null))
+        {
+            string[] modules = [.. fused.Order(StringComparer.Ordinal)];
+            string? Scheme(string module) => quantized.GetValueOrDefault(module)?.Scheme;
+            if (Array.Find(modules, m => Scheme(m) != Scheme(modules[0])) is string other)
+            {
+                throw new ModelPackException(ErrorCodes.ExportNotPossible, $"is quantised differently than '{modules[0]}', with which runtimes compute it as one", tensor: other + Suffix);
+            }
+
+            if (Array.Find(modules, m => quantized.GetValueOrDefault(m)?.Global != quantized.GetValueOrDefault(modules[0])?.Global) is string unlike)
+            {
+                throw new ModelPackException(ErrorCodes.ExportNotPossible, $"has another scale of the whole tensor than '{modules[0]}', with which runtimes compute it as one; compile with quantize.share_scales=true", tensor: unlike + Suffix);
+            }
+        }
+    }
+
+    private static void CheckGlobals(SortedDictionary<string, QuantizedLinear> quantized, List<string> warnings)
+    {
+        int inexact = quantized.Values.Count(q => q.Global is string g && float.Parse(g, System.Globalization.CultureInfo.InvariantCulture) is float scale && 1 / (1 / scale) != scale);
+        if (inexact > 0)
+        {
+            warnings.Add($"the scales of {inexact} whole tensors are stored as reciprocals, which f32 does not hold exactly: values may differ by an ulp, codes and scales of blocks do not");
+        }
+    }
+
+    private static JsonObject Configuration(SortedDictionary<string, QuantizedLinear> quantized, SortedSet<string> ignored)
+    {
+        var groups = new JsonObject();
+        IGrouping<string, KeyValuePair<string, QuantizedLinear>>[] schemes = [.. quantized.GroupBy(q => q.Value.Scheme)];
+        string[] formats = [.. schemes.Select(s => s.First().Value.Format).Distinct()];
+        foreach (IGrouping<string, KeyValuePair<string, QuantizedLinear>> scheme in schemes)
+        {
+            QuantizedLinear first = scheme.First().Value;
+            var group = new JsonObject();
+            if (formats.Length > 1)
+            {
+                group["format"] = first.Format;
+            }
+
+            group["input_activations"] = first.Activations?.DeepClone();
+            group["output_activations"] = null;
+            group["targets"] = schemes.Length == 1 ? new JsonArray("Linear") : Texts(scheme.Select(s => s.Key));
+            group["weights"] = first.Weights.DeepClone();
+            groups[$"group_{groups.Count}"] = group;
+        }
+
+        return new JsonObject
+        {
+            ["config_groups"] = groups,
+            ["format"] = formats.Length == 1 ? formats[0] : "mixed-precision",
+            ["global_compression_ratio"] = null,
+            ["ignore"] = Texts(ignored),
+            ["kv_cache_scheme"] = null,
+            ["quant_method"] = "compressed-tensors",
+            ["quantization_status"] = "compressed",
+            ["sparsity_config"] = new JsonObject(),
+        };
+    }
+
+    private static JsonArray Texts(IEnumerable<string> texts) => [.. texts.Select(t => (JsonNode?)JsonValue.Create(t))];
+
+    private static Model WithConfig(Model model, JsonObject section)
+    {
+        CarriedFile file = model.Files.First(f => f.RelativePath == ModelConfig.FileName);
+        var config = (JsonObject)JsonNode.Parse(file.Data.ToArray())!;
+        config[Section] = section;
+        var bytes = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(bytes, new JsonWriterOptions { Indented = true, IndentSize = 2, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            config.WriteTo(writer);
+        }
+
+        bytes.WriteByte((byte)'\n');
+        TensorData data = TensorData.FromBytes(bytes.ToArray());
+        return model with { Files = [.. model.Files.Select(f => f == file ? f with { Data = data } : f)] };
+    }
+}
