@@ -82,7 +82,7 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
         int rank = (int)chosen.Integer("rank");
         if (rank > shape.Full)
         {
-            throw new ModelPackException(ErrorCodes.RankImpossible, $"option 'rank' is {rank}, but as {shape.Structure} of {matrix.Rows} x {matrix.Columns} its rank is at most {shape.Full}", tensor: tensor.Name);
+            throw new ModelPackException(ErrorCodes.RankImpossible, $"option 'rank' is {rank}, but '{tensor.Name}' as {shape.Structure} of {matrix.Rows} x {matrix.Columns} has at most {shape.Full}", tensor: tensor.Name);
         }
 
         bool decided = rank > 0 || chosen.Integer("max_error_permille") > 0;
