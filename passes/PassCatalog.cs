@@ -16,6 +16,7 @@ public static class PassCatalog
         new RotateFactory(),
         new SmoothFactory(),
         new SparsifyFactory(),
+        new DecomposeFactory(),
         new SplitOutliersFactory(),
         new QuantizeInputsFactory(),
         new QuantizeFactory(),

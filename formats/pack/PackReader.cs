@@ -95,14 +95,43 @@ public sealed partial class PackReader : IDisposable
         return RootRecord.HasMagic(root);
     }
 
-    /// <summary>The tensor of this name, or null.</summary>
-    public PackTensor? Find(string name) => _byName.GetValueOrDefault(name);
+    /// <summary>The tensor of this name, or null. <c>w#1</c> is the second component of w, where no tensor has that name itself.</summary>
+    public PackTensor? Find(string name) =>
+        _byName.TryGetValue(name, out PackTensor? found) ? found
+        : InitializerBinding.SplitComponent(name) is (string tensor, int component) && _byName.TryGetValue(tensor, out PackTensor? whole) ? Component(whole, component)
+        : null;
 
     public void Dispose()
     {
         File.Dispose();
         _base?.Dispose();
     }
+
+    /// <summary>A component of the structure that has several; null when there is none, or no such component.</summary>
+    private static PackTensor? Component(PackTensor tensor, int component)
+    {
+        WeightEncoding encoding = tensor.Encoding;
+        while (encoding is StructuredEncoding { Components: [WeightEncoding only] })
+        {
+            encoding = only;
+        }
+
+        if (encoding is not StructuredEncoding { Components: var parts } || component >= parts.Length)
+        {
+            return null;
+        }
+
+        // Streams lie in the order of the tree.
+        int first = parts.Take(component).Sum(CountStreams);
+        return new PackTensor(InitializerBinding.ComponentName(tensor.Name, component), tensor.DType, parts[component].Shape, parts[component], [.. tensor.Streams.Skip(first).Take(CountStreams(parts[component]))]);
+    }
+
+    private static int CountStreams(WeightEncoding encoding) => encoding switch
+    {
+        DenseEncoding dense => dense.Streams.Length,
+        StructuredEncoding structured => structured.Components.Sum(CountStreams),
+        _ => 0,
+    };
 
     internal ChunkRecord Record(PackStream stream, long chunk) => _artifact.Chunk(stream.FirstChunk + chunk, File.Path);
 

@@ -12,6 +12,9 @@ public static class Structures
         new NMStructure(),
         new BankBalancedStructure(),
         new BitmapStructure(),
+        new LowRankStructure(),
+        new PivotRankStructure(),
+        new MpoStructure(),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such structure.</exception>

@@ -15,7 +15,7 @@ namespace ModelPack.Passes;
 /// </code>
 /// Option <c>axis</c> chooses the last or the first axis of the tensor instead (a first axis of several is <c>reshaped > permuted(perm=1x0) > ...</c>).
 /// Weights with an algorithm that needs calibration data (options <c>algorithm</c> and <c>scales</c>) are encoded here, in the order in which the graph uses them; see <see cref="EncodeCalibrated"/>.
-/// What is left alone is reported with its reason. A recipe rule that sets the format of a tensor overrides the policies for ends and
+/// Of weights that <c>decompose</c> made factors of, every factor is encoded by itself. What is left alone is reported with its reason. A recipe rule that sets the format of a tensor overrides the policies for ends and
 /// convolutions, and the check of its use: blocks then run along the last axis.
 /// </summary>
 internal sealed partial class QuantizePass(PassOptions options, TensorRules rules) : IPass, ICalibratedPass
@@ -51,6 +51,11 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         Parallel.For(0, tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, context.Threads), CancellationToken = context.Cancellation }, i =>
         {
             results[i] = tensors[i];
+            if (plans[i].Factors is UnitSpec factors)
+            {
+                results[i] = EncodeFactors(tensors[i], plans[i], factors, context);
+            }
+
             if (plans[i].Format is not UnitSpec format || leaders[i] != i || (plans[i].Calibrated is not null && !context.PlanOnly))
             {
                 return;
@@ -108,7 +113,7 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         long elements = 0;
         for (int i = 0; i < plans.Length; i++)
         {
-            if (plans[i].Format is not null)
+            if ((plans[i].Format ?? plans[i].Factors) is not null)
             {
                 count++;
                 elements += results[i].Shape.ElementCount;
@@ -137,7 +142,9 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
     /// <summary>Decides from names, shapes and uses alone; no data is read.</summary>
     private Plan MakePlan(Tensor tensor, GraphUsage? graphUsage)
     {
-        if (tensor.DType is not (DType.F32 or DType.F16 or DType.BF16) || StoredBits(tensor.Encoding) is not double stored)
+        StructuredEncoding? matrix = DecomposedMatrix.Of(tensor.Encoding);
+        bool hasFactors = matrix is not null && matrix.Components.Any(DecomposedMatrix.IsPlain);
+        if (tensor.DType is not (DType.F32 or DType.F16 or DType.BF16) || (hasFactors ? 32 : StoredBits(tensor.Encoding)) is not double stored)
         {
             return new Plan(); // Not a float weight, or compressed already: nothing to say about it.
         }
@@ -167,6 +174,11 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         // Statistics of an input are of no use where blocks run across it.
         usage = usage with { Layout = layout, Activation = layout == usage.Layout ? usage.Activation : null };
         UnitSpec spec = QuantizeFormat.Of(format, chosen);
+        if (hasFactors)
+        {
+            return new Plan(usage, Factors: spec, AllowTernary: chosen.Flag("allow_ternary"), Fit: Scales(chosen));
+        }
+
         double bits = BitsPerValue(spec, WeightMatrix.Of(tensor, usage.Layout).Shape);
         return bits < stored
             ? new Plan(usage, spec, AllowTernary: chosen.Flag("allow_ternary"), Fit: Scales(chosen), Calibrated: Calibration(usage, chosen))
@@ -242,6 +254,16 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         return NumberFormats.Bind(chosen, source.Shape).Spec;
     }
 
+    /// <summary>Every factor of a decomposed weight by itself, to the nearest value: blocks run along its rows, which is what products with it sum over. Those that would not become smaller stay.</summary>
+    private static Tensor EncodeFactors(Tensor tensor, Plan plan, UnitSpec format, PassContext context)
+    {
+        Plan each = plan with { Usage = plan.Usage with { Layout = WeightLayout.Rows } };
+        WeightEncoding Encode(WeightEncoding factor) => BitsPerValue(format, factor.Shape) < StoredBits(factor)
+            ? Apply(new Tensor { Name = tensor.Name, DType = DType.F32, Shape = factor.Shape, Encoding = factor }, each, format, context).Encoding
+            : factor;
+        return tensor with { Encoding = DecomposedMatrix.With(tensor.Encoding, Encode) };
+    }
+
     private static double BitsPerValue(UnitSpec spec, Shape shape)
     {
         UnitSpec concrete = spec.Text("scale", "") == "auto" ? WithScale(spec, "f32") : spec;
@@ -251,5 +273,5 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
     private static UnitSpec WithScale(UnitSpec spec, string scale) =>
         new(spec.Id, [.. spec.Arguments.SetItem("scale", scale).Select(a => (a.Key, a.Value))]);
 
-    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null, ModelPackException? Failure = null, bool AllowTernary = false, ScaleChoice Fit = ScaleChoice.Encoder, CalibratedChoice? Calibrated = null);
+    private readonly record struct Plan(WeightUsage Usage = default, UnitSpec? Format = null, string? Refusal = null, ModelPackException? Failure = null, UnitSpec? Factors = null, bool AllowTernary = false, ScaleChoice Fit = ScaleChoice.Encoder, CalibratedChoice? Calibrated = null);
 }

@@ -38,6 +38,23 @@ internal sealed class StreamTensors(HashSet<string> names)
         return name;
     }
 
+    /// <summary>The initializer that holds a component of a weight as dense f32.</summary>
+    /// <param name="component">The component, under the name of <see cref="InitializerBinding.ComponentName"/>.</param>
+    /// <returns>Its name.</returns>
+    public string GetDense(Tensor component)
+    {
+        var key = (component.Name, "", DType.F32, component.Shape.Rank);
+        if (!_made.TryGetValue(key, out string? name))
+        {
+            name = GraphValueNames.Fresh(names, component.Name);
+            Tensors.Add(component with { Name = name, DType = DType.F32 });
+            Bindings.Add(new InitializerBinding(name, component.Name, null, DType.F32, component.Shape));
+            _made.Add(key, name);
+        }
+
+        return name;
+    }
+
     /// <summary>The initializer that holds a weight in execution layout.</summary>
     /// <param name="weight">The weight.</param>
     /// <param name="bytes">Length of the layout.</param>

@@ -8,7 +8,7 @@ namespace ModelPack;
 /// <param name="Components">Component tensors in the order the structure defines.</param>
 public sealed record StructuredEncoding(UnitSpec Structure, Shape Shape, ImmutableArray<WeightEncoding> Components) : WeightEncoding(Shape)
 {
-    public override string Describe() => Components.Length == 1
+    public override string Describe() => Components.Length == 1 || (Components.Length > 1 && Components.Skip(1).All(c => c.Describe() == Components[0].Describe()))
         ? $"{Structure} > {Components[0].Describe()}"
         : $"{Structure} > {{ {string.Join("; ", Components.Select(c => c.Describe()))} }}";
 }

@@ -1,10 +1,12 @@
+using System.Globalization;
+
 namespace ModelPack;
 
 /// <summary>
 /// How one initializer of the execution graph gets its bytes from the artifact.
 /// </summary>
 /// <param name="Initializer">Name of the initializer in the execution graph.</param>
-/// <param name="Tensor">Name of the stored tensor.</param>
+/// <param name="Tensor">Name of the stored tensor, or of a component of one (<see cref="ComponentName"/>).</param>
 /// <param name="Role">
 /// Null: the tensor's values, decoded to <paramref name="DType"/> (dense). Otherwise the role of a stream whose bytes are used as they are
 /// (or, for <c>scales</c> stored in f16 or bf16, widened to <paramref name="DType"/>; for 8-bit <c>codes</c> bound as <c>i8</c>, minus 128 each: the values of signed integers). <see cref="Tiles"/>: all
@@ -17,4 +19,14 @@ public sealed record InitializerBinding(string Initializer, string Tensor, strin
 {
     /// <summary>The role of initializers in execution layout.</summary>
     public const string Tiles = "tiles";
+
+    /// <summary>The name by which bindings know a component of a stored tensor: of the structure in its tree that has several.</summary>
+    public static string ComponentName(string tensor, int component) => string.Create(CultureInfo.InvariantCulture, $"{tensor}#{component}");
+
+    /// <summary>Tensor and component of such a name; null for others.</summary>
+    public static (string Tensor, int Component)? SplitComponent(string name)
+    {
+        int at = name.LastIndexOf('#');
+        return at > 0 && int.TryParse(name.AsSpan(at + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int component) ? (name[..at], component) : null;
+    }
 }

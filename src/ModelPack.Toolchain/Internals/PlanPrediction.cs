@@ -18,11 +18,11 @@ internal static class PlanPrediction
     {
         // A weight bound as several streams is as long as all of them.
         Dictionary<string, long> bytes = plan.Bindings
-            .GroupBy(b => b.Tensor, b => b.DType.StorageBytes(b.Shape.ElementCount), StringComparer.Ordinal)
+            .GroupBy(b => InitializerBinding.SplitComponent(b.Tensor) is (string whole, _) && reader.Find(whole) is not null ? whole : b.Tensor, b => b.DType.StorageBytes(b.Shape.ElementCount), StringComparer.Ordinal)
             .ToDictionary(g => g.Key, g => g.Sum(), StringComparer.Ordinal);
         long model = bytes.Values.Sum();
         NodeCost?[] nodes = [.. plan.Nodes.Select(node => node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor { Shape.Rank: 2 } tensor
-            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), rows, threads, model, node.Kernel.StartsWith(SparseMatMul.Name, StringComparison.Ordinal) ? SparseMatrix.Facts(tensor.Encoding)?.Density ?? 1 : 1)
+            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), rows, threads, model, Density(node.Kernel, tensor))
             : null)];
         int products = nodes.Count(n => n is not null);
         int others = Math.Max(0, Artifact.ReadModel(reader, cancellation).Graph.Nodes.Length - products);
@@ -46,4 +46,10 @@ internal static class PlanPrediction
             EstimatedJoules = profile.Watts > 0 ? seconds * profile.Watts * used : null,
         });
     }
+
+    /// <summary>Share of the multiplications of the dense product.</summary>
+    private static double Density(string kernel, PackTensor tensor) =>
+        kernel.StartsWith(SparseMatMul.Name, StringComparison.Ordinal) ? SparseMatrix.Facts(tensor.Encoding)?.Density ?? 1
+        : LowRankMatMul.IsTaken(kernel) ? LowRankMatMul.Share(tensor.Encoding) ?? 1
+        : 1;
 }

@@ -1,0 +1,36 @@
+using ModelPack.Compiler;
+
+namespace ModelPack.Passes;
+
+/// <summary>Registers <c>decompose</c>.</summary>
+internal sealed class DecomposeFactory : IPassFactory
+{
+    public string Name => "decompose";
+
+    public string Summary => "Stores linear layers with fewer parameters, as products of smaller matrices or tensor trains; with calibration data so that outputs change least";
+
+    public IReadOnlyList<PassOption> Options { get; } =
+    [
+        new("structure", "string", "\"pivotrank\"", "What a weight becomes: two factors (lowrank), some rows and combinations of them (pivotrank: same values, fewer parameters), or a tensor train (mpo: stores least at very low ranks, multiplies most)", ["pivotrank", "lowrank", "mpo"], PerTensor: true),
+        new("sites", "integer", "2", "mpo: cores of a tensor train", PerTensor: true, Minimum: 2, Maximum: 4),
+        new("parameters_percent", "integer", "75", "Parameters that all linear layers together keep, those that stay as they are included", Minimum: 1, Maximum: 99),
+        new("rank", "integer", "0", "Rank (mpo: bond dimension) instead of a share of the budget", PerTensor: true, Minimum: 0, Maximum: 1 << 26),
+        new("max_error_permille", "integer", "0", "Instead of a share of the budget: the least rank with no larger relative error of the layer's outputs (without calibration data, of the weights)", PerTensor: true, Minimum: 0, Maximum: 999),
+        new("rank_multiple", "integer", "8", "Ranks are multiples of this where layers are large enough", PerTensor: true, Minimum: 1, Maximum: 256),
+        new("whiten", "boolean", "true", "With calibration data: singular values of what a layer does to its inputs, not of the weight", PerTensor: true),
+        new("allocation", "string", "\"sensitivity\"", "With calibration data: the same share of every layer (uniform), or more where the model loses more (sensitivity)", ["sensitivity", "uniform"]),
+        new("exclusions", "string", "\"auto\"", "Layers that stay as they are: down_proj everywhere and the first quarter of the blocks (paper); auto: these unless sensitivity decides", ["auto", "paper", "none"]),
+        new("heal", "boolean", "true", "With calibration data: every layer makes up for what those before it became, towards the outputs of the model as it was; layers that stay whole too"),
+        new("healing_rounds", "integer", "2", "mpo: rounds of alternating least squares of the cores on the outputs", PerTensor: true, Minimum: 0, Maximum: 100),
+        new("damping_permille", "integer", "10", "Thousandths of the mean square of the activations that are added to each, against trusting the calibration data too much", PerTensor: true, Minimum: 1, Maximum: 1000),
+        new("ends", "string", "\"keep\"", "Layers that read the input and layers that make the output", ["keep", "decompose"]),
+        new("embeddings", "string", "\"keep\"", "Embedding tables", ["keep", "decompose"]),
+        new("max_loss_permille", "integer", "0", "Gate: approaches the budget in quarters and keeps the last that loses no more on calibration data, in thousandths of a nat per token (or of the outputs' power); 0 takes all", Minimum: 0, Maximum: 1000000),
+        new("min_vectors", "integer", "128", "A layer that met fewer activation vectors than this in the calibration data stays as it is"),
+        new("min_elements", "integer", "4096", "Smaller tensors stay as they are", PerTensor: true),
+        new("include", "array", "[]", "Only tensors that match one of these patterns; empty means all"),
+        new("exclude", "array", "[]", "Tensors that match one of these patterns stay as they are"),
+    ];
+
+    public IPass Create(PassOptions options, TensorRules rules) => new DecomposePass(options, rules);
+}

@@ -1,0 +1,279 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using ModelPack.Compiler;
+using ModelPack.Compiler.Calibration;
+using ModelPack.Structures;
+
+namespace ModelPack.Passes;
+
+/// <summary>
+/// Gives linear layers a form with fewer parameters:
+/// <code>
+/// MatMul b [K, N]  bf16  ->  permuted(perm=1x0) > pivotrank(rank=96) > { u8; bf16; bf16 }
+///                            permuted(perm=1x0) > lowrank(rank=96) > { bf16; bf16 }
+///                            permuted(perm=1x0) > mpo(columns=16x16,ranks=64,rows=16x48) > { bf16; bf16 }
+/// </code>
+/// With calibration data layers are decomposed in the order of the graph, each on the inputs that the layers before it now give, towards the outputs of the model as it was. For two factors the best weight of a rank is known in closed
+/// form (reduced-rank regression: the truncated SVD of the whitened least-squares solution); cores of tensor trains are improved by alternating least squares.
+/// </summary>
+internal sealed partial class DecomposePass(PassOptions options, TensorRules rules) : IPass, ICalibratedPass
+{
+    private readonly TensorSelection _selection = new(options, rules);
+
+    public string Name => "decompose";
+
+    public Phase Requires => Phase.Canonical;
+
+    public Phase Ensures => Phase.Canonical;
+
+    public IReadOnlyList<CalibrationTap> Taps(Model model) => model.Kind == ModelKind.Onnx ? LinearInputs.Of(model, secondMoments: true) : [];
+
+    public Model Run(Model model, PassContext context)
+    {
+        GraphUsage? usage = model.Kind == ModelKind.Onnx ? new GraphUsage(new GraphIndex(model.Graph)) : null;
+        bool calibrated = context.Calibrator is not null && model.Kind == ModelKind.Onnx;
+        bool measured = calibrated && options.Text("allocation") == "sensitivity";
+        Layer[] layers = [.. model.Graph.Initializers.Select(t => Plan(t, usage, context)).OfType<Layer>()];
+        layers = Exclude(layers, options.Text("exclusions") switch { "none" => false, "paper" => true, _ => !measured }, context);
+        if (!layers.Any(l => l.IsFree))
+        {
+            context.Report(DiagnosticSeverity.Warning, "no linear layer is left to decompose");
+            return model;
+        }
+
+        if (context.PlanOnly)
+        {
+            return model;
+        }
+
+        Dictionary<string, Tensor> made = calibrated ? DecomposeCalibrated(model, layers, context) : DecomposeAlone(layers, context);
+        context.Measure("tensors_decomposed", made.Values.Count(IsDecomposed));
+        return made.Count == 0 ? model : model with { Graph = model.Graph with { Initializers = [.. model.Graph.Initializers.Select(t => made.GetValueOrDefault(t.Name, t))] } };
+    }
+
+    /// <summary>What is to be done with a tensor; null: nothing, and the reason is reported where it is one of the options.</summary>
+    /// <exception cref="ModelPackException">MP2243: its rank is more than it can have.</exception>
+    private Layer? Plan(Tensor tensor, GraphUsage? graphUsage, PassContext context)
+    {
+        context.Cancellation.ThrowIfCancellationRequested();
+        if (tensor.Shape.Rank != 2 || tensor.DType is not (DType.F32 or DType.F16 or DType.BF16) || !Structured.IsRaw(tensor.Encoding, out DType stored) || !stored.IsFloat() || tensor.Shape.ElementCount == 0)
+        {
+            return null;
+        }
+
+        TensorDecision decision = rules.For(tensor.Name, options);
+        PassOptions chosen = decision.Options;
+        WeightUsage usage = graphUsage?.Of(tensor) ?? CheckpointUsage.Of(tensor);
+        string? refusal = _selection.Refusal(tensor.Name, decision) is string named ? named
+            : usage.Refusal is not null ? usage.Refusal
+            : usage.Layout is not (WeightLayout.Rows or WeightLayout.Columns) ? "it is no linear layer"
+            : usage.Op == "Gather" ? (options.Text("embeddings") == "keep" ? "it is an embedding (option 'embeddings')" : null)
+            : usage.Role == WeightRole.End && options.Text("ends") == "keep" ? "it is at an end of the network (option 'ends')"
+            : null;
+        refusal ??= tensor.Shape.ElementCount < Math.Max(1, chosen.Integer("min_elements")) ? "it is small (option 'min_elements')" : null;
+        if (refusal is not null)
+        {
+            context.Report(DiagnosticSeverity.Info, $"not decomposed: {refusal}", tensor.Name);
+            return null;
+        }
+
+        Shape matrix = WeightMatrix.Of(tensor, usage.Layout).Shape;
+        var shape = new RankShape(chosen.Text("structure"), checked((int)matrix.Rows), checked((int)matrix.Columns), (int)chosen.Integer("sites"));
+        int rank = (int)chosen.Integer("rank");
+        if (rank > shape.Full)
+        {
+            throw new ModelPackException(ErrorCodes.RankImpossible, $"option 'rank' is {rank}, but '{tensor.Name}' as {shape.Structure} of {matrix.Rows} x {matrix.Columns} has at most {shape.Full}", tensor: tensor.Name);
+        }
+
+        bool decided = rank > 0 || chosen.Integer("max_error_permille") > 0;
+        return new Layer(tensor, usage, stored, shape, rank > 0 && shape.Parameters(rank) < shape.Dense ? [rank] : shape.Choices((int)chosen.Integer("rank_multiple")), decided, chosen);
+    }
+
+    /// <summary>Takes out what stays as it is, and counts it all the same.</summary>
+    private static Layer[] Exclude(Layer[] layers, bool asInPaper, PassContext context)
+    {
+        int blocks = layers.Length == 0 ? 0 : layers.Max(l => Block(l.Tensor.Name)) + 1;
+        for (int i = 0; i < layers.Length; i++)
+        {
+            Layer layer = layers[i];
+            string? reason = layer.Ranks.Length == 0 ? string.Create(CultureInfo.InvariantCulture, $"as {layer.Shape.Structure} of {layer.Shape.Rows} x {layer.Shape.Columns} it would have no fewer parameters")
+                : !asInPaper || layer.IsDecided ? null
+                : layer.Tensor.Name.Contains("down_proj", StringComparison.Ordinal) ? "down projections are sensitive (option 'exclusions')"
+                : Block(layer.Tensor.Name) >= 0 && Block(layer.Tensor.Name) < blocks / 4 ? "early layers are sensitive (option 'exclusions')"
+                : null;
+            if (reason is not null)
+            {
+                context.Report(DiagnosticSeverity.Info, $"not decomposed: {reason}", layer.Tensor.Name);
+                layers[i] = layer with { Ranks = [] };
+            }
+        }
+
+        return layers;
+    }
+
+    /// <summary>Number of the block that a name belongs to; -1 for none.</summary>
+    private static int Block(string name) => BlockNumber().Match(name) is { Success: true } match ? int.Parse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture) : -1;
+
+    [GeneratedRegex(@"(?:layers|blocks|block|h|layer)[._](\d{1,6})(?:[._]|$)")]
+    private static partial Regex BlockNumber();
+
+    private static bool IsDecomposed(Tensor tensor) => tensor.Encoding is StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id }
+        or StructuredEncoding { Components: [StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id }] };
+
+    /// <summary>Without data: by the weights alone.</summary>
+    private Dictionary<string, Tensor> DecomposeAlone(Layer[] layers, PassContext context)
+    {
+        int[] ranks = Uniform(layers, Budget(layers, 1), (l, choices) => Errors(l, null, choices, context));
+        var made = new Dictionary<string, Tensor>(StringComparer.Ordinal);
+        for (int i = 0; i < layers.Length; i++)
+        {
+            if (ranks[i] > 0 && layers[i].Read(context) is float[] weights)
+            {
+                using var moments = InputMoments.Of(null, layers[i].Shape.Columns, 0);
+                using var whitening = new Whitening(moments, isIdentity: true, context.Threads, context.Cancellation);
+                made.Add(layers[i].Tensor.Name, layers[i].Store(layers[i].Decomposer(context, healed: false).Run(weights, moments, whitening, ranks[i]), ranks[i], context));
+            }
+        }
+
+        ReportTotal(layers, ranks, context);
+        return made;
+    }
+
+    /// <summary>Losses of a layer at its ranks; null when its weights are not finite.</summary>
+    private static double[]? Errors(Layer layer, InputMoments? given, IReadOnlyList<int> ranks, PassContext context)
+    {
+        if (layer.Read(context) is not float[] weights)
+        {
+            return null;
+        }
+
+        using InputMoments? own = given is null ? InputMoments.Of(null, layer.Shape.Columns, 0) : null;
+        using var whitening = new Whitening(given ?? own!, given is null || !layer.Chosen.Flag("whiten"), context.Threads, context.Cancellation);
+        return layer.Decomposer(context, healed: false).Losses(weights, whitening, ranks);
+    }
+
+    /// <summary>Parameters that all layers may have together, some of the way to what is asked for.</summary>
+    private long Budget(Layer[] layers, double part) => (long)(layers.Sum(l => l.Shape.Dense) * (1 - (part * (1 - (options.Integer("parameters_percent") / 100.0)))));
+
+    /// <summary>Ranks by an equal share of the budget for all layers that are free to have one.</summary>
+    /// <exception cref="ModelPackException">MP2244: the budget cannot be met.</exception>
+    private static int[] Uniform(Layer[] layers, long budget, Func<Layer, IReadOnlyList<int>, double[]?> errors)
+    {
+        int[] ranks = [.. layers.Select(l => l.IsDecided && l.IsFree ? Decided(l, errors) : 0)];
+        Layer[] free = [.. layers.Where(l => l.IsFree && !l.IsDecided)];
+        if (free.Length == 0)
+        {
+            return ranks;
+        }
+
+        long whole = free.Sum(l => l.Shape.Dense);
+        long others = layers.Select((l, i) => !l.IsFree || l.IsDecided ? l.Parameters(ranks[i]) : 0).Sum();
+        double share = (double)(budget - others) / whole;
+        for (int i = 0; i < layers.Length; i++)
+        {
+            if (layers[i].IsFree && !layers[i].IsDecided)
+            {
+                ranks[i] = layers[i].Ranks.LastOrDefault(r => layers[i].Shape.Parameters(r) <= share * layers[i].Shape.Dense, layers[i].Ranks[0]);
+            }
+        }
+
+        CheckBudget(layers, ranks, budget);
+        return ranks;
+    }
+
+    /// <summary>The rank that the options of a layer give it.</summary>
+    private static int Decided(Layer layer, Func<Layer, IReadOnlyList<int>, double[]?> errors)
+    {
+        if (layer.Ranks.Length == 1 && layer.Ranks[0] == layer.Chosen.Integer("rank"))
+        {
+            return layer.Ranks[0];
+        }
+
+        double most = layer.Chosen.Integer("max_error_permille") / 1000.0;
+        if (layer.Chosen.Integer("rank") > 0 || errors(layer, layer.Ranks) is not double[] losses)
+        {
+            return 0; // No fewer parameters, or weights that are no numbers.
+        }
+
+        int index = Array.FindIndex(losses, l => Math.Sqrt(l) <= most);
+        return index < 0 ? 0 : layer.Ranks[index];
+    }
+
+    /// <exception cref="ModelPackException">MP2244.</exception>
+    private static void CheckBudget(Layer[] layers, int[] ranks, long budget)
+    {
+        long total = layers.Select((l, i) => l.Parameters(ranks[i])).Sum();
+        if (total > budget)
+        {
+            throw OverBudget(layers, budget, total);
+        }
+    }
+
+    private static ModelPackException OverBudget(Layer[] layers, long budget, long total)
+    {
+        double whole = layers.Sum(l => (double)l.Shape.Dense);
+        return new ModelPackException(ErrorCodes.RankBudget, string.Create(
+            CultureInfo.InvariantCulture, $"no choice of ranks leaves {100 * budget / whole:0.#} % of the parameters of the linear layers; the closest is {Math.Ceiling(1000 * total / whole) / 10:0.#} %: set option 'parameters_percent', or exclude fewer layers"));
+    }
+
+    private static void ReportTotal(Layer[] layers, int[] ranks, PassContext context)
+    {
+        double whole = layers.Sum(l => (double)l.Shape.Dense);
+        long left = layers.Select((l, i) => l.Parameters(ranks[i])).Sum();
+        long products = layers.Select((l, i) => ranks[i] > 0 ? l.Shape.Multiplications(ranks[i]) : l.Shape.Dense).Sum();
+        context.Measure("parameters", left);
+        context.Measure("parameters_share", left / whole);
+        context.Report(DiagnosticSeverity.Info, string.Create(
+            CultureInfo.InvariantCulture, $"{left / whole:0.0 %} of the {whole:0} parameters of {layers.Length} linear layers are left; factor by factor, {products / whole:0.0 %} of the multiplications"));
+    }
+
+    /// <summary>A weight that is to be decomposed.</summary>
+    /// <param name="Tensor">The weight.</param>
+    /// <param name="Usage">How the graph uses it.</param>
+    /// <param name="Stored">Type of its values.</param>
+    /// <param name="Shape">What it may become.</param>
+    /// <param name="Ranks">Those it may have; none: it stays as it is.</param>
+    /// <param name="IsDecided">True when its options say its rank, not the budget.</param>
+    /// <param name="Chosen">Its options.</param>
+    private sealed record Layer(Tensor Tensor, WeightUsage Usage, DType Stored, RankShape Shape, int[] Ranks, bool IsDecided, PassOptions Chosen)
+    {
+        public double Damping => Chosen.Integer("damping_permille") / 1000.0;
+
+        /// <summary>False when it stays as it is.</summary>
+        public bool IsFree => Ranks.Length > 0;
+
+        /// <summary>Parameters at a rank; 0 for all.</summary>
+        public long Parameters(int rank) => rank == 0 ? Shape.Dense : Shape.Parameters(rank);
+
+        public Decomposer Decomposer(PassContext context, bool healed) => new(Shape, Stored, healed ? (int)Chosen.Integer("healing_rounds") : 0, context);
+
+        /// <summary>The matrix [N, K]; null, and a warning, when values are no numbers.</summary>
+        public float[]? Read(PassContext context)
+        {
+            IValueReader reader = context.OpenValues(WeightMatrix.Of(Tensor, Usage.Layout));
+            float[] weights = new float[checked(Shape.Rows * Shape.Columns)];
+            reader.ReadRows(0, Shape.Rows, weights);
+            int bad = Array.FindIndex(weights, w => !float.IsFinite(w));
+            if (bad >= 0)
+            {
+                context.Report(DiagnosticSeverity.Warning, string.Create(CultureInfo.InvariantCulture, $"not decomposed: element {bad} is {weights[bad]}"), Tensor.Name);
+                return null;
+            }
+
+            return weights;
+        }
+
+        /// <summary>The tensor in its new form.</summary>
+        public Tensor Store(DecomposedWeight made, int rank, PassContext context)
+        {
+            context.Measure("rank", rank, Tensor.Name);
+            context.Measure("parameters_share", (double)Shape.Parameters(rank) / Shape.Dense, Tensor.Name);
+            context.Measure("multiplications_share", (double)Shape.Multiplications(rank) / Shape.Dense, Tensor.Name);
+            context.Measure("output_loss", made.Loss, Tensor.Name);
+            return Wrap(made.Encoding);
+        }
+
+        /// <summary>The tensor with another matrix.</summary>
+        public Tensor Wrap(WeightEncoding matrix) => Tensor with { Encoding = WeightMatrix.Wrap(Tensor, Usage.Layout, matrix) };
+    }
+}
