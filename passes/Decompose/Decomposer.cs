@@ -142,7 +142,7 @@ internal sealed class Decomposer(RankShape shape, DType stored, int healingRound
     private Matrix Wanted(float[] weights, InputMoments moments)
     {
         float[] product = new float[weights.Length];
-        moments.Target(weights, shape.Rows, product);
+        moments.Target(weights, shape.Rows, product, context.Threads, context.Cancellation);
         return Plain(product);
     }
 

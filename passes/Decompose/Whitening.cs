@@ -67,13 +67,13 @@ internal sealed class Whitening : IDisposable
             return target;
         }
 
+        float[] product = new float[rows * Size];
+        _moments.Target(weights, rows, product, _threads, _cancellation);
         ForTiles(rows, (first, count) =>
         {
-            float[] product = new float[count * Size];
-            _moments.Target(weights.AsSpan(first * Size, count * Size), count, product);
-            for (int row = 0; row < count; row++)
+            for (int row = first; row < first + count; row++)
             {
-                Widen(product.AsSpan(row * Size, Size), target.Row(first + row));
+                Widen(product.AsSpan(row * Size, Size), target.Row(row));
             }
 
             // m V = t, column after column.

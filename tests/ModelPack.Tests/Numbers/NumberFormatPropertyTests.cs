@@ -16,6 +16,7 @@ public sealed class NumberFormatPropertyTests
         (s => s.Id == "ternary" && s.Text("rule", "absmean") == "absmean" && s.Text("scope", "tensor") == "row", "the mean magnitude of rounded values is another one"),
         (s => s.Id == "bnb-int8", "a scale times 127 times 1/127 in f32 is not always that scale"),
         (s => s.Id == "gguf-nvfp4", "the scale is chosen for the largest value to become 6, and rounded"),
+        (s => s.Id == "gguf-q4_1", "scale and minimum are rounded to f16, so the ends of the range may take other codes"),
         (s => s.Id is "gguf-q4_k" or "gguf-q6_k", "the encoder searches scales by weighted error"),
         (s => s.Text("mode", "floor") is "rceil" or "even" or "ceil", "the scale is rounded up for the largest value, which then becomes one that a smaller scale would do for"),
         (s => s.Id == "fp8" && s.Text("rule", "absmax") == "mse", "the encoder searches scales by squared error"),
@@ -64,11 +65,11 @@ public sealed class NumberFormatPropertyTests
         UnitSpec[] specs = [.. ((IEnumerable<object[]>)Specs()).Select(row => UnitSpec.Parse((string)row[0]))];
         foreach ((Func<UnitSpec, bool> applies, string reason) in NotIdempotent)
         {
-            (Shape Shape, float Factor)[] inputs = [(new Shape(64, 768), 1f), (new Shape(64, 768), 0.3f), (new Shape(4, 16), 1f)];
-            bool changed = specs.Where(applies).SelectMany(_ => inputs, (spec, input) => (spec, shape: input.Shape, factor: input.Factor)).Any(tried =>
+            (Shape Shape, float Factor, ulong Seed)[] inputs = [(new Shape(64, 768), 1f, 43), (new Shape(64, 768), 0.3f, 43), (new Shape(4, 16), 1f, 43), (new Shape(5, 37), 1f, 44)];
+            bool changed = specs.Where(applies).SelectMany(_ => inputs, (spec, input) => (spec, shape: input.Shape, factor: input.Factor, seed: input.Seed)).Any(tried =>
             {
                 IBoundNumberFormat bound = NumberFormatContractTests.Bind(tried.spec.ToString(), tried.shape);
-                float[] values = [.. NumberFormatContractTests.Input(bound, 43).Select(v => v * tried.factor)];
+                float[] values = [.. NumberFormatContractTests.Input(bound, tried.seed).Select(v => v * tried.factor)];
                 byte[][] first = NumberFormatContractTests.Encode(bound, values, int.MaxValue);
                 byte[][] second = NumberFormatContractTests.Encode(bound, NumberFormatContractTests.Decode(bound, first, int.MaxValue), int.MaxValue);
                 return first.Zip(second).Any(pair => !pair.First.AsSpan().SequenceEqual(pair.Second));

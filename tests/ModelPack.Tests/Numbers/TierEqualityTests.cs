@@ -30,7 +30,7 @@ public sealed class TierEqualityTests
         "scalar(element=e3m2)", "scalar(element=e2m3)", "scalar(element=e2m1)",
         .. Palettes(),
         "bnb-int8", "bitnet-i2_s(scale=0.04)", "bitnet-tl1(scale=0.04)", "bitnet-tl2(scale=0.04)",
-        "gguf-q4_0", "gguf-q8_0", "gguf-q4_k", "gguf-q6_k", "gguf-tq1_0", "gguf-tq2_0", "gguf-mxfp4", "gguf-nvfp4",
+        "gguf-q4_0", "gguf-q4_1", "gguf-q5_0", "gguf-q8_0", "gguf-q4_k", "gguf-q6_k", "gguf-tq1_0", "gguf-tq2_0", "gguf-mxfp4", "gguf-nvfp4",
     ];
 
     /// <summary>Palettes of every width for the tensor (even ones over the range of the values, odd ones with many entries close together), and for every row.</summary>

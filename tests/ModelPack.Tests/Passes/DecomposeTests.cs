@@ -90,7 +90,7 @@ public sealed class DecomposeTests
         float[] weights = Weights(N, K);
         var made = (StructuredEncoding)new Decomposer(new RankShape("lowrank", N, K, 2), DType.F32, 0, Pipeline.Context()).Run(weights, moments, whitening, 10).Encoding;
         float[] target = new float[N * K];
-        moments.Target(weights, N, target);
+        moments.Target(weights, N, target, 1, default);
         float[] product = new float[N * K];
         moments.Multiply(Pipeline.Values(made), N, product);
         float[] a = Pipeline.Values(made.Components[1]);
