@@ -4,12 +4,13 @@ using System.Text.Json.Nodes;
 using ModelPack.EndToEnd.Tests.Cli;
 using ModelPack.Testing;
 using ModelPack.Toolchain;
+using Xunit.Abstractions;
 
 namespace ModelPack.EndToEnd.Tests.Reports;
 
 /// <summary>Pages in a real browser.</summary>
 [Collection(TimedTests.Name)]
-public sealed class ReportPageTests : IDisposable
+public sealed class ReportPageTests(ITestOutputHelper log) : IDisposable
 {
     private const int ManyTensors = 1000;
     private readonly TempFolder _folder = new();
@@ -28,14 +29,17 @@ public sealed class ReportPageTests : IDisposable
         Assert.Equal(ManyTensors, seen.Result[1].GetInt32());
         Assert.Equal("many.mpack", seen.Result[2].GetString());
 
-        // The best of some: other programs use the processors as well.
+        // Beyond what the browser takes to begin with an empty page, the best of some: other programs use the processors as well.
         double loaded = seen.LoadedMs;
-        for (int i = 0; i < 4 && loaded > 1000; i++)
+        double empty = double.MaxValue;
+        for (int i = 0; i < 10 && (i == 0 || loaded - empty > 1000); i++)
         {
             loaded = Math.Min(loaded, Browser.Open(page, "return [];", []).LoadedMs);
+            empty = Math.Min(empty, Browser.Open("<!DOCTYPE html><html><head><style></style></head><body></body></html>", "return [];", []).LoadedMs);
         }
 
-        Assert.InRange(loaded, 0, 1000);
+        log.WriteLine($"the page {loaded:0} ms, an empty one {empty:0} ms");
+        Assert.InRange(loaded - empty, double.MinValue, 1000);
     }
 
     [SkippableTheory]
