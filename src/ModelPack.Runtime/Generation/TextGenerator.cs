@@ -176,7 +176,8 @@ public sealed class TextGenerator : IDisposable
     private static ReadOnlyMemory<byte>? ReadFile(string artifact, string name)
     {
         using PackReader reader = PackReader.Open(artifact);
-        return reader.Blobs.GetValueOrDefault(FilePrefix + name)?.ToArray(MaxFileBytes);
+        // An array that is null would become memory that is empty and not null.
+        return reader.Blobs.GetValueOrDefault(FilePrefix + name) is TensorData data ? data.ToArray(MaxFileBytes) : (ReadOnlyMemory<byte>?)null;
     }
 
     private static LanguageModelSignature Check(ModelSession session)

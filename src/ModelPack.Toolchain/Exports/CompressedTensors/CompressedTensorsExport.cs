@@ -29,6 +29,7 @@ internal static class CompressedTensorsExport
         var quantized = new SortedDictionary<string, QuantizedLinear>(StringComparer.Ordinal);
         var ignored = new SortedSet<string>(StringComparer.Ordinal);
         var tensors = ImmutableArray.CreateBuilder<Tensor>();
+        string? refusal = null;
         foreach (Tensor tensor in model.Graph.Initializers)
         {
             bool matrix = tensor.Shape.Rank == 2 && tensor.Name.EndsWith(Suffix, StringComparison.Ordinal);
@@ -51,6 +52,7 @@ internal static class CompressedTensorsExport
                 continue;
             }
 
+            refusal ??= linear && !isHead ? $"'{tensor.Name}': {reason}" : null;
             DType dtype = others ?? throw new ModelPackException(ErrorCodes.ExportNotPossible, $"{reason}; --others {(tensor.DType == DType.F32 ? "f32" : "bf16")} writes such weights as plain numbers, 'quantize.ends=keep' keeps embeddings and output layers", tensor: tensor.Name);
             _ = linear && ignored.Add(module);
             tensors.Add(tensor with { DType = dtype });
@@ -58,7 +60,7 @@ internal static class CompressedTensorsExport
 
         if (quantized.Count == 0)
         {
-            throw new ModelPackException(ErrorCodes.ExportNotPossible, "no weight of a linear layer is quantised, so there is nothing to write as compressed-tensors; --to safetensors writes plain weights");
+            throw new ModelPackException(ErrorCodes.ExportNotPossible, refusal ?? "no weight of a linear layer is quantised, so there is nothing to write as compressed-tensors; --to safetensors writes plain weights");
         }
 
         CheckFused(quantized, ignored);

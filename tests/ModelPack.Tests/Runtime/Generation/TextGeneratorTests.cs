@@ -1,7 +1,9 @@
 using ModelPack.Runtime;
 using ModelPack.Runtime.Generation;
+using ModelPack.Runtime.Text;
 using ModelPack.Testing;
 using ModelPack.Tests.Cli;
+using ModelPack.Toolchain;
 using Xunit;
 
 namespace ModelPack.Tests.Runtime.Generation;
@@ -186,6 +188,25 @@ public sealed class TextGeneratorTests(SampleArtifacts sample) : IClassFixture<S
     {
         var error = Assert.Throws<ModelPackException>(() => TextGenerator.Open(Path.Combine(SampleArtifacts.Folder, "model.onnx")));
         Assert.Equal(ErrorCodes.NoTokenizer, error.Code);
+    }
+
+    /// <summary>As of files beside a model: an artifact says that it has none.</summary>
+    [Fact]
+    public void Open_artifactWithoutTokenizer_isMP5030()
+    {
+        using var folder = new TempFolder();
+        ModelCompiler.Compile(new CompileRequest { Input = Path.Combine(SampleArtifacts.Folder, "model.onnx"), Output = folder["m.mpack"], Recipe = "int4" });
+        var error = Assert.Throws<ModelPackException>(() => TextGenerator.Open(folder["m.mpack"]));
+        Assert.Equal(ErrorCodes.NoTokenizer, error.Code);
+    }
+
+    [Fact]
+    public void Chat_artifactWithoutTemplate_isMP5035()
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        var error = Assert.Throws<ModelPackException>(() => generator.Chat([new ChatMessage("user", "Hi")]));
+        Assert.Equal(ErrorCodes.BadChatTemplate, error.Code);
+        Assert.Contains("no chat template", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
