@@ -39,7 +39,7 @@ internal static class QuickTables
             # Lossless codecs on {cpu}
 
             {DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, widest vectors in use: {Widest()}.
-            Weights of the sample model, one thread; the best of many runs. GB/s are 10^9 original bytes per second. Chunks that a codec refuses are stored.
+            Weights of the sample model, one thread; the best of many runs; decoding includes the checksum. GB/s are 10^9 original bytes per second. Chunks that a codec refuses are stored.
             Made by `dotnet run -c Release --project tests/ModelPack.Benchmarks -- --codecs tests/ModelPack.Benchmarks/results`.
 
             {CodecTable.ToMarkdown()}
