@@ -112,7 +112,7 @@ internal static unsafe class PlaneKernel512
 
     /// <summary>Byte <paramref name="start"/> of the first operand, the same of the second, the next of the first, and so on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<byte> Interleave(int start)
+    public static Vector512<byte> Interleave(int start)
     {
         Vector512<ushort> index = Vector512<ushort>.Indices + Vector512.Create((ushort)start);
         return (index | ((index + Vector512.Create((ushort)64)) << 8)).AsByte();

@@ -36,6 +36,22 @@ internal readonly unsafe struct SignedByteSink(byte* packed, int bits, SignMove 
     public void Put(Vector512<byte> symbols, nint index) => move.Up(_below.Join(symbols, packed, index)).Store(raw + index);
 }
 
+/// <summary>Joins symbols with the packed bits and the byte below them to 16-bit elements, and moves the sign up (f16).</summary>
+internal readonly unsafe struct PackedPairSink(byte* packed, int bits, byte* low, SignMove move, byte* raw) : IRansSink
+{
+    private readonly PackedBelow _below = new(bits);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Put(Vector512<byte> symbols, nint index)
+    {
+        Vector512<byte> high = _below.Join(symbols, packed, index);
+        Vector512<byte> below = Vector512.Load(low + index);
+        byte* target = raw + (2 * index);
+        move.Up(Avx512Vbmi.PermuteVar64x8x2(below, PlaneKernel512.Interleave(0), high).AsUInt16()).AsByte().Store(target);
+        move.Up(Avx512Vbmi.PermuteVar64x8x2(below, PlaneKernel512.Interleave(32), high).AsUInt16()).AsByte().Store(target + 64);
+    }
+}
+
 /// <summary>Joins symbols with the packed bits below them and undoes zig-zag.</summary>
 internal readonly unsafe struct ZigZagSink(byte* packed, int bits, byte center, byte* raw) : IRansSink
 {

@@ -202,11 +202,11 @@ internal static unsafe class RansChunk
         return true;
     }
 
-    /// <summary>True for layouts whose elements are joined while the symbols are in registers: bf16, and bytes with some bits stored as they are.</summary>
+    /// <summary>True for layouts whose elements are joined while the symbols are in registers: bf16, f16, and bytes with some bits stored as they are.</summary>
     private static bool CanJoin(in RansLayout layout, byte** planes) => layout switch
     {
         { Width: 2, TopBits: 8 } => new SignMove(16, layout.Moved).SwapsHighestBits,
-        { Width: 1, PackedBits: > 0 } => planes[8] is not null,
+        { Width: 1, PackedBits: > 0 } or { Width: 2, TopBits: < 8, PackedBits: > 0 } => planes[8] is not null,
         _ => false,
     };
 
@@ -215,10 +215,11 @@ internal static unsafe class RansChunk
     private static int Join(ref RansReader reader, in RansLayout layout, byte** planes, int at, int count, byte* raw)
     {
         byte* target = raw + ((long)layout.Width * at);
-        byte* packed = planes[0] + ((long)at * layout.PackedBits / 8);
+        byte* packed = planes[layout.BytePlanes] + ((long)at * layout.PackedBits / 8);
         return layout switch
         {
-            { Width: 2 } => reader.DecodeInto(count, new PairSink(planes[0] + at, target)),
+            { Width: 2, PackedBits: 0 } => reader.DecodeInto(count, new PairSink(planes[0] + at, target)),
+            { Width: 2 } => reader.DecodeInto(count, new PackedPairSink(packed, layout.PackedBits, planes[0] + at, new SignMove(16, layout.Moved), target)),
             { ZigZag: true } => reader.DecodeInto(count, new ZigZagSink(packed, layout.PackedBits, layout.Center, target)),
             _ => reader.DecodeInto(count, new SignedByteSink(packed, layout.PackedBits, new SignMove(8, layout.Moved), target)),
         };
