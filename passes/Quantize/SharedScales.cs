@@ -10,7 +10,7 @@ internal static class SharedScales
     private const string Format = "nvfp4";
     private const string Argument = "global";
 
-    private static readonly string[][] Fused = [["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"], ["w1", "w3"]];
+    private const string Suffix = ".weight";
 
     /// <summary>Gives every fused group its scale.</summary>
     /// <param name="tensors">All tensors.</param>
@@ -25,7 +25,7 @@ internal static class SharedScales
             .. Enumerable.Range(0, tensors.Length)
                 .Where(i => formats[i] is { Id: Format } format && format.Text(Argument, "").Length == 0)
                 .GroupBy(i => Key(tensors[i].Name), StringComparer.Ordinal)
-                .Where(g => g.Key.Length > 0 && g.Count() > 1)
+                .Where(g => g.Key is not null && g.Count() > 1)
                 .Select(g => g.ToArray()),
         ];
         int[] members = [.. groups.SelectMany(g => g)];
@@ -41,12 +41,6 @@ internal static class SharedScales
         }
     }
 
-    /// <summary>Equal for the weights of one product; empty for a weight of its own.</summary>
-    private static string Key(string tensor)
-    {
-        string[] parts = tensor.Split('.');
-        return parts is [.. var before, var layer, "weight"] && Array.Find(Fused, f => f.Contains(layer, StringComparer.Ordinal)) is string[] fused
-            ? $"{string.Join('.', before)}.{fused[0]}"
-            : "";
-    }
+    /// <summary>Equal for the weights of one product; null for a weight of its own.</summary>
+    private static string? Key(string tensor) => tensor.EndsWith(Suffix, StringComparison.Ordinal) ? FusedLayers.Key(tensor[..^Suffix.Length]) : null;
 }

@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using ModelPack.Architectures;
 using ModelPack.Compiler;
+using ModelPack.Passes;
 
 namespace ModelPack.Toolchain;
 

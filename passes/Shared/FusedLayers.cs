@@ -1,7 +1,7 @@
-namespace ModelPack.Toolchain;
+namespace ModelPack.Passes;
 
 /// <summary>Linear layers that runtimes compute as one: they must be quantised alike, down to a scale of the whole tensor.</summary>
-internal static class FusedLayers
+public static class FusedLayers
 {
     private static readonly string[][] Kinds = [["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"], ["w1", "w3"]];
 
