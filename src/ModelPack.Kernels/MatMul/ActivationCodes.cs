@@ -109,7 +109,7 @@ internal readonly unsafe struct ActivationCodes(byte* codes, int codeBytes, floa
 
     /// <summary>One block; returns its scale.</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static float Round(float* x, int count, sbyte* codes, out int sum)
+    public static float Round(float* x, int count, sbyte* codes, out int sum)
     {
         int bits = LargestBits(x, count);
         float largest = BitConverter.Int32BitsToSingle(bits);

@@ -9,6 +9,7 @@ internal readonly unsafe struct MatMulKernel
         delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, int, float*, float*, void> floatRowsSparse,
         delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> integerRow,
         delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> integerRows,
+        delegate*<byte*, byte*, int, byte*, int, void> unpack,
         int activationBytes)
     {
         FloatRow = floatRow;
@@ -16,6 +17,7 @@ internal readonly unsafe struct MatMulKernel
         FloatRowsSparse = floatRowsSparse;
         IntegerRow = integerRow;
         IntegerRows = integerRows;
+        Unpack = unpack;
         ActivationBytes = activationBytes;
     }
 
@@ -28,11 +30,14 @@ internal readonly unsafe struct MatMulKernel
     /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}.RunSparse"/>.</summary>
     public delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, int, float*, float*, void> FloatRowsSparse { get; }
 
-    /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap, TDot}"/>. Null for plain values, as the next.</summary>
+    /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap, TDot}"/>. Null for plain values, as the next two.</summary>
     public delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> IntegerRow { get; }
 
     /// <summary>See <see cref="IntegerMatMul{TSimd, TCodes, TMap, TDot}"/>.</summary>
     public delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> IntegerRows { get; }
+
+    /// <summary>See <see cref="CodePanel{TSimd, TCodes, TMap}"/>.</summary>
+    public delegate*<byte*, byte*, int, byte*, int, void> Unpack { get; }
 
     /// <summary>Width of the activations that the integer kernels read, see <see cref="IDot"/>.</summary>
     public int ActivationBytes { get; }
@@ -90,7 +95,7 @@ internal readonly unsafe struct MatMulKernel
             _ => For<TFloat, TInteger, TCodes, LinearValues, SameBytes>(weight, hasDot),
         };
 
-    private MatMulKernel WithFloatRow(delegate*<byte*, in TileWeight, float*, float*, void> floatRow) => new(floatRow, FloatRows, FloatRowsSparse, IntegerRow, IntegerRows, ActivationBytes);
+    private MatMulKernel WithFloatRow(delegate*<byte*, in TileWeight, float*, float*, void> floatRow) => new(floatRow, FloatRows, FloatRowsSparse, IntegerRow, IntegerRows, Unpack, ActivationBytes);
 
     private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>
@@ -116,6 +121,7 @@ internal readonly unsafe struct MatMulKernel
             &FloatMatMul<TFloat, TCodes, TValues>.RunSparse,
             &IntegerMatVec<TInteger, TCodes, TMap, TDot>.Run,
             &IntegerMatMul<TInteger, TCodes, TMap, TDot>.Run,
+            &CodePanel<TFloat, TCodes, TMap>.Unpack,
             TDot.ActivationBytes);
 
     private static MatMulKernel Plain<TFloat, TCodes, TValues>()
@@ -125,6 +131,7 @@ internal readonly unsafe struct MatMulKernel
             &FloatMatVec<TFloat, TCodes, TValues>.Run,
             &FloatMatMul<TFloat, TCodes, TValues>.Run,
             &FloatMatMul<TFloat, TCodes, TValues>.RunSparse,
+            null,
             null,
             null,
             0);

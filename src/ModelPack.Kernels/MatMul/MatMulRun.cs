@@ -22,22 +22,23 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     internal const int MaxTiles = FloatMatMul<Simd128, Codes8, LinearValues>.MaxTiles;
 
-    private readonly MatMulKernel _kernel;
-    private readonly MatMulArithmetic _arithmetic;
+    private readonly MatMulPath _path;
 
     /// <param name="weight">The weight.</param>
     /// <param name="arithmetic">How to compute.</param>
     /// <param name="tier">On which instruction set.</param>
     public MatMulRun(MatMulWeight weight, MatMulArithmetic arithmetic, KernelTier tier)
-        : this(weight, arithmetic, MatMulKernel.For(weight, tier))
     {
+        Weight = weight;
+        MatMulKernel kernel = MatMulKernel.For(weight, tier);
+        _path = (tier == KernelTier.Avx512 && arithmetic == MatMulArithmetic.Integer ? EmittedIntegerPath.TryCreate(weight, kernel) : null) ?? Path(weight, arithmetic, kernel);
     }
 
+    /// <summary>With given kernels, none of them made at run time.</summary>
     internal MatMulRun(MatMulWeight weight, MatMulArithmetic arithmetic, MatMulKernel kernel)
     {
         Weight = weight;
-        _arithmetic = arithmetic;
-        _kernel = kernel;
+        _path = Path(weight, arithmetic, kernel);
     }
 
     /// <summary>The weight.</summary>
@@ -51,7 +52,7 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     int IMatMulRun.PartOutputs => TileLayout.TileRows;
 
-    int IMatMulRun.PreparedColumns => _arithmetic == MatMulArithmetic.Float ? Weight.Layout.PaddedColumns : 0;
+    int IMatMulRun.PreparedColumns => _path.PreparedColumns;
 
     double IMatMulRun.MultiplicationsPerRow => (double)Weight.Layout.Rows * Weight.Layout.Columns;
 
@@ -60,37 +61,13 @@ public sealed unsafe class MatMulRun : IMatMulRun
     void IDisposable.Dispose() => Weight.Dispose();
 
     /// <summary>Bytes of scratch that <see cref="Prepare"/> needs for so many rows, at most <see cref="MaxRows"/>.</summary>
-    public long ScratchBytes(int rows)
-    {
-        int padded = (rows + Batch - 1) / Batch * Batch;
-        return _arithmetic == MatMulArithmetic.Integer
-            ? ActivationCodes.Bytes(Weight.Layout, padded, _kernel.ActivationBytes) + 64
-            : (long)(rows == 1 ? 1 : padded) * Weight.Layout.PaddedColumns * sizeof(float);
-    }
+    public long ScratchBytes(int rows) => _path.ScratchBytes(rows);
 
     /// <summary>Brings activations into the form that the kernels read.</summary>
     /// <param name="x">[rows, columns].</param>
     /// <param name="rows">1 to <see cref="MaxRows"/>.</param>
     /// <param name="scratch"><see cref="ScratchBytes"/> bytes at a multiple of 64, kept until all tiles are done.</param>
-    public void Prepare(float* x, int rows, void* scratch)
-    {
-        TileLayout layout = Weight.Layout;
-        if (_arithmetic == MatMulArithmetic.Integer)
-        {
-            _ = ActivationCodes.Round(x, rows, layout, Weight.Tile.ByteZero, _kernel.ActivationBytes, Batch, (byte*)scratch);
-            return;
-        }
-
-        float* to = (float*)scratch;
-        if (rows == 1)
-        {
-            new ReadOnlySpan<float>(x, layout.Columns).CopyTo(new Span<float>(to, layout.Columns));
-            new Span<float>(to + layout.Columns, layout.PaddedColumns - layout.Columns).Clear();
-            return;
-        }
-
-        Interleaving.Run(x, rows, layout.Columns, layout.PaddedColumns, to);
-    }
+    public void Prepare(float* x, int rows, void* scratch) => _path.Prepare(x, rows, scratch);
 
     /// <summary>Computes the outputs of some tiles.</summary>
     /// <param name="tiles">The execution layout of the weight.</param>
@@ -103,44 +80,13 @@ public sealed unsafe class MatMulRun : IMatMulRun
     public void Tiles(byte* tiles, void* scratch, int rows, int firstTile, int count, float* bias, float* y) =>
         Multiply(tiles, scratch, rows, firstTile, count, new MatMulOutput(y, Weight.Layout.Rows, 0, bias));
 
+    private static MatMulPath Path(MatMulWeight weight, MatMulArithmetic arithmetic, MatMulKernel kernel) =>
+        arithmetic == MatMulArithmetic.Integer ? new IntegerPath(weight, kernel) : new FloatPath(weight, kernel);
+
     private void Multiply(byte* tiles, void* scratch, int rows, int firstTile, int count, in MatMulOutput to)
     {
         TileWeight tile = Weight.Tile;
-        int padded = (rows + Batch - 1) / Batch * Batch;
-        byte* at = tiles + (firstTile * tile.TileBytes);
-        bool integer = _arithmetic == MatMulArithmetic.Integer;
-        long panelBytes = rows == 1 ? 0
-            : integer ? 2L * TileLayout.TileRows * tile.BlockUnits * tile.UnitColumns
-            : (long)sizeof(float) * FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * TileLayout.TileRows * MaxTiles;
-        float* sums = (float*)ThreadScratch.Get(ScratchUse.Tile, ((long)sizeof(float) * padded * TileLayout.TileRows * MaxTiles) + panelBytes);
-        void* panel = sums + ((long)padded * TileLayout.TileRows * MaxTiles);
-        ActivationCodes codes = integer ? ActivationCodes.At(rows, Weight.Layout, _kernel.ActivationBytes, Batch, (byte*)scratch) : default;
-        int end = firstTile + count;
-        for (int i = firstTile; i < end;)
-        {
-            int step = 1;
-            if (integer && rows == 1)
-            {
-                _kernel.IntegerRow(at, tile, codes, sums);
-            }
-            else if (integer)
-            {
-                _kernel.IntegerRows(at, tile, codes, (byte*)panel, sums);
-            }
-            else if (rows == 1)
-            {
-                _kernel.FloatRow(at, tile, (float*)scratch, sums);
-            }
-            else
-            {
-                step = Math.Min(MaxTiles, end - i);
-                _kernel.FloatRows(at, step, tile, (float*)scratch, padded / Batch, (float*)panel, sums);
-            }
-
-            Store(sums, rows, i, step, tile.Rows, to);
-            i += step;
-            at += step * tile.TileBytes;
-        }
+        _path.Multiply(tiles + (firstTile * tile.TileBytes), tile, scratch, rows, firstTile, count, to);
     }
 
     /// <summary>Outputs of tiles to their places; rows beyond the matrix are left out.</summary>

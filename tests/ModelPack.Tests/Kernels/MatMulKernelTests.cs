@@ -87,6 +87,24 @@ public sealed unsafe class MatMulKernelTests
     }
 
     [Theory]
+    [MemberData(nameof(AllFormats))]
+    public void Kernels_made_at_run_time_give_the_same_bits_as_those_compiled_ahead(string format)
+    {
+        // Blocks that are written out and blocks in loops, one and two tiles, every number of rows of a batch, more than one batch, short last blocks. Where the machine has no such kernels both are the same.
+        foreach ((int n, int k) in new[] { (17, 33), (40, 272), (5, 1100), (32, 64) })
+        {
+            using EncodedMatrix matrix = EncodedMatrix.Encode(format, n, k, Values.Weights((ulong)(n + k), n * k));
+            foreach (int rows in new[] { 1, 2, 3, 4, 5, 6, 7, 8, 23 })
+            {
+                float[] x = Values.Weights((ulong)rows, rows * k);
+                Assert.Equal(
+                    Run(matrix, x, rows, MatMulArithmetic.Integer, KernelTiers.Current, out _, hasDot: false),
+                    Run(matrix, x, rows, MatMulArithmetic.Integer, KernelTiers.Current, out _));
+            }
+        }
+    }
+
+    [Theory]
     [InlineData("int4", MatMulArithmetic.Float)]
     [InlineData("mxfp4", MatMulArithmetic.Integer)]
     public void Any_split_into_ranges_gives_the_same_bits(string format, MatMulArithmetic arithmetic)

@@ -1,0 +1,230 @@
+using System.Buffers.Binary;
+
+namespace ModelPack.Kernels.Emit;
+
+/// <summary>General registers that a called function may change under every calling convention of x64.</summary>
+internal enum Gpr
+{
+    /// <summary>Counter.</summary>
+    Rax = 0,
+
+    /// <summary>First argument on Windows.</summary>
+    Rcx = 1,
+
+    /// <summary>Pointer.</summary>
+    Rdx = 2,
+
+    /// <summary>First argument elsewhere; on Windows the caller's.</summary>
+    Rdi = 7,
+
+    /// <summary>Pointer.</summary>
+    R8 = 8,
+
+    /// <summary>Pointer.</summary>
+    R9 = 9,
+
+    /// <summary>Pointer.</summary>
+    R10 = 10,
+
+    /// <summary>Pointer.</summary>
+    R11 = 11,
+}
+
+/// <summary>A place in memory: base register plus displacement.</summary>
+/// <param name="Base">The register.</param>
+/// <param name="Displacement">Bytes.</param>
+internal readonly record struct Mem(Gpr Base, int Displacement)
+{
+    public static Mem operator +(Mem at, int bytes) => at with { Displacement = at.Displacement + bytes };
+}
+
+/// <summary>
+/// Writes machine code of x64: the few instructions of AVX-512 on whole 512-bit vectors (EVEX, no masks) that kernels made at run time are of, and loops around them. Registers of vectors are numbers from 0 to 31.
+/// Encodings: Intel 64 Architectures Software Developer's Manual, volume 2, 2.7 (EVEX, compressed displacements).
+/// </summary>
+internal sealed class X64Assembler
+{
+    private const int VectorBytes = 64;
+
+    private readonly List<byte> _code = [];
+
+    /// <summary>What was written.</summary>
+    public ReadOnlySpan<byte> Code => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_code);
+
+    /// <summary>Where the next instruction goes.</summary>
+    public int Position => _code.Count;
+
+    /// <summary>to = 64 bytes of memory.</summary>
+    public void Load(int to, Mem from) => Evex(Opcode.Move, to, 0, from, broadcast: false);
+
+    /// <summary>64 bytes of memory = from.</summary>
+    public void Store(Mem to, int from) => Evex(Opcode.Store, from, 0, to, broadcast: false);
+
+    /// <summary>to = 4 bytes of memory in every lane.</summary>
+    public void Broadcast(int to, Mem from) => Evex(Opcode.Broadcast, to, 0, from, broadcast: false, sizeBytes: sizeof(int));
+
+    /// <summary>All bits of to = 0.</summary>
+    public void Clear(int to) => Evex(Opcode.Xor, to, to, to);
+
+    /// <summary>to = left and right.</summary>
+    public void And(int to, int left, int right) => Evex(Opcode.And, to, left, right);
+
+    /// <summary>to += sums of four products of unsigned bytes and signed bytes (AVX512_VNNI).</summary>
+    public void DotBytes(int to, int unsigned, int signed) => Evex(Opcode.DotBytes, to, unsigned, signed);
+
+    /// <summary>to += sums of two products of BF16 (AVX512_BF16).</summary>
+    public void DotBFloat16(int to, int left, int right) => Evex(Opcode.DotBFloat16, to, left, right);
+
+    /// <summary>The same with 4 bytes of memory in every lane.</summary>
+    public void DotBFloat16(int to, int left, Mem right) => Evex(Opcode.DotBFloat16, to, left, right, broadcast: true);
+
+    /// <summary>to = integers left x the integer at an address.</summary>
+    public void MultiplyIntegers(int to, int left, Mem right) => Evex(Opcode.MultiplyIntegers, to, left, right, broadcast: true);
+
+    /// <summary>to = left x right in f32.</summary>
+    public void Multiply(int to, int left, int right) => Evex(Opcode.Multiply, to, left, right);
+
+    /// <summary>to = left x the f32 at an address.</summary>
+    public void Multiply(int to, int left, Mem right) => Evex(Opcode.Multiply, to, left, right, broadcast: true);
+
+    /// <summary>to += left x right, rounded once.</summary>
+    public void MultiplyAdd(int to, int left, int right) => Evex(Opcode.MultiplyAdd, to, left, right);
+
+    /// <summary>to = integers as f32.</summary>
+    public void ToSingle(int to, int from) => Evex(Opcode.ToSingle, to, 0, from);
+
+    /// <summary>to = 8 bytes of memory.</summary>
+    public void Load(Gpr to, Mem from)
+    {
+        Byte(0x48 | (((int)to >> 3) << 2) | ((int)from.Base >> 3));
+        Byte(0x8B);
+        ModRm((int)to & 7, from, 1);
+    }
+
+    /// <summary>to = from.</summary>
+    public void Move(Gpr to, Gpr from)
+    {
+        Byte(0x48 | (((int)from >> 3) << 2) | ((int)to >> 3));
+        Byte(0x89);
+        Byte(0xC0 | (((int)from & 7) << 3) | ((int)to & 7));
+    }
+
+    /// <summary>to = a constant.</summary>
+    public void Set(Gpr to, int value)
+    {
+        Byte(0x48 | ((int)to >> 3));
+        Byte(0xC7);
+        Byte(0xC0 | ((int)to & 7));
+        Int(value);
+    }
+
+    /// <summary>to += a constant.</summary>
+    public void Add(Gpr to, int value)
+    {
+        Byte(0x48 | ((int)to >> 3));
+        Byte(0x81);
+        Byte(0xC0 | ((int)to & 7));
+        Int(value);
+    }
+
+    /// <summary>counter -= 1; where it is not 0, on from <paramref name="target"/>, a <see cref="Position"/> before.</summary>
+    public void Loop(Gpr counter, int target)
+    {
+        Byte(0x48 | ((int)counter >> 3));
+        Byte(0xFF);
+        Byte(0xC8 | ((int)counter & 7));
+        Byte(0x0F);
+        Byte(0x85);
+        Int(target - (Position + sizeof(int)));
+    }
+
+    /// <summary>A read of the cache line at an address begins.</summary>
+    public void Prefetch(Mem at)
+    {
+        if ((int)at.Base >= 8)
+        {
+            Byte(0x41);
+        }
+
+        Byte(0x0F);
+        Byte(0x18);
+        ModRm(1, at, 1);
+    }
+
+    /// <summary>Ends the function; upper halves of vectors are cleared, as calling conventions want.</summary>
+    public void Return()
+    {
+        Byte(0xC5);
+        Byte(0xF8);
+        Byte(0x77);
+        Byte(0xC3);
+    }
+
+    private void Evex(Opcode opcode, int reg, int vvvv, int rm)
+    {
+        Prefix(opcode, reg, vvvv, rmExtension: (rm >> 4) & 1, rmBase: (rm >> 3) & 1, broadcast: false);
+        Byte(0xC0 | ((reg & 7) << 3) | (rm & 7));
+    }
+
+    private void Evex(Opcode opcode, int reg, int vvvv, Mem rm, bool broadcast, int sizeBytes = VectorBytes)
+    {
+        Prefix(opcode, reg, vvvv, rmExtension: 0, rmBase: (int)rm.Base >> 3, broadcast);
+        ModRm(reg & 7, rm, broadcast ? sizeof(int) : sizeBytes);
+    }
+
+    /// <summary>The four bytes in front and the opcode; W is 0, vectors are 512 bits.</summary>
+    private void Prefix(Opcode opcode, int reg, int vvvv, int rmExtension, int rmBase, bool broadcast)
+    {
+        int map = ((int)opcode >> 12) & 0xF;
+        int prefix = ((int)opcode >> 8) & 0xF;
+        Byte(0x62);
+        Byte((Not(reg >> 3) << 7) | (Not(rmExtension) << 6) | (Not(rmBase) << 5) | (Not(reg >> 4) << 4) | map);
+        Byte(((~vvvv & 0xF) << 3) | (1 << 2) | prefix);
+        Byte((2 << 5) | ((broadcast ? 1 : 0) << 4) | (Not(vvvv >> 4) << 3));
+        Byte((int)opcode & 0xFF);
+    }
+
+    /// <summary>Operand in memory; displacements that are a small multiple of <paramref name="unit"/> take a byte.</summary>
+    private void ModRm(int reg, Mem at, int unit)
+    {
+        int rm = (int)at.Base & 7;
+        int units = at.Displacement / unit;
+        bool isShort = units * unit == at.Displacement && units is >= sbyte.MinValue and <= sbyte.MaxValue;
+        Byte((isShort ? 0x40 : 0x80) | (reg << 3) | rm);
+        if (isShort)
+        {
+            Byte(units & 0xFF);
+        }
+        else
+        {
+            Int(at.Displacement);
+        }
+    }
+
+    private static int Not(int bit) => ~bit & 1;
+
+    private void Byte(int value) => _code.Add((byte)value);
+
+    private void Int(int value)
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(int)];
+        BinaryPrimitives.WriteInt32LittleEndian(bytes, value);
+        _code.AddRange(bytes);
+    }
+
+    /// <summary>Map of opcodes (1: 0F, 2: 0F38), mandatory prefix (1: 66, 2: F3) and opcode.</summary>
+    private enum Opcode
+    {
+        Move = 0x1010,
+        Store = 0x1011,
+        Multiply = 0x1059,
+        ToSingle = 0x105B,
+        And = 0x11DB,
+        Xor = 0x11EF,
+        MultiplyIntegers = 0x2140,
+        DotBytes = 0x2150,
+        DotBFloat16 = 0x2252,
+        Broadcast = 0x2158,
+        MultiplyAdd = 0x21B8,
+    }
+}

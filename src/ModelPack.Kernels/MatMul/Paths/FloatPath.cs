@@ -1,0 +1,46 @@
+namespace ModelPack.Kernels.MatMul;
+
+/// <summary>f32 throughout.</summary>
+internal sealed unsafe class FloatPath(MatMulWeight weight, MatMulKernel kernel) : MatMulPath(weight)
+{
+    private const long PanelBytes = (long)sizeof(float) * FloatMatMul<Simd128, Codes8, LinearValues>.PanelColumns * TileLayout.TileRows * MatMulRun.MaxTiles;
+
+    public override int PreparedColumns => Weight.Layout.PaddedColumns;
+
+    public override long ScratchBytes(int rows) => (long)(rows == 1 ? 1 : Padded(rows)) * Weight.Layout.PaddedColumns * sizeof(float);
+
+    public override void Prepare(float* x, int rows, void* scratch)
+    {
+        TileLayout layout = Weight.Layout;
+        float* to = (float*)scratch;
+        if (rows == 1)
+        {
+            new ReadOnlySpan<float>(x, layout.Columns).CopyTo(new Span<float>(to, layout.Columns));
+            new Span<float>(to + layout.Columns, layout.PaddedColumns - layout.Columns).Clear();
+            return;
+        }
+
+        Interleaving.Run(x, rows, layout.Columns, layout.PaddedColumns, to);
+    }
+
+    public override void Multiply(byte* tile, in TileWeight weight, void* scratch, int rows, int first, int count, in MatMulOutput to)
+    {
+        float* sums = Sums(Padded(rows), MatMulRun.MaxTiles, PanelBytes, out byte* panel);
+        int step = rows == 1 ? 1 : MatMulRun.MaxTiles;
+        for (int i = first; i < first + count; i += step)
+        {
+            int tiles = Math.Min(step, first + count - i);
+            if (rows == 1)
+            {
+                kernel.FloatRow(tile, weight, (float*)scratch, sums);
+            }
+            else
+            {
+                kernel.FloatRows(tile, tiles, weight, (float*)scratch, Padded(rows) / MatMulRun.Batch, (float*)panel, sums);
+            }
+
+            MatMulRun.Store(sums, rows, i, tiles, weight.Rows, to);
+            tile += tiles * weight.TileBytes;
+        }
+    }
+}
