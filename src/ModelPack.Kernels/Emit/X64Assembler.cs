@@ -69,6 +69,39 @@ internal sealed class X64Assembler
     /// <summary>to = left and right.</summary>
     public void And(int to, int left, int right) => Evex(Opcode.And, to, left, right);
 
+    /// <summary>to = left or right.</summary>
+    public void Or(int to, int left, int right) => Evex(Opcode.Or, to, left, right);
+
+    /// <summary>Integers to = left + right.</summary>
+    public void AddIntegers(int to, int left, int right) => Evex(Opcode.AddIntegers, to, left, right);
+
+    /// <summary>32-bit lanes to = from shifted left.</summary>
+    public void ShiftLeft(int to, int from, int bits) => Shift(Opcode.ShiftIntegers, 6, to, from, bits);
+
+    /// <summary>32-bit lanes to = from shifted right, zeros coming in.</summary>
+    public void ShiftRight(int to, int from, int bits) => Shift(Opcode.ShiftIntegers, 2, to, from, bits);
+
+    /// <summary>32-bit lanes to = from shifted right, signs coming in.</summary>
+    public void ShiftRightSigned(int to, int from, int bits) => Shift(Opcode.ShiftIntegers, 4, to, from, bits);
+
+    /// <summary>to = 16 bytes of memory as 32-bit lanes.</summary>
+    public void WidenBytes(int to, Mem from) => Evex(Opcode.WidenBytes, to, 0, from, broadcast: false, sizeBytes: 16);
+
+    /// <summary>to = 16 words of memory as 32-bit lanes.</summary>
+    public void WidenWords(int to, Mem from) => Evex(Opcode.WidenWords, to, 0, from, broadcast: false, sizeBytes: 32);
+
+    /// <summary>Bytes to = table[lower six bits of the bytes of indices] (AVX512_VBMI).</summary>
+    public void PermuteBytes(int to, int indices, int table) => Evex(Opcode.PermuteBytes, to, indices, table);
+
+    /// <summary>Bytes to = table[lower four bits of the bytes of indices] within each 16 bytes; 0 where an index has its highest bit.</summary>
+    public void ShuffleBytes(int to, int table, int indices) => Evex(Opcode.ShuffleBytes, to, table, indices);
+
+    /// <summary>to = the lower half of a general register in every lane.</summary>
+    public void Broadcast(int to, Gpr from) => Evex(Opcode.BroadcastRegister, to, 0, (int)from);
+
+    /// <summary>to += sums of four products of unsigned bytes and the four signed bytes at an address.</summary>
+    public void DotBytes(int to, int unsigned, Mem signed) => Evex(Opcode.DotBytes, to, unsigned, signed, broadcast: true);
+
     /// <summary>to += sums of four products of unsigned bytes and signed bytes (AVX512_VNNI).</summary>
     public void DotBytes(int to, int unsigned, int signed) => Evex(Opcode.DotBytes, to, unsigned, signed);
 
@@ -160,6 +193,12 @@ internal sealed class X64Assembler
         Byte(0xC3);
     }
 
+    private void Shift(Opcode opcode, int operation, int to, int from, int bits)
+    {
+        Evex(opcode, operation, to, from);
+        Byte(bits);
+    }
+
     private void Evex(Opcode opcode, int reg, int vvvv, int rm)
     {
         Prefix(opcode, reg, vvvv, rmExtension: (rm >> 4) & 1, rmBase: (rm >> 3) & 1, broadcast: false);
@@ -221,6 +260,14 @@ internal sealed class X64Assembler
         ToSingle = 0x105B,
         And = 0x11DB,
         Xor = 0x11EF,
+        Or = 0x11EB,
+        AddIntegers = 0x11FE,
+        ShiftIntegers = 0x1172,
+        ShuffleBytes = 0x2100,
+        WidenBytes = 0x2131,
+        WidenWords = 0x2133,
+        BroadcastRegister = 0x217C,
+        PermuteBytes = 0x218D,
         MultiplyIntegers = 0x2140,
         DotBytes = 0x2150,
         DotBFloat16 = 0x2252,

@@ -12,6 +12,8 @@ public sealed unsafe class MatMulWeight : IDisposable
 
     private const int TableLength = 256;
 
+    private const int ByteTableLength = 64;
+
     private readonly CodeRows _rows;
     private readonly IntegerValues? _integers;
     private readonly float* _table;
@@ -44,8 +46,11 @@ public sealed unsafe class MatMulWeight : IDisposable
         if (rows.Table is not null && Kind == ValueKind.Table16 && IntegerValues.Of(table) is IntegerValues integers)
         {
             _integers = integers;
-            _bytes = (byte*)NativeMemory.AlignedAlloc(16, 64);
-            integers.Bytes.CopyTo(new Span<byte>(_bytes, 16));
+            _bytes = (byte*)NativeMemory.AlignedAlloc(ByteTableLength, 64);
+            for (int i = 0; i < ByteTableLength; i += integers.Bytes.Length)
+            {
+                integers.Bytes.CopyTo(new Span<byte>(_bytes + i, integers.Bytes.Length));
+            }
         }
     }
 

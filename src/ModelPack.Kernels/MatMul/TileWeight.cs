@@ -5,7 +5,7 @@ namespace ModelPack.Kernels.MatMul;
 /// <summary>What the kernels know of a packed weight besides its bytes; sizes of the layout computed once.</summary>
 /// <param name="layout">Where its parts lie.</param>
 /// <param name="table">Values by code, repeated to at least 16; null where kernels subtract zero points.</param>
-/// <param name="byteTable">Values by code as integers, plus <paramref name="byteZero"/>: 16 bytes; null when codes are such integers already, or have no integer values.</param>
+/// <param name="byteTable">Values by code as integers, plus <paramref name="byteZero"/>: 16 bytes four times; null when codes are such integers already, or have no integer values.</param>
 /// <param name="zero">Zero point of linear codes without zero points of their own.</param>
 /// <param name="byteZero">Zero point of what the integer kernels multiply.</param>
 /// <param name="multiplier">Factor of all values, applied to sums.</param>
@@ -28,6 +28,7 @@ internal readonly unsafe struct TileWeight(TileLayout layout, float* table, byte
     public readonly int BlockUnits = layout.BlockUnits;
     public readonly int Blocks = layout.Blocks;
     public readonly TileScale Scale = layout.Scale;
+    public readonly int ScaleBytes = layout.ScaleBytes;
     public readonly bool HasZeros = layout.HasZeros;
     public readonly long ZerosOffset = layout.ZerosOffset;
     public readonly long CodesOffset = layout.CodesOffset;

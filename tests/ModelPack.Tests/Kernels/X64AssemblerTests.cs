@@ -41,6 +41,24 @@ public sealed class X64AssemblerTests
     }
 
     [Fact]
+    public void Moves_within_vectors()
+    {
+        Same("62 e2 7d 48 7c d9", a => a.Broadcast(19, Gpr.Rcx));
+        Same("62 c2 7d 48 7c d9", a => a.Broadcast(19, Gpr.R9));
+        Same("62 d2 7d 48 31 63 01", a => a.WidenBytes(4, new Mem(Gpr.R11, 16)));
+        Same("62 c2 7d 48 33 62 02", a => a.WidenWords(20, new Mem(Gpr.R10, 64)));
+        Same("62 b1 45 48 72 f5 17", a => a.ShiftLeft(7, 21, 23));
+        Same("62 f1 45 40 72 f1 10", a => a.ShiftLeft(23, 1, 16));
+        Same("62 d1 0d 40 72 d1 02", a => a.ShiftRight(30, 9, 2));
+        Same("62 d1 1d 48 72 e5 06", a => a.ShiftRightSigned(12, 13, 6));
+        Same("62 92 75 40 8d dd", a => a.PermuteBytes(3, 17, 29));
+        Same("62 b2 15 40 00 d9", a => a.ShuffleBytes(3, 29, 17));
+        Same("62 b1 6d 48 fe cf", a => a.AddIntegers(1, 2, 23));
+        Same("62 51 35 48 eb c2", a => a.Or(8, 9, 10));
+        Same("62 f2 5d 50 50 6a 02", a => a.DotBytes(5, 20, new Mem(Gpr.Rdx, 8)));
+    }
+
+    [Fact]
     public void General_registers_and_the_end()
     {
         Same("48 8b 57 08", a => a.Load(Gpr.Rdx, new Mem(Gpr.Rdi, 8)));

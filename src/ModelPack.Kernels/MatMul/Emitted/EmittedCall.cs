@@ -10,14 +10,23 @@ internal unsafe struct EmittedCall
     /// <summary>Activations as <see cref="PackedActivations"/> lays them out.</summary>
     public byte* X;
 
-    /// <summary>Weights as <see cref="TilePanel"/> lays them out.</summary>
-    public byte* Panel;
+    /// <summary>Weights: as <see cref="TilePanel"/> lays them out, or units of codes.</summary>
+    public byte* Weights;
 
     /// <summary>[rows, tiles, 16] sums that are added to.</summary>
     public float* Y;
 
     /// <summary>Blocks, at least one.</summary>
     public long Blocks;
+
+    /// <summary>Scales of a tile as they are stored; with units of codes only, as the next two.</summary>
+    public byte* Scales;
+
+    /// <summary>Zero points.</summary>
+    public byte* Zeros;
+
+    /// <summary>64 bytes: what codes stand for, repeated.</summary>
+    public byte* Table;
 
     /// <summary>Room for registers that belong to the caller on Windows.</summary>
     public fixed byte Saved[EmittedCallCode.SavedBytes];
@@ -37,26 +46,25 @@ internal sealed class EmittedCallCode(X64Assembler code, bool windows)
 
     private const int VectorBytes = 64;
 
-    private const int PointerBytes = 8;
+    private const int FieldBytes = 8;
+
+    private const int Fields = 7;
 
     private Gpr Call => windows ? Gpr.Rcx : Gpr.Rdi;
 
-    /// <summary>Loads the fields.</summary>
-    public void Enter(Gpr x, Gpr panel, Gpr y, Gpr blocks)
+    /// <summary>Keeps what belongs to the caller.</summary>
+    public void Enter()
     {
         for (int i = FirstSaved; windows && i <= LastSaved; i++)
         {
             code.Store(SavedRegister(i), i);
         }
-
-        code.Load(x, new Mem(Call, 0));
-        code.Load(panel, new Mem(Call, PointerBytes));
-        Output(y);
-        code.Load(blocks, new Mem(Call, 3 * PointerBytes));
     }
 
-    /// <summary>Loads the address of sums.</summary>
-    public void Output(Gpr y) => code.Load(y, new Mem(Call, 2 * PointerBytes));
+    /// <summary>Loads a field of eight bytes.</summary>
+    /// <param name="to">Where to.</param>
+    /// <param name="field">Its number.</param>
+    public void Load(Gpr to, EmittedField field) => code.Load(to, new Mem(Call, (int)field * FieldBytes));
 
     /// <summary>Returns.</summary>
     public void Leave()
@@ -69,5 +77,30 @@ internal sealed class EmittedCallCode(X64Assembler code, bool windows)
         code.Return();
     }
 
-    private Mem SavedRegister(int register) => new(Call, (4 * PointerBytes) + ((register - FirstSaved) * VectorBytes));
+    private Mem SavedRegister(int register) => new(Call, (Fields * FieldBytes) + ((register - FirstSaved) * VectorBytes));
+}
+
+/// <summary>Fields of <see cref="EmittedCall"/>, in its order.</summary>
+internal enum EmittedField
+{
+    /// <summary>Activations.</summary>
+    X,
+
+    /// <summary>Weights.</summary>
+    Weights,
+
+    /// <summary>Sums.</summary>
+    Y,
+
+    /// <summary>Blocks.</summary>
+    Blocks,
+
+    /// <summary>Scales.</summary>
+    Scales,
+
+    /// <summary>Zero points.</summary>
+    Zeros,
+
+    /// <summary>Table.</summary>
+    Table,
 }

@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics.X86;
 using ModelPack.Kernels.Emit;
 
 namespace ModelPack.Kernels.MatMul;
@@ -12,25 +13,29 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
     private static readonly EmittedFunctions<(int Rows, int Tiles, int Groups, bool HasZeros)> s_functions = new(
         key => IntegerRowsCode.Write(key.Rows, key.Tiles, key.Groups, key.HasZeros, OperatingSystem.IsWindows()));
 
+    private static readonly EmittedFunctions<IntegerRowShape> s_rowFunctions = new(shape => IntegerRowCode.Write(shape, OperatingSystem.IsWindows(), Avx512Vbmi.IsSupported));
+
     private readonly MatMulKernel _kernel;
-    private readonly IntegerPath _row;
+
+    /// <summary>For one row where there is no code for it; else null.</summary>
+    private readonly IntegerPath? _row;
 
     private EmittedIntegerPath(MatMulWeight weight, MatMulKernel kernel)
         : base(weight)
     {
         _kernel = kernel;
-        _row = new IntegerPath(weight, kernel);
+        _row = IntegerRowCode.Has(RowShape(weight.Tile, 0)) ? null : new IntegerPath(weight, kernel);
     }
 
     /// <summary>Null where this machine lacks the instruction, or code cannot be made at run time.</summary>
     public static EmittedIntegerPath? TryCreate(MatMulWeight weight, MatMulKernel kernel) =>
         CpuFeatures.HasVnni512 && EmittedFunctions.Works ? new EmittedIntegerPath(weight, kernel) : null;
 
-    public override long ScratchBytes(int rows) => rows == 1 ? _row.ScratchBytes(1) : PackedActivations.Bytes(rows, Weight.Layout);
+    public override long ScratchBytes(int rows) => rows == 1 && _row is not null ? _row.ScratchBytes(1) : PackedActivations.Bytes(rows, Weight.Layout);
 
     public override void Prepare(float* x, int rows, void* scratch)
     {
-        if (rows == 1)
+        if (rows == 1 && _row is not null)
         {
             _row.Prepare(x, rows, scratch);
             return;
@@ -41,12 +46,80 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
 
     public override void Multiply(byte* tile, in TileWeight weight, void* scratch, int rows, int first, int count, in MatMulOutput to)
     {
-        if (rows == 1)
+        if (rows > 1)
+        {
+            Rows(tile, weight, scratch, rows, first, count, to);
+        }
+        else if (_row is null)
+        {
+            Row(tile, weight, PackedActivations.At(1, Weight.Layout, (byte*)scratch), first, count, to);
+        }
+        else
         {
             _row.Multiply(tile, weight, scratch, rows, first, count, to);
-            return;
         }
+    }
 
+    private static IntegerRowShape RowShape(in TileWeight weight, int groups) => new(weight.UnitBytes * 8 / (TileLayout.TileRows * weight.UnitColumns), groups, weight.ByteTable != null, weight.Scale, weight.HasZeros);
+
+    /// <summary>Groups of whole blocks, and of a last block that is shorter; 0 without one.</summary>
+    private static (int Whole, int Groups, int LastGroups) Groups(in TileWeight weight)
+    {
+        int whole = weight.Units / weight.BlockUnits;
+        return (whole, weight.BlockUnits * weight.UnitColumns / GroupColumns, (weight.Units - (whole * weight.BlockUnits)) * weight.UnitColumns / GroupColumns);
+    }
+
+    /// <summary>Tiles by one row.</summary>
+    private static void Row(byte* tile, in TileWeight weight, in PackedActivations x, int first, int count, in MatMulOutput to)
+    {
+        (int whole, int groups, int lastGroups) = Groups(weight);
+        var function = whole == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(RowShape(weight, groups));
+        var last = lastGroups == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(RowShape(weight, lastGroups));
+        float* sums = stackalloc float[TileLayout.TileRows];
+        EmittedCall call;
+        call.Y = sums;
+        call.Table = weight.ByteTable;
+        for (int i = first; i < first + count; i++)
+        {
+            new Span<float>(sums, TileLayout.TileRows).Clear();
+            if (whole > 0)
+            {
+                call.X = x.Block(0, 0);
+                call.Weights = tile + weight.CodesOffset;
+                call.Scales = tile;
+                call.Zeros = tile + weight.ZerosOffset;
+                call.Blocks = whole;
+                function(&call);
+            }
+
+            if (lastGroups > 0)
+            {
+                call.X = x.Block(0, whole);
+                call.Weights = tile + weight.CodesOffset + ((long)whole * weight.BlockUnits * weight.UnitBytes);
+                call.Scales = tile + ((long)whole * TileLayout.TileRows * weight.ScaleBytes);
+                call.Zeros = tile + weight.ZerosOffset + ((long)whole * TileLayout.TileRows);
+                call.Blocks = 1;
+                last(&call);
+            }
+
+            Scale(sums, TileLayout.TileRows, weight.ByteMultiplier);
+            MatMulRun.Store(sums, 1, i, 1, weight.Rows, to);
+            tile += weight.TileBytes;
+        }
+    }
+
+    private static void Scale(float* sums, int count, float factor)
+    {
+        Simd512 multiplier = Simd512.Create(factor);
+        for (int i = 0; i < count; i += Simd512.Count)
+        {
+            Simd512.Store(Simd512.Multiply(Simd512.Load(sums + i), multiplier), sums + i);
+        }
+    }
+
+    /// <summary>Tiles by several rows.</summary>
+    private void Rows(byte* tile, in TileWeight weight, void* scratch, int rows, int first, int count, in MatMulOutput to)
+    {
         PackedActivations x = PackedActivations.At(rows, Weight.Layout, (byte*)scratch);
         int padded = x.Batches * x.BatchRows;
         long panelBytes = (long)TilePanel.Blocks(MaxTiles, weight) * TilePanel.BlockBytes(MaxTiles, weight);
@@ -66,10 +139,8 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
         float* scratch = stackalloc float[MaxTiles * TileScales.Scratch];
         int count = x.Batches * x.BatchRows * tiles * TileLayout.TileRows;
         new Span<float>(sums, count).Clear();
-        int whole = weight.Units / weight.BlockUnits;
+        (int whole, int wholeGroups, int lastGroups) = Groups(weight);
         int together = TilePanel.Blocks(tiles, weight);
-        int wholeGroups = weight.BlockUnits * weight.UnitColumns / GroupColumns;
-        int lastGroups = (weight.Units - (whole * weight.BlockUnits)) * weight.UnitColumns / GroupColumns;
         for (int block = 0; block < whole; block += together)
         {
             Blocks(tile, tiles, weight, block, Math.Min(together, whole - block), wholeGroups, x, scratch, panel, sums);
@@ -80,11 +151,7 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
             Blocks(tile, tiles, weight, whole, 1, lastGroups, x, scratch, panel, sums);
         }
 
-        Simd512 multiplier = Simd512.Create(weight.ByteMultiplier);
-        for (int i = 0; i < count; i += Simd512.Count)
-        {
-            Simd512.Store(Simd512.Multiply(Simd512.Load(sums + i), multiplier), sums + i);
-        }
+        Scale(sums, count, weight.ByteMultiplier);
     }
 
     /// <summary>Adds some blocks, all of the same length.</summary>
@@ -112,7 +179,7 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
 
         var function = (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_functions.Get((x.BatchRows, tiles, groups, weight.HasZeros));
         EmittedCall call;
-        call.Panel = panel;
+        call.Weights = panel;
         call.Blocks = blocks;
         for (int batch = 0; batch < x.Batches; batch++)
         {

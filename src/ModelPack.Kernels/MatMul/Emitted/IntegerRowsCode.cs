@@ -44,7 +44,11 @@ internal static class IntegerRowsCode
         int sums = rows * tiles;
         int codes = 2 * sums;
         int activations = codes + tiles;
-        call.Enter(X, Panel, BlockX, Blocks);
+        call.Enter();
+        call.Load(X, EmittedField.X);
+        call.Load(Panel, EmittedField.Weights);
+        call.Load(BlockX, EmittedField.Y);
+        call.Load(Blocks, EmittedField.Blocks);
         for (int i = 0; i < sums; i++)
         {
             code.Load(sums + i, new Mem(BlockX, i * VectorBytes));
@@ -124,7 +128,7 @@ internal static class IntegerRowsCode
         }
 
         code.Loop(Blocks, block);
-        call.Output(BlockX);
+        call.Load(BlockX, EmittedField.Y);
         for (int i = 0; i < sums; i++)
         {
             code.Store(new Mem(BlockX, i * VectorBytes), sums + i);
