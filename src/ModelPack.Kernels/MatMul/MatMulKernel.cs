@@ -10,6 +10,7 @@ internal readonly unsafe struct MatMulKernel
         delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> integerRow,
         delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> integerRows,
         delegate*<byte*, byte*, int, byte*, int, void> unpack,
+        delegate*<byte*, float*, float*, int, byte*, int, void> unpackBFloat16,
         int activationBytes)
     {
         FloatRow = floatRow;
@@ -18,6 +19,7 @@ internal readonly unsafe struct MatMulKernel
         IntegerRow = integerRow;
         IntegerRows = integerRows;
         Unpack = unpack;
+        UnpackBFloat16 = unpackBFloat16;
         ActivationBytes = activationBytes;
     }
 
@@ -38,6 +40,9 @@ internal readonly unsafe struct MatMulKernel
 
     /// <summary>See <see cref="CodePanel{TSimd, TCodes, TMap}"/>.</summary>
     public delegate*<byte*, byte*, int, byte*, int, void> Unpack { get; }
+
+    /// <summary>See <see cref="BFloat16Panel{TSimd, TCodes, TValues}"/>; of values that BF16 does not hold exactly, of no use.</summary>
+    public delegate*<byte*, float*, float*, int, byte*, int, void> UnpackBFloat16 { get; }
 
     /// <summary>Width of the activations that the integer kernels read, see <see cref="IDot"/>.</summary>
     public int ActivationBytes { get; }
@@ -95,7 +100,7 @@ internal readonly unsafe struct MatMulKernel
             _ => For<TFloat, TInteger, TCodes, LinearValues, SameBytes>(weight, hasDot),
         };
 
-    private MatMulKernel WithFloatRow(delegate*<byte*, in TileWeight, float*, float*, void> floatRow) => new(floatRow, FloatRows, FloatRowsSparse, IntegerRow, IntegerRows, Unpack, ActivationBytes);
+    private MatMulKernel WithFloatRow(delegate*<byte*, in TileWeight, float*, float*, void> floatRow) => new(floatRow, FloatRows, FloatRowsSparse, IntegerRow, IntegerRows, Unpack, UnpackBFloat16, ActivationBytes);
 
     private static MatMulKernel For<TFloat, TInteger, TCodes, TValues, TMap>(MatMulWeight weight, bool hasDot)
         where TFloat : struct, ISimd<TFloat>
@@ -122,6 +127,7 @@ internal readonly unsafe struct MatMulKernel
             &IntegerMatVec<TInteger, TCodes, TMap, TDot>.Run,
             &IntegerMatMul<TInteger, TCodes, TMap, TDot>.Run,
             &CodePanel<TFloat, TCodes, TMap>.Unpack,
+            &BFloat16Panel<TFloat, TCodes, TValues>.Unpack,
             TDot.ActivationBytes);
 
     private static MatMulKernel Plain<TFloat, TCodes, TValues>()
@@ -134,5 +140,6 @@ internal readonly unsafe struct MatMulKernel
             null,
             null,
             null,
+            &BFloat16Panel<TFloat, TCodes, TValues>.Unpack,
             0);
 }

@@ -8,6 +8,11 @@ public enum MatMulArithmetic
 
     /// <summary>Activations are rounded to 8 bits per block of the weight; sums of a block are exact integers.</summary>
     Integer,
+
+    /// <summary>
+    /// Several rows of activations are rounded to BF16 (a relative error of at most 2^-9 each), sums are f32; one row, and any where the machine lacks AVX512_BF16, as <see cref="Float"/>.
+    /// </summary>
+    BFloat16,
 }
 
 /// <summary>
@@ -31,7 +36,7 @@ public sealed unsafe class MatMulRun : IMatMulRun
     {
         Weight = weight;
         MatMulKernel kernel = MatMulKernel.For(weight, tier);
-        _path = (tier == KernelTier.Avx512 && arithmetic == MatMulArithmetic.Integer ? EmittedIntegerPath.TryCreate(weight, kernel) : null) ?? Path(weight, arithmetic, kernel);
+        _path = (tier == KernelTier.Avx512 ? Emitted(weight, arithmetic, kernel) : null) ?? Path(weight, arithmetic, kernel);
     }
 
     /// <summary>With given kernels, none of them made at run time.</summary>
@@ -79,6 +84,14 @@ public sealed unsafe class MatMulRun : IMatMulRun
     /// <param name="y">[rows, outputs] destination.</param>
     public void Tiles(byte* tiles, void* scratch, int rows, int firstTile, int count, float* bias, float* y) =>
         Multiply(tiles, scratch, rows, firstTile, count, new MatMulOutput(y, Weight.Layout.Rows, 0, bias));
+
+    /// <summary>Kernels made at run time; null where there are none.</summary>
+    private static MatMulPath? Emitted(MatMulWeight weight, MatMulArithmetic arithmetic, MatMulKernel kernel) => arithmetic switch
+    {
+        MatMulArithmetic.Integer => EmittedIntegerPath.TryCreate(weight, kernel),
+        MatMulArithmetic.BFloat16 => EmittedBFloat16Path.TryCreate(weight, kernel),
+        _ => null,
+    };
 
     private static MatMulPath Path(MatMulWeight weight, MatMulArithmetic arithmetic, MatMulKernel kernel) =>
         arithmetic == MatMulArithmetic.Integer ? new IntegerPath(weight, kernel) : new FloatPath(weight, kernel);

@@ -68,6 +68,17 @@ public sealed unsafe class MatMulWeight : IDisposable
     /// <summary>True when there are kernels that round activations to 8 bits and multiply integers.</summary>
     public bool HasIntegerKernel => Layout.Bits <= 8 && (_rows.Table is null || _integers is not null) && (long)Layout.BlockUnits * Layout.UnitColumns <= MaxIntegerBlock;
 
+    /// <summary>
+    /// True when there are kernels that round activations to BF16 and take values as they are, which BF16 holds exactly: for weights that have no integer kernel.
+    /// </summary>
+    public bool HasBFloat16Kernel => !HasIntegerKernel && Kind switch
+    {
+        ValueKind.Half => false,
+        ValueKind.Plain => Layout.Bits == 16,
+        ValueKind.Linear => true,
+        _ => _rows.HasFixedTable && Array.TrueForAll(_rows.Table ?? [], v => (BitConverter.SingleToUInt32Bits(v) & 0xFFFF) == 0),
+    };
+
     /// <summary>Of the integer kernels: largest error of a weight, relative to the largest of its block; 0 when codes are integers.</summary>
     public float IntegerWeightError => _integers?.Error ?? 0;
 

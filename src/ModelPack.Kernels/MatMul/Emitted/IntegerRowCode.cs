@@ -306,6 +306,8 @@ internal sealed class IntegerRowCode
                     break;
             }
 
+            // Behind the scales of a tile come its codes: by the time they are due their first lines have been asked for, as those of the next tile by its codes.
+            _code.Prefetch(at + PrefetchAheadBytes);
             _code.Multiply(Factor, Vector, Factor);
             _code.Add(Scales, TileLayout.TileRows * ScaleBytes);
         }
