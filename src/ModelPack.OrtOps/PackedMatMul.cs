@@ -6,7 +6,7 @@ namespace ModelPack.OrtOps;
 
 /// <summary>
 /// The operator <c>ai.modelpack::PackedMatMul</c>: y [..., N] = x [..., K] W^T + bias, W [N, K] in a number format and in execution layout, dense or block-sparse, never expanded. Inputs: x f32, W u8 [bytes] (a constant,
-/// see <see cref="PackedMatrix"/> and <see cref="PackedSparseMatrix"/>), optionally bias f32 [N]. Attributes: <c>N</c> (for shape inference), <c>arithmetic</c> (<c>f32</c>, or <c>int8</c> to round activations).
+/// see <see cref="PackedMatrix"/> and <see cref="PackedSparseMatrix"/>), optionally bias f32 [N]. Attributes: <c>N</c> (for shape inference), <c>arithmetic</c> (<c>f32</c>, or <c>int8</c> or <c>bf16</c> to round activations).
 /// </summary>
 internal sealed unsafe class PackedMatMul
 {
@@ -157,27 +157,25 @@ internal sealed unsafe class PackedMatMul
     internal static IMatMulRun? Open(byte* data, long bytes, string? arithmetic, out long offset)
     {
         offset = 0;
-        bool integer = arithmetic == "int8";
-        if (!integer && arithmetic != "f32")
+        if (MatMulArithmetics.Find(arithmetic) is not MatMulArithmetic asked)
         {
             return null;
         }
 
         if (PackedMatrix.Read(data, bytes) is MatMulWeight weight)
         {
-            if (integer && !weight.HasIntegerKernel)
+            if (!weight.Has(asked))
             {
                 weight.Dispose();
                 return null;
             }
 
             offset = PackedMatrix.HeaderBytes(weight.Format);
-            MatMulArithmetic asked = integer ? MatMulArithmetic.Integer : MatMulArithmetic.Float;
             _ = KernelWarmUp.Begin(weight, asked);
             return new MatMulRun(weight, asked, KernelTiers.Current);
         }
 
-        if (integer || PackedSparseMatrix.Read(data, bytes) is not SparseWeight sparse)
+        if (asked != MatMulArithmetic.Float || PackedSparseMatrix.Read(data, bytes) is not SparseWeight sparse)
         {
             return null;
         }

@@ -114,7 +114,7 @@ public static unsafe class KernelBenchmark
     internal static IReadOnlyList<BenchedKernel> Format(string format, KernelBenchmarkOptions options, CancellationToken cancellation)
     {
         using BenchedWeight weight = BenchedWeight.Make(format, options.Rows, options.Columns);
-        return [.. Enum.GetValues<MatMulArithmetic>().Where(a => a == MatMulArithmetic.Float || weight.Weight.HasIntegerKernel).Select(a => Own(weight, a, options, cancellation))];
+        return [.. MatMulArithmetics.All.Where(weight.Weight.Has).Select(a => Own(weight, a, options, cancellation))];
     }
 
     private static BenchedKernel Own(BenchedWeight benched, MatMulArithmetic arithmetic, KernelBenchmarkOptions options, CancellationToken cancellation)
@@ -145,7 +145,7 @@ public static unsafe class KernelBenchmark
                 (KernelTime one, KernelTime many) = Measure(options, tiles, weight.Bytes, Product, Product, cancellation);
                 return new BenchedKernel
                 {
-                    Kernel = $"modelpack:PackedMatMul({weight.Format.Id},{(arithmetic == MatMulArithmetic.Integer ? "int8" : "f32")})",
+                    Kernel = $"modelpack:PackedMatMul({weight.Format.Id},{arithmetic.Name()})",
                     Format = benched.Name,
                     Block = weight.Layout.BlockUnits * weight.Layout.UnitColumns,
                     WeightBytes = weight.Bytes,

@@ -114,7 +114,7 @@ public static class LowRankMatMul
         foreach (WeightEncoding part in Parts(matrix))
         {
             using MatMulWeight? weight = context.Options.StockOperators ? null : PackedMatMul.Weight(Part(tensor, part, 0));
-            (string kernel, long bytes) = weight is null ? (NodeChoice.Expand, part.Shape.ElementCount * sizeof(float)) : (PackedMatMul.Kernel(weight.Format, false), PackedMatrix.Bytes(weight));
+            (string kernel, long bytes) = weight is null ? (NodeChoice.Expand, part.Shape.ElementCount * sizeof(float)) : (PackedMatMul.Kernel(weight.Format, MatMulArithmetic.Float), PackedMatrix.Bytes(weight));
             factors += CostModel.Product(profile, kernel, part.Shape[0], part.Shape[1], bytes, rows, 0, Math.Max(model, bytes)).Seconds;
         }
 
@@ -174,7 +174,7 @@ public static class LowRankMatMul
         if (weight is not null)
         {
             var multiply = new Node { Name = $"{node.Handle}_{part.Name}", OpType = "MatMul", Inputs = [x, part.Name], Outputs = [y] };
-            return [.. PackedMatMul.Build(multiply, part, part.Shape[0], PackedMatrix.Bytes(weight), integer: false, context)];
+            return [.. PackedMatMul.Build(multiply, part, part.Shape[0], PackedMatrix.Bytes(weight), MatMulArithmetic.Float, context)];
         }
 
         string turned = Fresh(node, "turned", context);

@@ -30,10 +30,9 @@ internal static class MeasuredProduct
         if (weight is not null)
         {
             long bytes = PackedMatrix.Bytes(weight);
-            candidates.Add((PackedMatMul.Kernel(weight.Format, false), bytes, () => PackedMatMul.Choose(node, tensor, weight, false, context)));
-            if (fast && weight.HasIntegerKernel)
+            foreach (MatMulArithmetic arithmetic in MatMulArithmetics.All.Where(a => a == MatMulArithmetic.Float || (fast && weight.Has(a))))
             {
-                candidates.Add((PackedMatMul.Kernel(weight.Format, true), bytes, () => PackedMatMul.Choose(node, tensor, weight, true, context)));
+                candidates.Add((PackedMatMul.Kernel(weight.Format, arithmetic), bytes, () => PackedMatMul.Choose(node, tensor, weight, arithmetic, context)));
             }
         }
 
@@ -48,7 +47,7 @@ internal static class MeasuredProduct
             return null;
         }
 
-        string usual = weight is not null && PackedMatMul.IsUsual(node, tensor, weight, context) ? PackedMatMul.Kernel(weight.Format, fast && weight.HasIntegerKernel) : candidates[^1].Kernel;
+        string usual = weight is not null && PackedMatMul.IsUsual(node, tensor, weight, context) ? PackedMatMul.Kernel(weight.Format, PackedMatMul.Arithmetic(weight, context)) : candidates[^1].Kernel;
         (UnitSpec Format, int Outputs, int Inputs)? shape = weight is null ? null : (weight.Format, weight.Layout.Rows, weight.Layout.Columns);
         return FromTimes(candidates, usual, shape, context) ?? FromProfile(candidates, tensor, context);
     }

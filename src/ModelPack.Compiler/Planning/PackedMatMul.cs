@@ -41,8 +41,7 @@ public static class PackedMatMul
     internal static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
     {
         using MatMulWeight? weight = Weight(node, tensor, context);
-        bool integer = context.Options.Accuracy == PlanAccuracy.Fast && weight is { HasIntegerKernel: true };
-        return weight is not null && IsUsual(node, tensor, weight, context) ? Choose(node, tensor, weight, integer, context) : null;
+        return weight is not null && IsUsual(node, tensor, weight, context) ? Choose(node, tensor, weight, Arithmetic(weight, context), context) : null;
     }
 
     /// <summary>True where this operator is taken without measurements, false where ONNX Runtime's is as fast.</summary>
@@ -73,29 +72,35 @@ public static class PackedMatMul
             ? MatMulWeight.TryCreate(matrix.Format, (int)matrix.Shape.Rows, (int)matrix.Shape.Columns)
             : null;
 
-    /// <summary>Name of a kernel as plans record it.</summary>
-    internal static string Kernel(UnitSpec format, bool integer) => $"modelpack:PackedMatMul({format.Id},{(integer ? "int8" : "f32")})";
+    /// <summary>The arithmetic that the accuracy asked for allows.</summary>
+    internal static MatMulArithmetic Arithmetic(MatMulWeight weight, PlanContext context) => context.Options.Accuracy == PlanAccuracy.Fast ? weight.Rounding() : MatMulArithmetic.Float;
 
-    /// <summary>The choice of one of the two arithmetics.</summary>
-    internal static NodeChoice Choose(Node node, Tensor tensor, MatMulWeight weight, bool integer, PlanContext context)
+    /// <summary>Name of a kernel as plans record it.</summary>
+    internal static string Kernel(UnitSpec format, MatMulArithmetic arithmetic) => $"modelpack:PackedMatMul({format.Id},{arithmetic.Name()})";
+
+    /// <summary>The choice of one of the arithmetics.</summary>
+    internal static NodeChoice Choose(Node node, Tensor tensor, MatMulWeight weight, MatMulArithmetic arithmetic, PlanContext context)
     {
         DenseEncoding matrix = Matrix(tensor.Encoding)!.Value.Matrix;
         long bytes = PackedMatrix.Bytes(weight);
         var alternatives = ImmutableArray.CreateBuilder<RejectedKernel>();
-        if (weight.HasIntegerKernel)
+        MatMulArithmetic rounding = weight.Rounding();
+        if (arithmetic != MatMulArithmetic.Float)
         {
-            alternatives.Add(integer
-                ? new RejectedKernel(Kernel(matrix.Format, false), "exact, but slower at one row; accuracy 'fast' was asked for")
-                : new RejectedKernel(Kernel(matrix.Format, true), string.Create(CultureInfo.InvariantCulture, $"rounds activations to int8, about 0.5 % relative error{WeightError(weight)}: plan with accuracy 'fast' to use it")));
+            alternatives.Add(new RejectedKernel(Kernel(matrix.Format, MatMulArithmetic.Float), arithmetic == MatMulArithmetic.Integer ? "exact, but slower; accuracy 'fast' was asked for" : "exact, but slower at several rows; accuracy 'fast' was asked for"));
+        }
+        else if (rounding != MatMulArithmetic.Float)
+        {
+            alternatives.Add(new RejectedKernel(Kernel(matrix.Format, rounding), $"rounds activations to {(rounding == MatMulArithmetic.Integer ? "int8, about 0.5 % relative error" + WeightError(weight) : "BF16, at most 0.2 % relative error of each, where there are several rows")}: plan with accuracy 'fast' to use it"));
         }
 
         if (BlockWeight.Of(tensor.Encoding) is { Bits: 2 or 4 or 8 } block)
         {
-            alternatives.Add(new RejectedKernel(string.Create(CultureInfo.InvariantCulture, $"ort:MatMulNBits(bits={block.Bits},block={block.Block})"), (integer ? "level 4 takes 0.85 to 1.3 times as long at one row where it was measured" : "level 0 takes about twice as long at one row where it was measured") + "; taken with stock operators"));
+            alternatives.Add(new RejectedKernel(string.Create(CultureInfo.InvariantCulture, $"ort:MatMulNBits(bits={block.Bits},block={block.Block})"), (arithmetic == MatMulArithmetic.Integer ? "level 4 takes 0.85 to 1.3 times as long at one row where it was measured" : "level 0 takes about twice as long at one row where it was measured") + "; taken with stock operators"));
         }
 
         alternatives.Add(new RejectedKernel(NodeChoice.Expand, string.Create(CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}")));
-        return new NodeChoice(Kernel(matrix.Format, integer), Build(node, tensor, matrix.Shape.Rows, bytes, integer, context), alternatives.ToImmutable());
+        return new NodeChoice(Kernel(matrix.Format, arithmetic), Build(node, tensor, matrix.Shape.Rows, bytes, arithmetic, context), alternatives.ToImmutable());
     }
 
     private static string WeightError(MatMulWeight weight) => weight.IntegerWeightError == 0
@@ -113,7 +118,7 @@ public static class PackedMatMul
     //  MatMul(A, W)         ->  PackedMatMul(A, tiles)
     //  Gemm(A, W, C [N])    ->  PackedMatMul(A, tiles, C)
     //  Gemm(A, W, C other)  ->  Add(PackedMatMul(A, tiles), C)
-    internal static ImmutableArray<Node> Build(Node node, Tensor tensor, long outputs, long bytes, bool integer, PlanContext context, bool transposed = false)
+    internal static ImmutableArray<Node> Build(Node node, Tensor tensor, long outputs, long bytes, MatMulArithmetic arithmetic, PlanContext context, bool transposed = false)
     {
         string tiles = context.Streams.GetTiles(tensor, bytes, transposed);
         string bias = node.Is("Gemm") ? node.Input(2) : "";
@@ -129,7 +134,7 @@ public static class PackedMatMul
             Attributes =
             [
                 new NodeAttribute("N", new AttributeValue.Int(outputs)),
-                new NodeAttribute("arithmetic", new AttributeValue.Text(integer ? "int8" : "f32")),
+                new NodeAttribute("arithmetic", new AttributeValue.Text(arithmetic.Name())),
             ],
         };
         return product == node.Outputs[0] ? [multiply] : [multiply, MatMulNode.AddBias(node, product, bias)];

@@ -62,7 +62,7 @@ public static class SparseMatMul
         long bytes = PackedSparseMatrix.Bytes(weight);
         var dense = new RejectedKernel(NodeChoice.Expand, string.Create(
             CultureInfo.InvariantCulture, $"the sparse kernel takes {predicted}; {tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}"));
-        ImmutableArray<Node> nodes = PackedMatMul.Build(node, tensor, weight.Rows, bytes, integer: false, context, turned);
+        ImmutableArray<Node> nodes = PackedMatMul.Build(node, tensor, weight.Rows, bytes, MatMulArithmetic.Float, context, turned);
         context.SparseTiles.Add(nodes[0].Inputs[1]);
         return new NodeChoice(kernel, nodes, [dense]);
     }

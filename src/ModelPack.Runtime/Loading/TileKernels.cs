@@ -11,12 +11,12 @@ internal static class TileKernels
     /// <param name="source">Has the matrices.</param>
     public static void WarmUp(ExecutionPlan plan, IWeightSource source)
     {
-        var integer = new HashSet<string>(StringComparer.Ordinal);
+        var rounded = new Dictionary<string, MatMulArithmetic>(StringComparer.Ordinal);
         foreach (PlannedNode node in plan.Nodes)
         {
-            if (node.Kernel.EndsWith(",int8)", StringComparison.Ordinal))
+            foreach (MatMulArithmetic arithmetic in MatMulArithmetics.All.Where(a => a != MatMulArithmetic.Float && node.Kernel.EndsWith($",{a.Name()})", StringComparison.Ordinal)))
             {
-                integer.Add(node.Tensor);
+                rounded[node.Tensor] = arithmetic;
             }
         }
 
@@ -25,10 +25,10 @@ internal static class TileKernels
             if (binding.Role == InitializerBinding.Tiles && source.Find(binding.Tensor)?.Matrix is DenseEncoding matrix)
             {
                 using MatMulWeight? weight = TileJob.Weight(matrix);
-                bool rounds = integer.Contains(binding.Tensor);
-                if (weight is not null && (!rounds || weight.HasIntegerKernel))
+                MatMulArithmetic arithmetic = rounded.GetValueOrDefault(binding.Tensor, MatMulArithmetic.Float);
+                if (weight is not null && weight.Has(arithmetic))
                 {
-                    _ = KernelWarmUp.Begin(weight, rounds ? MatMulArithmetic.Integer : MatMulArithmetic.Float);
+                    _ = KernelWarmUp.Begin(weight, arithmetic);
                 }
             }
         }

@@ -27,6 +27,9 @@ public sealed unsafe class MatMulKernelTests
         "bf16", "f16", "f8e4m3fn", "f8e5m2fnuz",
     ];
 
+    /// <summary>Half a unit in the last place of eight bits.</summary>
+    private const double BFloat16Error = 1.0 / 256;
+
     public static TheoryData<string> AllFormats => [.. Formats];
 
     [Theory]
@@ -49,6 +52,25 @@ public sealed unsafe class MatMulKernelTests
             Check(format, n, k, MatMulArithmetic.Integer, (weight, sums) =>
                 (ActivationError * sums.LargestActivation * sums.Weights) + (weight.IntegerWeightError * sums.LargestWeight * sums.Activations * (1 + ActivationError)) + (FloatTolerance * sums.Products));
         }
+    }
+
+    [Theory]
+    [MemberData(nameof(AllFormats))]
+    public void BF16_kernels_differ_by_the_rounding_of_activations_alone(string format)
+    {
+        foreach ((int n, int k) in new[] { (16, 32), (1, 1), (17, 33), (31, 100), (40, 272), (5, 1100) })
+        {
+            Check(format, n, k, MatMulArithmetic.BFloat16, (_, sums) => (BFloat16Error + FloatTolerance) * sums.Products);
+            Check(format, n, k, MatMulArithmetic.BFloat16, (_, sums) => FloatTolerance * sums.Products, Rounded);
+        }
+    }
+
+    [Fact]
+    public void FP8_posits_and_BF16_have_BF16_kernels_and_what_it_does_not_hold_has_none()
+    {
+        Assert.All(new[] { "fp8", "posit8", "bf16", "mxfp8", "mxfp6", "f8e5m2fnuz" }, f => Assert.Equal(MatMulArithmetic.BFloat16, MatMulWeight.TryCreate(UnitSpec.Parse(f), 32, 64)!.Rounding()));
+        Assert.All(new[] { "f16", "palette(bits=6)" }, f => Assert.Equal(MatMulArithmetic.Float, MatMulWeight.TryCreate(UnitSpec.Parse(f), 32, 64)!.Rounding()));
+        Assert.All(new[] { "int4", "mxfp4", "ternary", "int8" }, f => Assert.Equal(MatMulArithmetic.Integer, MatMulWeight.TryCreate(UnitSpec.Parse(f), 32, 64)!.Rounding()));
     }
 
     [Fact]
@@ -182,21 +204,32 @@ public sealed unsafe class MatMulKernelTests
     [Fact]
     public void Activations_that_are_no_numbers_make_outputs_that_are_none()
     {
-        using EncodedMatrix matrix = EncodedMatrix.Encode("int4", 16, 64, Values.Weights(3, 16 * 64));
-        float[] x = Values.Weights(4, 64);
-        x[40] = float.NaN;
-        foreach (MatMulArithmetic arithmetic in Enum.GetValues<MatMulArithmetic>())
+        foreach (string format in new[] { "int4", "fp8" })
         {
-            Assert.All(Run(matrix, x, 1, arithmetic, KernelTiers.Current, out _), v => Assert.True(float.IsNaN(v)));
+            using EncodedMatrix matrix = EncodedMatrix.Encode(format, 16, 64, Values.Weights(3, 16 * 64));
+            foreach (int rows in new[] { 1, 3 })
+            {
+                float[] x = Values.Weights(4, rows * 64);
+                x[40] = float.NaN;
+                foreach (MatMulArithmetic arithmetic in MatMulArithmetics.All)
+                {
+                    float[] y = Run(matrix, x, rows, arithmetic, KernelTiers.Current, out _);
+                    Assert.Equal(Math.Min(16, y.Length), y.Count(float.IsNaN));
+                    Assert.All(y.Take(16), v => Assert.True(float.IsNaN(v)));
+                }
+            }
         }
     }
 
-    private static void Check(string format, int n, int k, MatMulArithmetic arithmetic, Func<MatMulWeight, Sums, double> tolerance)
+    private static float[] Rounded(float[] x) => [.. x.Select(v => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(v) & 0xFFFF0000))];
+
+    private static void Check(string format, int n, int k, MatMulArithmetic arithmetic, Func<MatMulWeight, Sums, double> tolerance, Func<float[], float[]>? prepare = null)
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode(format, n, k, Values.Weights((ulong)(n + k), n * k));
         foreach (int rows in new[] { 1, 3, 8, 13 })
         {
             float[] x = Values.Weights((ulong)(7 * rows), rows * k);
+            x = prepare?.Invoke(x) ?? x;
             double[] expected = new double[rows * n];
             double[] magnitudes = new double[rows * n];
             MatMulReference.Multiply(x, matrix.Decoded, expected, magnitudes, k);
@@ -258,7 +291,7 @@ public sealed unsafe class MatMulKernelTests
     {
         weight = MatMulWeight.TryCreate(matrix.Spec, (int)matrix.Shape[0], (int)matrix.Shape[1])!;
         Assert.NotNull(weight);
-        if (arithmetic == MatMulArithmetic.Integer && !weight.HasIntegerKernel)
+        if (!weight.Has(arithmetic))
         {
             return [];
         }
