@@ -6,25 +6,20 @@ namespace ModelPack.Compiler.Planning;
 
 /// <summary>MatMul and Gemm on a weight that the own kernels read packed, as <c>ai.modelpack::PackedMatMul</c>.</summary>
 /// <remarks>
-/// Why before the operators of ONNX Runtime (1.31.1): milliseconds by <c>modelpack bench kernels</c>, 2 cores of an AMD EPYC (family 25 model 17: AVX-512 without AVX-VNNI), 2026-11-29, the best of many runs; the last
-/// column is one product of 128 rows.
+/// Why before the operators of ONNX Runtime (1.31.1) and beside those of ggml (of node-llama-cpp 3.22.1, its build for Zen 4; the better of its plain and repacked layouts): milliseconds, 2 cores of an AMD EPYC (family 26
+/// model 2: AVX-512 with AVX512_VNNI, AVX512_BF16 and AVX-VNNI), 2026-11-29, the best of many runs, everything else stopped.
 /// <code>
-///                       M = 1, K = 4096, N = 98304, one / two threads            M = 128, K = N = 4096, one thread
-///                       own, f32      own, int8     ONNX Runtime                 own f32   own int8   ONNX Runtime
-/// f32                                               65 / 44                                           43
-/// int4 b32              19 / 10       13 / 8.1      39 / 21 (level 0)            40        27         44
-///                                                   15 / 8.8 (level 4)                                31
-/// int4 b128             17 / 9.0      11 / 6.7      34 / 18 (level 0)            41        23         43
-///                                                   12 / 7.6 (level 4)                                21
-/// int8 b128             24 / 13       18 / 13       17 / 13 (level 4)            41        39         20
-/// mxfp4                 18 / 9.4      12 / 7.2      none                         40        26         none
-/// nvfp4                 22 / 12       16 / 9.3      none                         41        42         none
-/// nf4                   18 / 9.5      13 / 7.2      none                         41        41         none
-/// fp8                   26 / 14       none          none                         41        none       none
-/// ternary               17 / 8.6      5.2 / 2.8     none                         40        21         none
-/// bf16                  28 / 22       none          none                         42        none       none
-/// f16                   50 / 27       none          none                         43        none       none
+///                       M = 1, K = 4096, N = 11008, one / two threads    M = 128, K = N = 4096, one / two threads
+/// int4 b32, int8        0.61 / 0.35   ggml q4_0 1.09 / 0.70              8.0 / 4.4    ggml 17 / 8.8   level 4 18.7 / 10.8
+/// mxfp4, int8           0.46 / 0.26   ggml mxfp4 1.29 / 0.80             7.7 / 4.1    ggml 17 / 8.9
+/// nvfp4, int8           0.62 / 0.35                                      9.2 / 5.0
+/// int8 b32, int8        1.05 / 0.69   ggml q8_0 1.62 / 1.07              8.0 / 4.3    ggml 34 / 17    level 4 (b128) 14.0
+/// ternary, int8         0.14 / 0.08   ggml tq2_0 0.51 / 0.40             5.8 / 3.0    ggml 25 / 13
+/// fp8, f32 and bf16     1.45 / 0.82   none                               22.8 / 11.6 and 12.0 / 6.2
+/// bf16, f32 and bf16    2.3 / 1.3                                        23.6 / 12.1 and 12.5 / 6.6   dense f32 23.5 / 14.8
 /// </code>
+/// Without the kernels made at run time (<c>MODELPACK_EMIT=0</c>, or a machine without those instructions) M = 128 takes three times as long with int8 (int4 b32 24.9 / 13.1), M = 1 from memory 1.1 to 1.9 times.
+/// On an AMD EPYC (family 25 model 17), before those kernels, M = 1, K = 4096, N = 98304, two threads: int4 b32 10 (f32) and 8.1 (int8), ONNX Runtime 21 (level 0) and 8.8 (level 4).
 /// On an Intel Xeon (family 6 model 207), which has AVX-VNNI, the own kernels with 8-bit activations took 0.8 times the time of level 4 for int4 in blocks of 32 and the same for int8 in blocks of 128.
 /// </remarks>
 public static class PackedMatMul
@@ -33,9 +28,10 @@ public static class PackedMatMul
     public const string Domain = "ai.modelpack";
 
     /// <summary>
-    /// Weights of a matrix below which ONNX Runtime's level 4 is as fast as the integer kernels, or up to a tenth faster (0.9 times the time of the sample model at one row, whose matrices have 65,536 to 1,048,576).
+    /// Weights of a matrix below which ONNX Runtime's level 4 is faster than the integer kernels: at 256 x 256 and one row 0.5 to 0.7 times the time on an AMD EPYC (family 26 model 2), at 768 x 256 already 1.2 to 2 times. (One
+    /// choice for all machines, so that artifacts do not depend on where they are made: without AVX512_VNNI level 4 is up to a tenth faster as far as 1024 x 1024.)
     /// </summary>
-    private const long LeastForIntegers = 1 << 19;
+    private const long LeastForIntegers = 1 << 17;
 
     /// <summary>The choice for a node whose input 1 is <paramref name="tensor"/>; null when the operator cannot take its place.</summary>
     internal static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
@@ -96,7 +92,7 @@ public static class PackedMatMul
 
         if (BlockWeight.Of(tensor.Encoding) is { Bits: 2 or 4 or 8 } block)
         {
-            alternatives.Add(new RejectedKernel(string.Create(CultureInfo.InvariantCulture, $"ort:MatMulNBits(bits={block.Bits},block={block.Block})"), (arithmetic == MatMulArithmetic.Integer ? "level 4 takes 0.85 to 1.3 times as long at one row where it was measured" : "level 0 takes about twice as long at one row where it was measured") + "; taken with stock operators"));
+            alternatives.Add(new RejectedKernel(string.Create(CultureInfo.InvariantCulture, $"ort:MatMulNBits(bits={block.Bits},block={block.Block})"), (arithmetic == MatMulArithmetic.Integer ? "level 4 takes 1.2 to 2.5 times as long where it was measured, without AVX512_VNNI 0.85 to 1.3 times at one row" : "level 0 takes about twice as long at one row where it was measured") + "; taken with stock operators"));
         }
 
         alternatives.Add(new RejectedKernel(NodeChoice.Expand, string.Create(CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}")));
