@@ -1,3 +1,5 @@
+using ModelPack.Kernels.Emit;
+
 namespace ModelPack.Kernels;
 
 /// <summary>Instruction sets that kernels are written for, narrowest first.</summary>
@@ -21,6 +23,13 @@ public static class KernelTiers
 
     /// <summary>Tiers that run here, narrowest first.</summary>
     public static IReadOnlyList<KernelTier> Supported { get; } = [.. Enum.GetValues<KernelTier>().Where(t => t <= Widest())];
+
+    /// <summary>Instructions beyond <see cref="Current"/> that kernels made at run time use on this machine; none with MODELPACK_EMIT=0, or where the system lets no process make code.</summary>
+    public static IReadOnlyList<string> AtRunTime { get; } =
+    [
+        .. new (string Name, bool Has)[] { ("avx512vnni", CpuFeatures.HasVnni512), ("avx512bf16", CpuFeatures.HasBFloat16) }
+            .Where(i => i.Has && Current == KernelTier.Avx512 && EmittedFunctions.Works).Select(i => i.Name),
+    ];
 
     private static KernelTier Choose(string? forced)
     {

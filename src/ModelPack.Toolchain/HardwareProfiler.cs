@@ -83,6 +83,7 @@ public static unsafe class HardwareProfiler
             ("avx2", Avx2.IsSupported), ("fma", Fma.IsSupported), ("avx512", Avx512BW.IsSupported), ("avx512vbmi", Avx512Vbmi.IsSupported), ("avxvnni", AvxVnni.IsSupported),
             ("neon", AdvSimd.IsSupported), ("dotprod", Dp.IsSupported),
         }.Where(i => i.Has).Select(i => i.Name),
+        .. KernelTiers.AtRunTime,
     ];
 
     /// <summary>The three measurements of the kernels of one format.</summary>

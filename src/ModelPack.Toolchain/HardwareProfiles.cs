@@ -17,11 +17,11 @@ public static class HardwareProfiles
         Cpu("arm64-server", "64 cores with 4 x 128-bit units at 2.6 GHz, eight channels of DDR5-4800 (Graviton3, Neoverse V1 class)", ["neon", "dotprod"], 64, 2.6, 32, 32L << 20, 307, 20, 100),
         Cpu("apple-m2", "4 performance cores with 4 x 128-bit units at 3.5 GHz, LPDDR5-6400 on 128 bits", ["neon", "dotprod"], 4, 3.5, 32, 16L << 20, 100, 60, 20),
         Cpu("raspberry-pi-5", "4 Cortex-A76 at 2.4 GHz, LPDDR4X-4267 on 32 bits", ["neon", "dotprod"], 4, 2.4, 16, 2L << 20, 17, 12, 8),
-        Gpu("a100", "gpu", "NVIDIA A100 80GB SXM", 108, 80 * GB, 2039, 400, ("f32", 19_500), ("f16", 312_000), ("bf16", 312_000), ("int8", 624_000)),
-        Gpu("h100", "gpu", "NVIDIA H100 SXM", 132, 80 * GB, 3350, 700, ("f32", 67_000), ("f16", 989_000), ("bf16", 989_000), ("fp8", 1_979_000), ("int8", 1_979_000)),
-        Gpu("mi300x", "gpu", "AMD Instinct MI300X", 304, 192 * GB, 5300, 750, ("f32", 163_400), ("f16", 1_307_000), ("bf16", 1_307_000), ("fp8", 2_615_000), ("int8", 2_615_000)),
-        Gpu("gaudi2", "accelerator", "Intel Gaudi 2", 24, 96 * GB, 2450, 600, ("f32", 11_000), ("bf16", 432_000), ("fp8", 865_000)),
-        Gpu("gaudi3", "accelerator", "Intel Gaudi 3", 64, 128 * GB, 3700, 900, ("f32", 14_300), ("bf16", 1_835_000), ("fp8", 1_835_000)),
+        Gpu("a100", "gpu", "sm80", "NVIDIA A100 80GB SXM", 108, 80 * GB, 2039, 400, ("f32", 19_500), ("f16", 312_000), ("bf16", 312_000), ("int8", 624_000)),
+        Gpu("h100", "gpu", "sm90", "NVIDIA H100 SXM", 132, 80 * GB, 3350, 700, ("f32", 67_000), ("f16", 989_000), ("bf16", 989_000), ("fp8", 1_979_000), ("int8", 1_979_000)),
+        Gpu("mi300x", "gpu", "gfx942", "AMD Instinct MI300X", 304, 192 * GB, 5300, 750, ("f32", 163_400), ("f16", 1_307_000), ("bf16", 1_307_000), ("fp8", 2_615_000), ("int8", 2_615_000)),
+        Gpu("gaudi2", "accelerator", "gaudi2", "Intel Gaudi 2", 24, 96 * GB, 2450, 600, ("f32", 11_000), ("bf16", 432_000), ("fp8", 865_000)),
+        Gpu("gaudi3", "accelerator", "gaudi3", "Intel Gaudi 3", 64, 128 * GB, 3700, 900, ("f32", 14_300), ("bf16", 1_835_000), ("fp8", 1_835_000)),
     ];
 
     /// <summary>A built-in profile by its name, or the profile in a file.</summary>
@@ -61,11 +61,12 @@ public static class HardwareProfiles
         Watts = watts,
     };
 
-    private static HardwareProfile Gpu(string name, string kind, string what, int cores, long bytes, double gbps, double watts, params (string DType, double Gflops)[] peaks) => new()
+    private static HardwareProfile Gpu(string name, string kind, string isa, string what, int cores, long bytes, double gbps, double watts, params (string DType, double Gflops)[] peaks) => new()
     {
         Name = name,
         Source = "data sheet: " + what,
         Kind = kind,
+        Isa = [isa],
         Cores = cores,
         Memory = [new MemoryLevel("memory", bytes, 0, gbps)],
         Gflops = peaks.ToDictionary(p => p.DType, p => p.Gflops, StringComparer.Ordinal),

@@ -58,10 +58,10 @@ public static class Inspection
 
         profile ??= Artifact.ReadProfile(reader);
         (IReadOnlyList<NodeCost?> costs, PredictedRun? run) = profile is null ? ([], null) : PlanPrediction.Of(reader, plan, profile, rows, threads == 1 ? 1 : profile.Cores, cancellation);
-        return new ExplainResult(plan.Target, [.. plan.Nodes.Select((node, i) => Explain(reader, node, costs.Count == 0 ? null : costs[i]))], totals) { Predicted = run };
+        return new ExplainResult(plan.Target, [.. plan.Nodes.Select((node, i) => Explain(reader, node, costs.Count == 0 ? null : costs[i], profile))], totals) { Predicted = run };
     }
 
-    private static ExplainedNode Explain(PackReader reader, PlannedNode node, NodeCost? cost) =>
+    private static ExplainedNode Explain(PackReader reader, PlannedNode node, NodeCost? cost, HardwareProfile? profile) =>
         new(node.Node, node.Op, node.Kernel, node.Tensor, [.. node.Alternatives.Select(a => new ExplainedAlternative(a.Kernel, a.Reason))])
         {
             Sparsity = reader.Find(node.Tensor) is PackTensor weight ? Sparsity(weight.Encoding) : null,
@@ -69,7 +69,14 @@ public static class Inspection
             Bound = cost?.Bound,
             PredictedBytes = cost?.Bytes,
             PredictedFlops = cost?.Flops,
+            Accelerator = profile is not null && AcceleratorKernels.Concerns(profile) && node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor stored ? Accelerator(profile!, stored.Encoding) : null,
         };
+
+    private static ExplainedAlternative Accelerator(HardwareProfile profile, WeightEncoding encoding)
+    {
+        AcceleratorKernel kernel = AcceleratorKernels.Of(profile, encoding);
+        return new ExplainedAlternative(kernel.Kernel ?? "none", kernel.Reason);
+    }
 
     private static long FileBytes(string path) => Directory.Exists(path)
         ? Directory.EnumerateFiles(path).Sum(f => new FileInfo(f).Length)

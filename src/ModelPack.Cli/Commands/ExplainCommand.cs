@@ -38,6 +38,7 @@ internal static class ExplainCommand
         }
 
         table.WriteTo(console);
+        WriteAccelerators(console, result);
         WriteRejected(console, result.Nodes);
         if (result.Totals.Count > 0)
         {
@@ -52,6 +53,25 @@ internal static class ExplainCommand
             string energy = run.EstimatedJoules is double joules ? $", about {joules.ToString("G2", CultureInfo.InvariantCulture)} J (estimate)" : "";
             console.WriteLine($"weights read {ByteSize.Format(run.WeightBytes)}, {Words.Fixed(run.Flops / 1e9, 3)} GFLOP{energy}");
         }
+    }
+
+    /// <summary>What runs the products on a GPU or accelerator, with a count.</summary>
+    private static void WriteAccelerators(IAnsiConsole console, ExplainResult result)
+    {
+        IGrouping<ExplainedAlternative, ExplainedNode>[] groups = [.. result.Nodes.Where(n => n.Accelerator is not null).GroupBy(n => n.Accelerator!)];
+        if (groups.Length == 0)
+        {
+            return;
+        }
+
+        console.WriteLine();
+        var table = new TextTable($"on {result.Predicted?.Profile}, after an export", ">nodes", "because");
+        foreach (IGrouping<ExplainedAlternative, ExplainedNode> group in groups)
+        {
+            table.Add(group.Key.Kernel, Words.Number(group.Count()), group.Key.Reason);
+        }
+
+        table.WriteTo(console);
     }
 
     /// <summary>Many nodes reject the same kernel for the same reason: one line each, with a count.</summary>

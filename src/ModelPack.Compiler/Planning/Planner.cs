@@ -18,7 +18,7 @@ public static class Planner
         !tensor.TryGetRawData(out TensorData data) || (tensor.DType.HasFixedWidth() && data.LengthBytes >= MinExternalBytes);
 
     /// <summary>Plans a model. Weights may still be pending (to be encoded by the packer) or already encoded (read back from an artifact).</summary>
-    /// <exception cref="ModelPackException">MP3001: the model has no graph.</exception>
+    /// <exception cref="ModelPackException">MP3001: the model has no graph; MP3003: no runtime executes a weight on the accelerator of the profile.</exception>
     public static PlannedModel Plan(Model model, PlanOptions options)
     {
         if (model.Kind != ModelKind.Onnx)
@@ -79,7 +79,8 @@ public static class Planner
                 result = [.. choice.Replacement];
             }
 
-            planned.Add(new PlannedNode(node.Handle, node.OpType, choice.Kernel, tensor.Name, choice.Alternatives));
+            RejectedKernel? elsewhere = i == 1 ? AcceleratorKernels.Named(node, tensor, context) : null;
+            planned.Add(new PlannedNode(node.Handle, node.OpType, choice.Kernel, tensor.Name, elsewhere is null ? choice.Alternatives : choice.Alternatives.Insert(0, elsewhere)));
         }
 
         foreach (string captured in node.Subgraphs().SelectMany(GraphNames.Free))

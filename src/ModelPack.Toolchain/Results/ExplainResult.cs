@@ -24,6 +24,9 @@ public sealed record ExplainedNode(string Name, string Op, string Kernel, string
 
     /// <summary>Operations, two per multiplication.</summary>
     public double? PredictedFlops { get; init; }
+
+    /// <summary>Of products, with the profile of a GPU or accelerator: the runtime and family of kernels that execute the weight there after an export, or why none does; null otherwise.</summary>
+    public ExplainedAlternative? Accelerator { get; init; }
 }
 
 /// <summary>A kernel that was not chosen.</summary>
