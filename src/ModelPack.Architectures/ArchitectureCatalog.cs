@@ -62,6 +62,6 @@ public static class ArchitectureCatalog
         };
     }
 
-    /// <summary>What checkpoints hold besides the weights: frequencies of rotary embeddings, which follow from the configuration, and output layers of models that tie theirs to the embedding.</summary>
-    private static bool IsOfNoUse(string name) => name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal) || name == "lm_head.weight";
+    /// <summary>What checkpoints hold besides the weights: frequencies of rotary embeddings, which follow from the configuration, output layers of models that tie theirs to the embedding, and scales of activations that other tools round.</summary>
+    private static bool IsOfNoUse(string name) => name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal) || name == "lm_head.weight" || QuantizedCheckpoints.IsActivationScale(name);
 }

@@ -288,6 +288,11 @@ public static class ModelCompiler
         {
             yield return carried;
         }
+
+        foreach (string warning in ModelInput.QuantizedWarnings(model))
+        {
+            yield return warning;
+        }
     }
 
     /// <summary>A missing token file is an error before the work, not after it.</summary>

@@ -190,9 +190,9 @@ internal sealed partial class DecoderGraph
             return _graph.Op(tensor.Name, "Transpose", [Cast(tensor)], GraphWriter.Ints("perm", 1, 0));
         }
 
-        // What is encoded already is not cast, and turning it is a matter of its encoding.
+        // What is encoded already counts as f32 instead of being cast, and turning it is a matter of its encoding.
         WeightEncoding turned = Structured.Transpose(tensor.Encoding);
-        _graph.Weight(tensor with { Shape = turned.Shape, Encoding = turned });
+        _graph.Weight(tensor with { DType = DType.F32, Shape = turned.Shape, Encoding = turned });
         return tensor.Name;
     }
 

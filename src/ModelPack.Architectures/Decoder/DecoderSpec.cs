@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using ModelPack.Compiler;
 
 namespace ModelPack.Architectures.Decoder;
 
@@ -131,13 +132,13 @@ internal sealed record DecoderSpec
         };
     }
 
-    /// <summary>Weights that a quantiser has rewritten under other names are not the tensors the graph is made of. FP8 with block scales and BitNet's declaration are.</summary>
+    /// <summary>Weights of a quantiser that is not known are not the tensors the graph is made of.</summary>
     private static void CheckQuantization(ModelConfig config)
     {
         string? method = config.Section("quantization_config")?.Text("quant_method");
-        if (method is not (null or "fp8" or "bitnet"))
+        if (method is not (null or "bitnet") && !QuantizedCheckpoints.Methods.Contains(method, StringComparer.Ordinal))
         {
-            throw config.Unsupported("quantization_config", $"says that the weights are quantised by '{method}'");
+            throw config.Unsupported("quantization_config", $"says that the weights are quantised by '{method}', which is not read");
         }
     }
 }

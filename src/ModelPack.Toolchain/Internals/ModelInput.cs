@@ -1,5 +1,6 @@
 using ModelPack.Architectures;
 using ModelPack.Compiler;
+using ModelPack.Containers.Checkpoint;
 using ModelPack.Containers.Onnx;
 using ModelPack.Runtime;
 
@@ -71,16 +72,32 @@ internal static class ModelInput
         return PackedModel.Open(path, new ModelWeights(graph, weights), options with { ExpandAll = true });
     }
 
+    /// <summary>What a user should know about a checkpoint that was quantised already.</summary>
+    public static IEnumerable<string> QuantizedWarnings(Model model)
+    {
+        if (model.Kind == ModelKind.Onnx && QuantizedWeights.Activations(model.Files) is string activations)
+        {
+            yield return $"the checkpoint means activations to be rounded ({activations}); the graph computes with them as they are, pass 'quantize-inputs' rounds them";
+        }
+
+        Tensor[] values = [.. model.Graph.Initializers.Where(t => t.TryGetRawData(out TensorData data) && data is DequantizedData)];
+        if (values.Length > 0)
+        {
+            yield return $"'{values[0].Name}'{(values.Length > 1 ? $" and {values.Length - 1} more" : "")}: groups of such an order or length have no format of ours; stored as the values they mean, in f32";
+        }
+    }
+
     /// <summary>What a user should know about tensors that the graph does not read; null when there are none.</summary>
     public static string? CarriedWarning(Model model)
     {
-        if (model.CarriedTensors.IsEmpty)
+        Tensor[] carried = [.. model.CarriedTensors.Where(t => !QuantizedCheckpoints.IsActivationScale(t.Name))];
+        if (carried.Length == 0)
         {
             return null;
         }
 
-        string names = string.Join(", ", model.CarriedTensors.Take(MaxNames).Select(t => t.Name));
-        string more = model.CarriedTensors.Length > MaxNames ? $" and {model.CarriedTensors.Length - MaxNames} more" : "";
+        string names = string.Join(", ", carried.Take(MaxNames).Select(t => t.Name));
+        string more = carried.Length > MaxNames ? $" and {carried.Length - MaxNames} more" : "";
         return $"{names}{more}: the graph does not need them; they are stored as they are";
     }
 }
