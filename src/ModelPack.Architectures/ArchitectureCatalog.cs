@@ -17,8 +17,10 @@ public static class ArchitectureCatalog
         new BitNetArchitecture(),
         new LlamaArchitecture(),
         new MistralArchitecture(),
+        new MixtralArchitecture(),
         new Qwen2Architecture(),
         new Qwen3Architecture(),
+        new Qwen3MoeArchitecture(),
         new Phi3Architecture(),
         new Gemma2Architecture(),
         new Gemma3Architecture(),
@@ -57,7 +59,7 @@ public static class ArchitectureCatalog
             Graph = graph,
             Opsets = ImmutableSortedDictionary<string, long>.Empty.WithComparers(StringComparer.Ordinal).Add("", Opset),
             IrVersion = IrVersion,
-            Checkpoint = new CheckpointForm(architecture.ClassName, [.. checkpoint.Graph.Initializers.Select(t => new CheckpointTensor(t.Name, t.DType, t.Shape))], form == GraphForm.Cached),
+            Checkpoint = new CheckpointForm(architecture.ClassName, [.. checkpoint.Graph.Initializers.Select(t => new CheckpointTensor(t.Name, t.DType, t.Shape))], form == GraphForm.Full ? null : form.ToString()),
             CarriedTensors = weights.Leave(IsOfNoUse),
         };
     }

@@ -21,18 +21,20 @@ internal sealed partial class DecoderGraph
     private const string Sequence = "seq";
     private const string Past = "past";
     private const long OnnxFloat = 1;
+    private const long OnnxInt8 = 3;
+    private const long OnnxHalf = 10;
 
     private readonly DecoderSpec _spec;
     private readonly CheckpointWeights _weights;
     private readonly GraphWriter _graph = new();
     private readonly Dictionary<string, string> _cast = new(StringComparer.Ordinal);
-    private readonly bool _cached;
+    private readonly GraphForm _form;
 
     private DecoderGraph(DecoderSpec spec, CheckpointWeights weights, GraphForm form)
     {
         _spec = spec;
         _weights = weights;
-        _cached = form == GraphForm.Cached;
+        _form = form;
     }
 
     /// <summary>Builds the graph; takes the tensors it reads out of <paramref name="weights"/>.</summary>
@@ -64,7 +66,7 @@ internal sealed partial class DecoderGraph
         y = Norm(y, WeightRole.AttentionOutputNorm, layer, _spec.Hidden, $"{scope}/attention_output_norm");
         x = _graph.Op($"{scope}/attention_residual", "Add", [x, y]);
         y = Norm(x, WeightRole.MlpNorm, layer, _spec.Hidden, $"{scope}/mlp_norm");
-        y = Mlp(y, layer, $"{scope}/mlp");
+        y = _spec.Experts is ExpertSpec experts && experts.Layers[layer] ? Experts(y, layer, experts, $"{scope}/experts") : Mlp(y, layer, $"{scope}/mlp");
         y = Norm(y, WeightRole.MlpOutputNorm, layer, _spec.Hidden, $"{scope}/mlp_output_norm");
         return _graph.Op($"{scope}/mlp_residual", "Add", [x, y]);
     }
@@ -175,9 +177,11 @@ internal sealed partial class DecoderGraph
     }
 
     /// <summary>A linear weight [out, in] as the factor [in, out] of MatMul.</summary>
-    private string Matrix(WeightRole role, int layer, long outputs, long inputs, bool vocabulary = false)
+    private string Matrix(WeightRole role, int layer, long outputs, long inputs, bool vocabulary = false) => Matrix(_spec.Names.Of(role, layer), role, outputs, inputs, vocabulary);
+
+    private string Matrix(string name, WeightRole role, long outputs, long inputs, bool vocabulary = false)
     {
-        Tensor tensor = _weights.Take(_spec.Names.Of(role, layer), new Shape(outputs, inputs), Reasons.Of(role), vocabulary);
+        Tensor tensor = _weights.Take(name, new Shape(outputs, inputs), Reasons.Of(role), vocabulary);
         bool raw = tensor.TryGetRawData(out _);
         if (_spec.Ternary && role != WeightRole.Head && raw)
         {

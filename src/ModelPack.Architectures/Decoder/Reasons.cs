@@ -12,6 +12,9 @@ internal static class Reasons
         WeightRole.Gate or WeightRole.Up => "intermediate_size, hidden_size",
         WeightRole.GateUp => "2 intermediate_size, hidden_size",
         WeightRole.Down => "hidden_size, intermediate_size",
+        WeightRole.Router => "the number of experts, hidden_size",
+        WeightRole.ExpertGate or WeightRole.ExpertUp => "the width of an expert, hidden_size",
+        WeightRole.ExpertDown => "hidden_size, the width of an expert",
         _ => "vocab_size, hidden_size",
     };
 }

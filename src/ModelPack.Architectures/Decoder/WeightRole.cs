@@ -62,4 +62,16 @@ internal enum WeightRole
 
     /// <summary>[hidden, intermediate].</summary>
     Down,
+
+    /// <summary>Scores per expert, [experts, hidden].</summary>
+    Router,
+
+    /// <summary>As <see cref="Gate"/>, of one expert.</summary>
+    ExpertGate,
+
+    /// <summary>As <see cref="Up"/>, of one expert.</summary>
+    ExpertUp,
+
+    /// <summary>As <see cref="Down"/>, of one expert.</summary>
+    ExpertDown,
 }

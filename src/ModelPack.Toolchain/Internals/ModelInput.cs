@@ -45,8 +45,11 @@ internal static class ModelInput
         }
     }
 
-    /// <summary>The form of a graph with or without keys and values of earlier tokens.</summary>
-    public static GraphForm Form(bool cached) => cached ? GraphForm.Cached : GraphForm.Full;
+    /// <summary>The form of a graph that an artifact's record names.</summary>
+    /// <exception cref="ModelPackException">MP4101: it names none.</exception>
+    public static GraphForm Form(CheckpointForm? checkpoint, string path) => checkpoint?.Cache is not string name ? GraphForm.Full
+        : Enum.TryParse(name, out GraphForm form) && Enum.IsDefined(form) ? form
+        : throw new ModelPackException(ErrorCodes.BadProvenance, $"the record of the checkpoint's tensors names the cache '{name}', which this version does not know", path);
 
     /// <summary>Opens anything that can be run: an artifact, an .onnx file, or a checkpoint folder of a known architecture.</summary>
     /// <exception cref="ModelPackException">It cannot be read or executed; MP1501, MP1502, MP1505: no graph can be built for the checkpoint.</exception>

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using ModelPack.Architectures;
 using ModelPack.Runtime;
 using ModelPack.Testing;
 using ModelPack.Toolchain;
@@ -170,7 +171,7 @@ public sealed class CompiledCheckpointTests
         string path = FamilyCases.Make("qwen2").Write(folder);
         string tokens = folder.Write("t.bin", [.. FamilyCases.Ids(400, seed: 2).SelectMany(id => BitConverter.GetBytes((ushort)id))]);
         CompileResult result = ModelCompiler.Compile(
-            new CompileRequest { Input = path, Output = folder["m.mpack"], KeyValueCache = true, Recipe = "int8", Sets = Small, EvalTokens = tokens, EvalWindow = 50 });
+            new CompileRequest { Input = path, Output = folder["m.mpack"], Form = GraphForm.Cached, Recipe = "int8", Sets = Small, EvalTokens = tokens, EvalWindow = 50 });
 
         Assert.InRange(result.PerplexityAfter!.Value / result.PerplexityBefore!.Value, 0.97, 1.03);
         Assert.Equal(Evaluation.Perplexity(path, tokens, 50).Perplexity!.Value, result.PerplexityBefore.Value, 3);
@@ -185,7 +186,7 @@ public sealed class CompiledCheckpointTests
     {
         using var folder = new TempFolder();
         string model = RepositoryTree.PathTo("samples", "models", "tinyllama", "model.onnx");
-        var error = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], KeyValueCache = true, Recipe = "lossless" }));
+        var error = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], Form = GraphForm.Cached, Recipe = "lossless" }));
         Assert.Equal(ErrorCodes.GraphNotBuilt, error.Code);
     }
 

@@ -26,6 +26,9 @@ internal static class FamilyCases
         ("qwen2", "Qwen2ForCausalLM", """{"hidden_size":48,"num_attention_heads":4,"num_key_value_heads":2,"dtype":"bf16","use_sliding_window":true,"sliding_window":4,"max_window_layers":1,"rope_scaling":{"type":"yarn","factor":4.0,"original_max_position_embeddings":32}}"""),
         ("qwen2 window off", "Qwen2ForCausalLM", """{"hidden_size":32,"num_attention_heads":4,"num_key_value_heads":1,"dtype":"f32","use_sliding_window":false,"sliding_window":4,"max_window_layers":0,"tie_word_embeddings":true}"""),
         ("qwen3", "Qwen3ForCausalLM", """{"hidden_size":40,"num_attention_heads":4,"num_key_value_heads":2,"head_dim":18,"dtype":"bf16","rope_theta":1000000}"""),
+        ("mixtral", "MixtralForCausalLM", """{"hidden_size":40,"num_attention_heads":4,"num_key_value_heads":2,"num_local_experts":5,"num_experts_per_tok":3,"sliding_window":6,"rope_theta":5000.0,"dtype":"bf16","rms_norm_eps":1e-5}"""),
+        ("qwen3 moe", "Qwen3MoeForCausalLM", """{"hidden_size":40,"num_attention_heads":4,"num_key_value_heads":2,"head_dim":18,"num_experts":6,"num_experts_per_tok":3,"moe_intermediate_size":24,"norm_topk_prob":true,"mlp_only_layers":[1],"dtype":"bf16","rope_theta":1000000}"""),
+        ("qwen3 moe, every second layer", "Qwen3MoeForCausalLM", """{"hidden_size":32,"num_attention_heads":4,"num_key_value_heads":4,"num_experts":4,"num_experts_per_tok":2,"moe_intermediate_size":20,"decoder_sparse_step":2,"attention_bias":true,"dtype":"f32"}"""),
         ("phi3", "Phi3ForCausalLM", """{"hidden_size":48,"num_attention_heads":6,"num_key_value_heads":2,"sliding_window":6,"dtype":"bf16","rms_norm_eps":1e-5}"""),
         ("phi4-mini, part of heads turned", "Phi3ForCausalLM", """{"hidden_size":64,"num_attention_heads":4,"num_key_value_heads":2,"sliding_window":null,"partial_rotary_factor":0.75,"tie_word_embeddings":true,"dtype":"f32","rms_norm_eps":1e-5}"""),
         ("phi3 longrope", "Phi3ForCausalLM", """{"hidden_size":32,"num_attention_heads":4,"sliding_window":null,"original_max_position_embeddings":32,"rope_scaling":{"type":"longrope","short_factor":[1.5,1.0,2.5,3.0],"long_factor":[4.0,5.0,6.0,7.0]},"dtype":"f16","rms_norm_eps":1e-5}"""),
@@ -106,7 +109,7 @@ internal static class FamilyCases
                 Gain(layer + "post_feedforward_layernorm.weight", hidden);
             }
 
-            if (className is "Qwen3ForCausalLM" or "Gemma3ForCausalLM")
+            if (className is "Qwen3ForCausalLM" or "Qwen3MoeForCausalLM" or "Gemma3ForCausalLM")
             {
                 Gain(layer + "self_attn.q_norm.weight", dim);
                 Gain(layer + "self_attn.k_norm.weight", dim);
@@ -119,7 +122,27 @@ internal static class FamilyCases
             }
 
             Linear(layer + "self_attn.o_proj", hidden, heads * dim, attentionBias);
-            Linear(layer + "mlp.down_proj", hidden, width, mlpBias);
+            bool sparse = className == "MixtralForCausalLM" || (className == "Qwen3MoeForCausalLM" && (n + 1) % Int("decoder_sparse_step", 1) == 0 && (config["mlp_only_layers"]?.AsArray().All(l => (int)l! != n) ?? true));
+            if (sparse)
+            {
+                bool mixtral = className == "MixtralForCausalLM";
+                string block = layer + (mixtral ? "block_sparse_moe" : "mlp");
+                int expertWidth = Int("moe_intermediate_size", width);
+                int experts = Int("num_local_experts", Int("num_experts", 0));
+                // Scores far apart: which experts a token takes is no matter of rounding.
+                checkpoint.Add(block + ".gate.weight", 6 / Math.Sqrt(hidden), 0, experts, hidden);
+                for (int e = 0; e < experts; e++)
+                {
+                    Linear($"{block}.experts.{e}.{(mixtral ? "w1" : "gate_proj")}", expertWidth, hidden, false);
+                    Linear($"{block}.experts.{e}.{(mixtral ? "w3" : "up_proj")}", expertWidth, hidden, false);
+                    Linear($"{block}.experts.{e}.{(mixtral ? "w2" : "down_proj")}", hidden, expertWidth, false);
+                }
+            }
+            else
+            {
+                Linear(layer + "mlp.down_proj", hidden, width, mlpBias);
+            }
+
             if (className == "Phi3ForCausalLM")
             {
                 Linear(layer + "self_attn.qkv_proj", (heads + (2 * groups)) * dim, hidden, false);
@@ -131,8 +154,11 @@ internal static class FamilyCases
             Linear(layer + "self_attn.q_proj", heads * dim, hidden, bias);
             Linear(layer + "self_attn.k_proj", groups * dim, hidden, bias);
             Linear(layer + "self_attn.v_proj", groups * dim, hidden, bias);
-            Linear(layer + "mlp.gate_proj", width, hidden, mlpBias);
-            Linear(layer + "mlp.up_proj", width, hidden, mlpBias);
+            if (!sparse)
+            {
+                Linear(layer + "mlp.gate_proj", width, hidden, mlpBias);
+                Linear(layer + "mlp.up_proj", width, hidden, mlpBias);
+            }
         }
     }
 

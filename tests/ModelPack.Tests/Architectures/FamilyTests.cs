@@ -36,7 +36,7 @@ public sealed class FamilyTests
     private static readonly string[] Structural =
     [
         "architectures", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "tie_word_embeddings", "attention_bias", "mlp_bias",
-        "max_position_embeddings", "rms_norm_eps", "hidden_activation",
+        "max_position_embeddings", "rms_norm_eps", "hidden_activation", "num_local_experts", "num_experts", "moe_intermediate_size", "mlp_only_layers", "decoder_sparse_step",
     ];
 
     /// <summary>Values that are null, off, or what silence means as well: nothing to see.</summary>

@@ -113,8 +113,41 @@ internal sealed class ScalarDecoder
         return (all[..queries], all[queries..(queries + keys)], all[(queries + keys)..]);
     }
 
+    /// <summary>Softmax over all experts, the largest few of them, over their sum in Mixtral and where norm_topk_prob says so.</summary>
+    private double[] Experts(double[] x, string block)
+    {
+        bool mixtral = _class == "MixtralForCausalLM";
+        double[] odds = Linear(x, block + ".gate", false);
+        double most = odds.Max();
+        odds = [.. odds.Select(v => Math.Exp(v - most))];
+        double all = odds.Sum();
+        int count = Math.Min(odds.Length, Int("num_experts_per_tok", mixtral ? 2 : 8));
+        int[] chosen = [.. Enumerable.Range(0, odds.Length).OrderByDescending(e => odds[e]).Take(count)];
+        double total = mixtral || (bool?)_config["norm_topk_prob"] == true ? chosen.Sum(e => odds[e]) : all;
+        double[] sum = new double[x.Length];
+        foreach (int e in chosen)
+        {
+            string expert = $"{block}.experts.{e}.";
+            double[] gate = Linear(x, expert + (mixtral ? "w1" : "gate_proj"), false);
+            double[] up = Linear(x, expert + (mixtral ? "w3" : "up_proj"), false);
+            double[] y = Linear([.. gate.Select((g, i) => Activation(g) * up[i])], expert + (mixtral ? "w2" : "down_proj"), false);
+            for (int c = 0; c < sum.Length; c++)
+            {
+                sum[c] += odds[e] / total * y[c];
+            }
+        }
+
+        return sum;
+    }
+
     private double[] Mlp(double[] x, string prefix)
     {
+        string block = prefix + (_class == "MixtralForCausalLM" ? "block_sparse_moe" : "mlp");
+        if (_tensors.ContainsKey(block + ".gate.weight"))
+        {
+            return Experts(x, block);
+        }
+
         int width = Int("intermediate_size", 0);
         double[] gate, up;
         if (_class == "Phi3ForCausalLM")
@@ -165,7 +198,7 @@ internal sealed class ScalarDecoder
 
         return _class switch
         {
-            "MistralForCausalLM" or "Phi3ForCausalLM" => width,
+            "MistralForCausalLM" or "MixtralForCausalLM" or "Phi3ForCausalLM" => width,
             "Qwen2ForCausalLM" or "Qwen3ForCausalLM" => (bool?)_config["use_sliding_window"] == true && n >= Int("max_window_layers", 28) ? width : all,
             "Gemma2ForCausalLM" => n % 2 == 0 ? width : all,
             "Gemma3ForCausalLM" => (n + 1) % Int("sliding_window_pattern", 6) != 0 ? width : all,
