@@ -55,7 +55,7 @@ internal sealed partial class DecoderGraph
         {
             foreach (string part in (string[])["key", "value"])
             {
-                _graph.Input(PastName(layer, part), CacheType, Batch, _spec.KeyValueHeads, Past, _spec.HeadDim);
+                _graph.Input(PastName(layer, part), CacheType, Batch, _spec.KeyValueHeads, Past, CacheChannels(part));
                 if (CacheType == DType.I8)
                 {
                     _graph.Input(PastName(layer, ScaleOf(part)), DType.F32, Batch, _spec.KeyValueHeads, Past, 1L);
@@ -83,6 +83,11 @@ internal sealed partial class DecoderGraph
 
     private string Attention(string x, int layer, Positions positions, string scope)
     {
+        if (_spec.Latent is LatentSpec latent)
+        {
+            return LatentAttention(x, layer, latent, positions, scope);
+        }
+
         (string q, string k, string v) = Project(x, layer, scope);
         LayerAttention attention = _spec.Attention[layer];
         q = Rotate(HeadsFirst(q, _spec.Heads, WeightRole.QueryNorm, layer, $"{scope}/query"), attention.Rotary, positions, $"{scope}/query");
@@ -212,14 +217,14 @@ internal sealed partial class DecoderGraph
         switch (_form)
         {
             case GraphForm.CachedF16:
-                return (To(OnnxFloat, Join(To(OnnxHalf, x), part, DType.F16, _spec.HeadDim)), null);
+                return (To(OnnxFloat, Join(To(OnnxHalf, x), part, DType.F16, CacheChannels(part))), null);
             case GraphForm.CachedInt8:
                 string largest = _graph.Op(scope, "ReduceMax", [_graph.Op(scope, "Abs", [x])], GraphWriter.Ints("axes", -1), GraphWriter.Int("keepdims", 1));
                 string scale = _graph.Op(scope, "Div", [_graph.Op(scope, "Max", [largest, _graph.Scalar(LeastMagnitude)]), _graph.Scalar(127)]);
                 string codes = To(OnnxInt8, _graph.Op(scope, "Round", [_graph.Op(scope, "Div", [x, scale])]));
-                return (To(OnnxFloat, Join(codes, part, DType.I8, _spec.HeadDim)), Join(scale, ScaleOf(part), DType.F32, 1));
+                return (To(OnnxFloat, Join(codes, part, DType.I8, CacheChannels(part))), Join(scale, ScaleOf(part), DType.F32, 1));
             default:
-                return (Join(x, part, DType.F32, _spec.HeadDim), null);
+                return (Join(x, part, DType.F32, CacheChannels(part)), null);
         }
 
         string Join(string value, string name, DType type, long channels)
@@ -229,6 +234,9 @@ internal sealed partial class DecoderGraph
             return present;
         }
     }
+
+    /// <summary>Values per head and token that are kept: with latent attention what keys and values come from, and the rotated key.</summary>
+    private long CacheChannels(string part) => _spec.Latent is LatentSpec latent ? (part == "key" ? latent.KeyValueRank : latent.RotaryDim) : _spec.HeadDim;
 
     private static string ScaleOf(string part) => $"{part}_scale";
 

@@ -148,7 +148,7 @@ internal sealed partial class DecoderGraph
     }
 
     /// <summary>x / rms(x) * gain over the last axis; the value itself where the family has no such norm.</summary>
-    private string Norm(string x, WeightRole role, int layer, long channels, string scope)
+    private string Norm(string x, WeightRole role, int layer, long channels, string scope, float? epsilon = null)
     {
         if (!_spec.Names.Has(role))
         {
@@ -159,7 +159,7 @@ internal sealed partial class DecoderGraph
         gain = _spec.GainsLessOne ? _graph.Op($"{scope}/gain", "Add", [gain, _graph.Scalar(1)]) : gain;
         string square = _graph.Op(scope, "Pow", [x, _graph.Scalar(2)]);
         string mean = _graph.Op(scope, "ReduceMean", [square], GraphWriter.Ints("axes", -1), GraphWriter.Int("keepdims", 1));
-        string rms = _graph.Op(scope, "Sqrt", [_graph.Op(scope, "Add", [mean, _graph.Scalar(_spec.NormEpsilon)])]);
+        string rms = _graph.Op(scope, "Sqrt", [_graph.Op(scope, "Add", [mean, _graph.Scalar(epsilon ?? _spec.NormEpsilon)])]);
         return _graph.Op(scope, "Mul", [_graph.Op(scope, "Div", [x, rms]), gain]);
     }
 

@@ -65,6 +65,9 @@ internal sealed record DecoderSpec
     /// <summary>Linear weights of the layers are latent weights of a ternary model: they become -1, 0, 1 times their mean magnitude.</summary>
     public bool Ternary { get; init; }
 
+    /// <summary>Attention from short vectors; null: plain heads.</summary>
+    public LatentSpec? Latent { get; init; }
+
     /// <summary>Layers with experts in the place of an MLP; null for none.</summary>
     public ExpertSpec? Experts { get; init; }
 

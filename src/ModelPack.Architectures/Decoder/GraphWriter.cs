@@ -56,11 +56,14 @@ internal sealed class GraphWriter
     }
 
     /// <summary>Cuts a value along its last axis.</summary>
-    public ImmutableArray<string> Split(string scope, string value, params long[] sizes)
+    public ImmutableArray<string> Split(string scope, string value, params long[] sizes) => SplitAt(scope, value, -1, sizes);
+
+    /// <summary>Cuts a value along an axis.</summary>
+    public ImmutableArray<string> SplitAt(string scope, string value, long axis, params long[] sizes)
     {
         string name = Unique($"{scope}/Split");
         ImmutableArray<string> parts = [.. sizes.Select((_, i) => Unique(string.Create(CultureInfo.InvariantCulture, $"{name}.{i}")))];
-        _nodes.Add(new Node { Name = name, OpType = "Split", Inputs = [value, Integers(sizes)], Outputs = parts, Attributes = [Int("axis", -1)] });
+        _nodes.Add(new Node { Name = name, OpType = "Split", Inputs = [value, Integers(sizes)], Outputs = parts, Attributes = [Int("axis", axis)] });
         return parts;
     }
 

@@ -101,6 +101,7 @@ internal static class ModelInput
 
         string names = string.Join(", ", carried.Take(MaxNames).Select(t => t.Name));
         string more = carried.Length > MaxNames ? $" and {carried.Length - MaxNames} more" : "";
-        return $"{names}{more}: the graph does not need them; they are stored as they are";
+        string meaning = string.Concat(ArchitectureCatalog.Extras(model).Select(e => $" ({e})"));
+        return $"{names}{more}{meaning}: the graph does not need them; they are stored as they are";
     }
 }
