@@ -133,7 +133,7 @@ public sealed class CachedFormTests
         }
     }
 
-    private static float Worst(IReadOnlyList<float> actual, ReadOnlySpan<float> expected)
+    private static float Worst(List<float> actual, ReadOnlySpan<float> expected)
     {
         Assert.Equal(expected.Length, actual.Count);
         float worst = 0;

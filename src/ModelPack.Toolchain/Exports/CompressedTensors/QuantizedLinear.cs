@@ -239,7 +239,10 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
                 Tensor.Raw($"{module}.weight_scale", DType.F8E4M3FN, new Shape(dense.Shape[0], dense.Shape[1] / group), dense.Streams[1].Data),
                 Tensor.Raw($"{module}.weight_global_scale", DType.F32, new Shape(1), TensorData.FromBytes(BitConverter.GetBytes(divisor))),
             ],
-            global) { Divisor = divisor };
+            global)
+        {
+            Divisor = divisor,
+        };
     }
 
     private static QuantizedLinear? Mxfp4(DenseEncoding dense, string module, out string reason) => Mx(dense, module, 4, "weight_packed", DType.U8, dense.Shape[1] / 2, "mxfp4-pack-quantized", out reason);
