@@ -11,17 +11,22 @@ namespace ModelPack.Tests.Toolchain.Exports;
 /// </summary>
 internal sealed class QuantizedFolder : IDisposable
 {
+    private static readonly Lazy<RandomCheckpoint> Plain = new(() =>
+    {
+        using var plain = new ExportCase();
+        return plain.Checkpoint;
+    });
+
     private readonly TempFolder _folder = new();
     private readonly SplitMix _random = new(7);
     private readonly string _scheme;
 
-    public QuantizedFolder(string scheme, string architecture = "LlamaForCausalLM", Action<QuantizedFolder>? change = null)
+    public QuantizedFolder(string scheme, Action<QuantizedFolder>? change = null)
     {
         _scheme = scheme;
-        using var plain = new ExportCase(architecture);
-        Config = (JsonObject)plain.Checkpoint.Config.DeepClone();
+        Config = (JsonObject)Plain.Value.Config.DeepClone();
         Dense = new RandomCheckpoint((JsonObject)Config.DeepClone()) { DType = DType.F32 };
-        foreach ((string name, (long[] shape, float[] values)) in plain.Checkpoint.Tensors)
+        foreach ((string name, (long[] shape, float[] values)) in Plain.Value.Tensors)
         {
             if (name.Contains("_proj", StringComparison.Ordinal))
             {
@@ -37,7 +42,6 @@ internal sealed class QuantizedFolder : IDisposable
         Config["quantization_config"] = JsonNode.Parse(Declaration(scheme));
         change?.Invoke(this);
         Write();
-        Dense.Write(_folder, "dense");
     }
 
     /// <summary>Names, types, shapes and bytes, in the order they are written.</summary>
@@ -50,7 +54,8 @@ internal sealed class QuantizedFolder : IDisposable
 
     public string Path => _folder["quantized"];
 
-    public string DensePath => _folder["dense"];
+    /// <summary>The folder of <see cref="Dense"/>, written when it is asked for.</summary>
+    public string DensePath => Dense.Write(_folder, "dense");
 
     public string this[string name] => _folder[name];
 
