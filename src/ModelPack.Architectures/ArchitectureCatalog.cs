@@ -17,8 +17,12 @@ public static class ArchitectureCatalog
         new BitNetArchitecture(),
         new LlamaArchitecture(),
         new MistralArchitecture(),
+        new MixtralArchitecture(),
         new Qwen2Architecture(),
         new Qwen3Architecture(),
+        new Qwen3MoeArchitecture(),
+        new DeepSeekV2Architecture(),
+        new DeepSeekV3Architecture(),
         new Phi3Architecture(),
         new Gemma2Architecture(),
         new Gemma3Architecture(),
@@ -57,11 +61,25 @@ public static class ArchitectureCatalog
             Graph = graph,
             Opsets = ImmutableSortedDictionary<string, long>.Empty.WithComparers(StringComparer.Ordinal).Add("", Opset),
             IrVersion = IrVersion,
-            Checkpoint = new CheckpointForm(architecture.ClassName, [.. checkpoint.Graph.Initializers.Select(t => new CheckpointTensor(t.Name, t.DType, t.Shape))], form == GraphForm.Cached),
-            CarriedTensors = weights.Leave(IsOfNoUse),
+            Checkpoint = new CheckpointForm(architecture.ClassName, [.. checkpoint.Graph.Initializers.Select(t => new CheckpointTensor(t.Name, t.DType, t.Shape))], form == GraphForm.Full ? null : form.ToString()),
+            CarriedTensors = weights.Leave(name => IsOfNoUse(name) || architecture.Extra(config, name) is not null),
         };
     }
 
-    /// <summary>What checkpoints hold besides the weights: frequencies of rotary embeddings, which follow from the configuration, and output layers of models that tie theirs to the embedding.</summary>
-    private static bool IsOfNoUse(string name) => name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal) || name == "lm_head.weight";
+    /// <summary>What the carried tensors of a model are for that its architecture knows, in a few words each.</summary>
+    /// <param name="model">A model that <see cref="Build"/> made.</param>
+    public static IReadOnlyList<string> Extras(Model model)
+    {
+        if (model.Checkpoint is null || model.CarriedTensors.IsEmpty)
+        {
+            return [];
+        }
+
+        ModelConfig config = ModelConfig.Read(model.Files);
+        IArchitecture architecture = For(config);
+        return [.. model.CarriedTensors.Select(t => architecture.Extra(config, t.Name)).OfType<string>().Distinct(StringComparer.Ordinal)];
+    }
+
+    /// <summary>What checkpoints hold besides the weights: frequencies of rotary embeddings, which follow from the configuration, output layers of models that tie theirs to the embedding, and scales of activations that other tools round.</summary>
+    private static bool IsOfNoUse(string name) => name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal) || name == "lm_head.weight" || QuantizedCheckpoints.IsActivationScale(name);
 }

@@ -12,4 +12,13 @@ public enum GraphForm
     /// The past may be empty, and may have lost its oldest tokens where no layer looks that far back.
     /// </summary>
     Cached,
+
+    /// <summary>As <see cref="Cached"/>, with keys and values handed on as f16: half the memory.</summary>
+    CachedF16,
+
+    /// <summary>
+    /// As <see cref="Cached"/>, with keys and values handed on as i8 codes of -127 to 127, and f32 scales [batch, kv_heads, past, 1] under <c>past_key_values.N.key_scale</c> and <c>.value_scale</c>: the largest magnitude of a
+    /// head of a token is 127.
+    /// </summary>
+    CachedInt8,
 }

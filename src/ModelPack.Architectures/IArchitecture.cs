@@ -14,6 +14,11 @@ public interface IArchitecture
     /// <summary>True when a configuration describes a model of this family. The catalogue asks in order, so a special case goes before what it is a case of.</summary>
     bool Claims(ModelConfig config);
 
+    /// <summary>What a tensor of a checkpoint is for that the architecture knows and its graph does without; null for all others.</summary>
+    /// <param name="config">The configuration.</param>
+    /// <param name="name">Name of the tensor.</param>
+    string? Extra(ModelConfig config, string name) => null;
+
     /// <summary>Builds the graph. Weights stay where they are: no tensor data is read.</summary>
     /// <param name="config">The configuration.</param>
     /// <param name="weights">The tensors of the checkpoint; what the graph reads is taken out of them.</param>

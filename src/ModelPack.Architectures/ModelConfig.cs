@@ -146,6 +146,20 @@ public sealed class ModelConfig
             : throw Wrong(name, "is not a list of numbers above 0");
     }
 
+    /// <summary>A list of whole numbers from 0 on; empty when it is not there.</summary>
+    /// <exception cref="ModelPackException">MP1503.</exception>
+    public IReadOnlyList<long> Integers(string name)
+    {
+        if (Find(name) is not JsonElement list)
+        {
+            return [];
+        }
+
+        return list.ValueKind == JsonValueKind.Array && list.EnumerateArray().All(e => e.ValueKind == JsonValueKind.Number && e.TryGetInt64(out long number) && number >= 0)
+            ? [.. list.EnumerateArray().Select(e => e.GetInt64())]
+            : throw Wrong(name, "is not a list of whole numbers from 0 on");
+    }
+
     /// <summary>An object inside; null when it is not there.</summary>
     /// <exception cref="ModelPackException">MP1503.</exception>
     public ModelConfig? Section(string name) => Find(name) is not JsonElement value ? null

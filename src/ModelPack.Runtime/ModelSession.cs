@@ -195,6 +195,31 @@ public abstract class ModelSession : IDisposable
         return NamedTensor.OfBytes(name, dtype, new Shape(info.Shape), bytes);
     }
 
+    /// <summary>Runs the model with outputs in the caller's memory.</summary>
+    /// <param name="inputs">A tensor for every input.</param>
+    /// <param name="outputNames">Outputs to compute.</param>
+    /// <param name="outputs">Where they go: tensors of the types and shapes that the run gives, which share no memory with inputs.</param>
+    /// <exception cref="ModelPackException">MP5004, MP5005.</exception>
+    internal void RunInto(IReadOnlyDictionary<string, OrtValue> inputs, string[] outputNames, OrtValue[] outputs)
+    {
+        string[] names = [.. inputs.Keys];
+        OrtValue[] values = [.. inputs.Values];
+        Enter();
+        try
+        {
+            InputCheck.Check(Inputs, names, values, Path);
+            _session.Run(DefaultRun, names, values, outputNames, outputs);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw new ModelPackException(ErrorCodes.RunFailed, $"ONNX Runtime: {Reason(e)}", Path, innerException: e);
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
     private ModelOutputs RunCore(string[] names, OrtValue[] values, IReadOnlyList<string>? outputs)
     {
         Enter();

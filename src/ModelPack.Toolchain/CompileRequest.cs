@@ -1,3 +1,4 @@
+using ModelPack.Architectures;
 using ModelPack.Codecs;
 
 namespace ModelPack.Toolchain;
@@ -11,8 +12,8 @@ public sealed record CompileRequest
     /// <summary>Compile a checkpoint folder as tensors without a graph, even where its architecture is known: the artifact cannot be run.</summary>
     public bool WeightsOnly { get; init; }
 
-    /// <summary>The graph of a checkpoint folder takes and gives the keys and values of earlier tokens (<see cref="Architectures.GraphForm.Cached"/>).</summary>
-    public bool KeyValueCache { get; init; }
+    /// <summary>What the graph of a checkpoint folder takes and gives: with keys and values of earlier tokens in one of the cached forms.</summary>
+    public GraphForm Form { get; init; }
 
     /// <summary>The artifact to write.</summary>
     public required string Output { get; init; }

@@ -28,7 +28,7 @@ public static class Exporting
     public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8"];
 
     /// <summary>
-    /// Exports an artifact.
+    /// Exports an artifact, or a checkpoint folder as it is: weights that it holds quantised keep their codes and scales where the other format has them.
     /// <list type="bullet">
     /// <item><c>onnx</c>: the execution graph with its weights in the <see cref="ExportOptions.Form"/> asked for.</item>
     /// <item><c>safetensors</c>: dense tensors, and unless dense ones are asked for weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> as FP8 checkpoints have them.</item>
@@ -36,11 +36,11 @@ public static class Exporting
     /// <item><c>gguf</c>: one file for llama.cpp. <c>compressed-tensors</c>: a folder for vLLM and transformers. Weights keep their codes and scales, or are an error (<see cref="ExportOptions.Others"/>).</item>
     /// </list>
     /// </summary>
-    /// <exception cref="ModelPackException">MP4107: the artifact has no graph to export as ONNX, the format is unknown, has no such form, or does not have an encoding. MP1500 to MP1503, MP5031: config.json or tokenizer.json are missing or wrong where they are needed.</exception>
+    /// <exception cref="ModelPackException">MP4107, MP4115: the artifact has no graph to export as ONNX, the format is unknown, has no such form, or does not have an encoding. MP1500 to MP1503, MP5031: config.json or tokenizer.json are missing or wrong where they are needed.</exception>
     public static ExportResult Export(string artifact, string to, string output, ExportOptions options, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
-        using PackReader reader = PackReader.Open(artifact);
+        using ExportSource source = ExportSource.Open(artifact, cancellation);
         ModelPackException Refused(string why) => new(ErrorCodes.ExportNotPossible, why, artifact);
         if (options.Form != ExportForm.Stock && to is not ("onnx" or "safetensors"))
         {
@@ -58,10 +58,10 @@ public static class Exporting
         {
             (IReadOnlyList<string> files, string[] loadableBy) = to switch
             {
-                "onnx" => Onnx(reader, output, options.Form, cancellation),
-                "safetensors" or "fp8" => Safetensors(reader, output, options.Form == ExportForm.Dense, required: to == "fp8", cancellation),
-                "gguf" => (GgufExport.Write(Weights(reader, cancellation), output, options.Others, warnings, cancellation), ["llama.cpp (ggml)"]),
-                "compressed-tensors" => (CompressedTensors(reader, output, options, warnings, cancellation), ["vLLM, transformers with compressed-tensors"]),
+                "onnx" => Onnx(source.Reader ?? throw Refused("a folder has no graph to export; 'compile' makes an artifact of it that has one"), output, options.Form, cancellation),
+                "safetensors" or "fp8" => Safetensors(source, output, options.Form == ExportForm.Dense, required: to == "fp8", cancellation),
+                "gguf" => (GgufExport.Write(source.Weights(), output, options.Others, warnings, cancellation), ["llama.cpp (ggml)"]),
+                "compressed-tensors" => (CompressedTensors(source, output, options, warnings, cancellation), ["vLLM, transformers with compressed-tensors"]),
                 _ => throw Refused($"unknown format '{to}'; there are: {string.Join(", ", Formats)}"),
             };
             return new ExportResult { Input = artifact, To = to, Files = files, LoadableBy = loadableBy, Warnings = warnings, Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds };
@@ -93,9 +93,9 @@ public static class Exporting
         return (files, LoadableOnnx(model));
     }
 
-    private static (IReadOnlyList<string> Files, string[] LoadableBy) Safetensors(PackReader reader, string output, bool dense, bool required, CancellationToken cancellation)
+    private static (IReadOnlyList<string> Files, string[] LoadableBy) Safetensors(ExportSource from, string output, bool dense, bool required, CancellationToken cancellation)
     {
-        Model source = Weights(reader, cancellation);
+        Model source = from.Weights();
         Model model = dense || source.Kind == ModelKind.Onnx ? source : Fp8BlockWeights.Split(source);
         bool fp8 = model.Graph.Initializers.Length > source.Graph.Initializers.Length;
         if (required && !fp8)
@@ -103,21 +103,15 @@ public static class Exporting
             throw new ModelPackException(ErrorCodes.ExportNotPossible, "no matrix of a checkpoint is stored as fp8(element=e4m3fn,scope=tile), so there is nothing to write as FP8");
         }
 
-        model = fp8 || source.Kind == ModelKind.Onnx ? model : Fp8BlockWeights.Undeclared(model);
+        model = fp8 || source.Kind == ModelKind.Onnx ? model : QuantizedWeights.Undeclared(model);
         return (WriteTensors(model, output, cancellation), fp8 ? ["loaders of FP8 checkpoints with 128x128 block scales (transformers, vLLM)"] : ["any safetensors reader"]);
     }
 
-    private static IReadOnlyList<string> CompressedTensors(PackReader reader, string output, ExportOptions options, List<string> warnings, CancellationToken cancellation)
-    {
-        bool? round = options.RoundActivations ?? (Artifact.ReadRecipe(reader).Contains("\"quantize-inputs\"", StringComparison.Ordinal) ? true : null);
-        return WriteTensors(CompressedTensorsExport.Of(Weights(reader, cancellation), round, options.Others, warnings), output, cancellation);
-    }
+    private static IReadOnlyList<string> CompressedTensors(ExportSource source, string output, ExportOptions options, List<string> warnings, CancellationToken cancellation) =>
+        WriteTensors(CompressedTensorsExport.Of(source.Weights(), source.Inputs(options.RoundActivations), options.Others, warnings), output, cancellation);
 
     private static IReadOnlyList<string> WriteTensors(Model model, string output, CancellationToken cancellation) =>
         Container(model.Kind == ModelKind.Checkpoint && !output.EndsWith(".safetensors", StringComparison.Ordinal) ? "checkpoint" : "safetensors").Export(model, output, ArtifactContent.Dense, cancellation);
-
-    /// <summary>The tensors of the artifact, without the graph that was built for them.</summary>
-    private static Model Weights(PackReader reader, CancellationToken cancellation) => CheckpointRecord.WithoutGraph(Artifact.ReadModel(reader, cancellation), reader.File.Path);
 
     private static IContainer Container(string id) => Containers.Containers.All.First(c => c.Id == id);
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using ModelPack.Architectures;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Compiler.Planning;
@@ -33,7 +34,7 @@ public static class ModelCompiler
             throw new ModelPackException(ErrorCodes.CompileNotPossible, "GGUF files are quantised already and have no graph: 'pack' makes them smaller, byte for byte", request.Input);
         }
 
-        using ImportedModel imported = ModelInput.Import(request.Input, request.WeightsOnly, out ModelPackException? notBuilt, cancellation, ModelInput.Form(request.KeyValueCache));
+        using ImportedModel imported = ModelInput.Import(request.Input, request.WeightsOnly, out ModelPackException? notBuilt, cancellation, request.Form);
         CheckGraph(imported.Model, request, notBuilt);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
 
@@ -266,7 +267,7 @@ public static class ModelCompiler
     /// <summary>What needs a graph and is asked for in vain: an error before the work, not after it.</summary>
     private static void CheckGraph(Model model, CompileRequest request, ModelPackException? notBuilt)
     {
-        if (request.KeyValueCache && model.Checkpoint is null)
+        if (request.Form != GraphForm.Full && model.Checkpoint is null)
         {
             throw notBuilt ?? new ModelPackException(ErrorCodes.GraphNotBuilt, "only graphs that are built for a checkpoint folder can take keys and values of earlier tokens", request.Input);
         }
@@ -287,6 +288,11 @@ public static class ModelCompiler
         if (ModelInput.CarriedWarning(model) is string carried)
         {
             yield return carried;
+        }
+
+        foreach (string warning in ModelInput.QuantizedWarnings(model))
+        {
+            yield return warning;
         }
     }
 

@@ -20,14 +20,20 @@ public static class TextGeneration
     /// <param name="onWarning">Told what makes generation slower than it need be.</param>
     /// <param name="chat">Take the prompt as the message of a user, and answer it by the checkpoint's chat template.</param>
     /// <param name="system">With <paramref name="chat"/>: a message of the system before it.</param>
+    /// <param name="form">The form of the graph of a folder; null: <see cref="GraphForm.Cached"/>.</param>
     /// <param name="cancellation">Stops between two tokens.</param>
-    /// <exception cref="ModelPackException">The model cannot be opened, has no usable tokenizer, or the prompt is bad.</exception>
+    /// <exception cref="ModelPackException">MP5036: a form for an artifact. The model cannot be opened, has no usable tokenizer, or the prompt is bad.</exception>
     public static TextResult Generate(
         string model, string prompt, GenerationOptions options, int threads = 0, long? residentBytes = null, Action<string>? onText = null, Action<string>? onWarning = null,
-        bool chat = false, string? system = null, CancellationToken cancellation = default)
+        bool chat = false, string? system = null, GraphForm? form = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
-        using TextGenerator generator = Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
+        if (form is not null && !Directory.Exists(model))
+        {
+            throw new ModelPackException(ErrorCodes.CacheIsFixed, "the type of keys and values is fixed when a model is compiled ('compile --kv-cache=f16'); only folders take one when they are run", model);
+        }
+
+        using TextGenerator generator = Open(model, form ?? GraphForm.Cached, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         if (!generator.HasCache)
         {
@@ -51,8 +57,8 @@ public static class TextGeneration
     }
 
     /// <summary>A checkpoint folder gets a graph with a cache.</summary>
-    private static TextGenerator Open(string path, ModelSessionOptions options) => Directory.Exists(path)
-        ? TextGenerator.Create(ModelInput.Open(path, options, GraphForm.Cached), name => ReadFile(Path.Combine(path, name)))
+    private static TextGenerator Open(string path, GraphForm form, ModelSessionOptions options) => Directory.Exists(path)
+        ? TextGenerator.Create(ModelInput.Open(path, options, form), name => ReadFile(Path.Combine(path, name)))
         : TextGenerator.Open(path, options);
 
     private static ReadOnlyMemory<byte>? ReadFile(string path)

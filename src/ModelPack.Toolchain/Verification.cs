@@ -139,7 +139,7 @@ public static class Verification
         var request = new CompileRequest { Input = original, Output = path, Seed = provenance.Seed, Target = provenance.Target };
         ResolvedRecipe recipe = Recipe.Parse(Artifact.ReadRecipe(reader), path).Resolve(PassCatalog.All);
         CheckpointForm? checkpoint = Artifact.ReadCheckpoint(reader);
-        using (ImportedModel imported = ModelInput.Import(original, weightsOnly: checkpoint is null, out _, cancellation, ModelInput.Form(checkpoint?.Cached == true)))
+        using (ImportedModel imported = ModelInput.Import(original, weightsOnly: checkpoint is null, out _, cancellation, ModelInput.Form(checkpoint, path)))
         {
             Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, Pipelines.CreateContext(request, cancellation, planOnly: true));
             CompareResult compared = Comparison.Compare(TensorFile.BeforeEncoding(original, imported, model), artifact, progress, cancellation);
@@ -180,7 +180,7 @@ public static class Verification
             {
                 Input = original,
                 WeightsOnly = checkpoint is null,
-                KeyValueCache = checkpoint?.Cached == true,
+                Form = ModelInput.Form(checkpoint, path),
                 Output = again,
                 Recipe = recipeFile,
                 Seed = provenance.Seed,

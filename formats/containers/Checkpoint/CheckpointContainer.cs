@@ -35,7 +35,7 @@ internal sealed class CheckpointContainer(long maxShardBytes = CheckpointContain
         var model = new Model
         {
             Kind = ModelKind.Checkpoint,
-            Graph = new Graph { Initializers = Fp8BlockWeights.Join(tensors.DrainToImmutable(), Fp8Declaration.Block(carried), path) },
+            Graph = new Graph { Initializers = QuantizedWeights.Join(tensors.DrainToImmutable(), carried, path) },
             Metadata = metadata.DrainToImmutable(),
             Files = carried,
         };

@@ -105,9 +105,6 @@ public static class Fp8BlockWeights
         return Fp8Declaration.With(split, edge, converted, dense, restored);
     }
 
-    /// <summary>The model for writing all weights dense: its config no longer says that they are FP8.</summary>
-    public static Model Undeclared(Model model) => Fp8Declaration.Without(model);
-
     private static bool IsCodes(Tensor tensor) => tensor.DType == DType.F8E4M3FN && tensor.Shape.Rank == 2;
 
     private static Shape ScaleShape(Shape weight, int block) => new(Blocks(weight[0], block), Blocks(weight[1], block));

@@ -23,9 +23,11 @@ internal static class Fp8Declaration
     public static int? Block(IEnumerable<CarriedFile> files) => Parse(files) is JsonObject config ? Block(config) : null;
 
     /// <summary>The model with the declaration removed from its config: for weights that are written dense.</summary>
-    public static Model Without(Model model)
+    /// <param name="model">The model.</param>
+    /// <param name="methods">Says of which <c>quant_method</c>.</param>
+    public static Model Without(Model model, Func<string, bool> methods)
     {
-        if (Parse(model.Files) is not JsonObject config || Block(config) is null)
+        if (Parse(model.Files) is not JsonObject config || config[Section] is not JsonObject section || QuantizationSection.Text(section, "quant_method") is not string method || !methods(method))
         {
             return model;
         }

@@ -17,14 +17,17 @@ internal sealed class Nvfp4Format : ITieredFormat, ITensorwideFormat
 
     public IBoundNumberFormat Bind(UnitSpec spec, Shape shape, SimdTier tier)
     {
-        spec.AllowOnly("global");
+        spec.AllowOnly("global", "divisor");
         float? global = SpecNumbers.Read(spec, "global");
-        if (global <= 0)
+        float? divisor = SpecNumbers.Read(spec, "divisor");
+        if (global <= 0 || divisor <= 0)
         {
-            throw new ModelPackException(ErrorCodes.BadUnitArgument, $"'{Id}': global={spec.Text("global", "")} is not positive");
+            string wrong = global <= 0 ? "global" : "divisor";
+            throw new ModelPackException(ErrorCodes.BadUnitArgument, $"'{Id}': {wrong}={spec.Text(wrong, "")} is not positive");
         }
 
         var full = global is float g ? new UnitSpec(Id, ("global", SpecNumbers.Text(g))) : new UnitSpec(Id);
+        full = divisor is float d ? full.With("divisor", SpecNumbers.Text(d)) : full;
         int columns = RowLimits.Columns(Id, shape);
         return new BoundNvfp4Format(
             full,

@@ -6,7 +6,7 @@ namespace ModelPack.Architectures.Decoder;
 /// Attention of one layer:
 /// <code>
 /// q, k, v = linear(x) -> Reshape [batch, seq, heads, dim] -> norm? -> Transpose [batch, heads, seq, dim] -> rotate (q, k)
-/// cached: k, v = Concat(past, .) -> present
+/// cached: k, v = Concat(past, .) -> present; as f16: Cast before and after; as i8: codes = Round(. / s), s = max |.| / 127 of a head of a token; scores are then multiplied by the scales of keys, weights by those of values
 /// grouped heads: Unsqueeze(2) -> Expand [batch, kv_heads, heads/kv_heads, seq, dim] -> Reshape [batch, heads, seq, dim]
 /// P = softmax(softcap?(q k^T * scale) + mask);  P v -> Transpose -> Reshape [batch, seq, heads * dim] -> norm? -> linear
 /// </code>
@@ -27,13 +27,25 @@ internal sealed partial class DecoderGraph
         public Dictionary<long, string> Masks { get; } = [];
     }
 
+    /// <summary>The least magnitude that becomes 127: scales stay normal numbers.</summary>
+    private const float LeastMagnitude = 1e-30f;
+
+    private bool Cached => _form != GraphForm.Full;
+
+    private DType CacheType => _form switch
+    {
+        GraphForm.CachedF16 => DType.F16,
+        GraphForm.CachedInt8 => DType.I8,
+        _ => DType.F32,
+    };
+
     private static string PastName(int layer, string part) => $"past_key_values.{layer}.{part}";
 
     private static string PresentName(int layer, string part) => $"present.{layer}.{part}";
 
     private void DeclarePast()
     {
-        if (!_cached)
+        if (!Cached)
         {
             return;
         }
@@ -41,8 +53,14 @@ internal sealed partial class DecoderGraph
         _graph.Input("position_offset", DType.I64);
         for (int layer = 0; layer < _spec.Attention.Length; layer++)
         {
-            _graph.Input(PastName(layer, "key"), DType.F32, Batch, _spec.KeyValueHeads, Past, _spec.HeadDim);
-            _graph.Input(PastName(layer, "value"), DType.F32, Batch, _spec.KeyValueHeads, Past, _spec.HeadDim);
+            foreach (string part in (string[])["key", "value"])
+            {
+                _graph.Input(PastName(layer, part), CacheType, Batch, _spec.KeyValueHeads, Past, CacheChannels(part));
+                if (CacheType == DType.I8)
+                {
+                    _graph.Input(PastName(layer, ScaleOf(part)), DType.F32, Batch, _spec.KeyValueHeads, Past, 1L);
+                }
+            }
         }
     }
 
@@ -52,7 +70,7 @@ internal sealed partial class DecoderGraph
         string Size(string value, int axis) => _graph.Op(scope, "Gather", [_graph.Op(scope, "Shape", [value]), _graph.Index(axis)]);
         string Range(string start, string end) => _graph.Op(scope, "Range", [start, end, _graph.Index(1)]);
         string count = Size(ids, 1);
-        if (!_cached)
+        if (!Cached)
         {
             string all = Range(_graph.Index(0), count);
             return new Positions(all, all);
@@ -65,24 +83,33 @@ internal sealed partial class DecoderGraph
 
     private string Attention(string x, int layer, Positions positions, string scope)
     {
+        if (_spec.Latent is LatentSpec latent)
+        {
+            return LatentAttention(x, layer, latent, positions, scope);
+        }
+
         (string q, string k, string v) = Project(x, layer, scope);
         LayerAttention attention = _spec.Attention[layer];
         q = Rotate(HeadsFirst(q, _spec.Heads, WeightRole.QueryNorm, layer, $"{scope}/query"), attention.Rotary, positions, $"{scope}/query");
         k = Rotate(HeadsFirst(k, _spec.KeyValueHeads, WeightRole.KeyNorm, layer, $"{scope}/key"), attention.Rotary, positions, $"{scope}/key");
         v = HeadsFirst(v, _spec.KeyValueHeads, null, layer, $"{scope}/value");
-        if (_cached)
+        string? keyScales = null;
+        string? valueScales = null;
+        if (Cached)
         {
-            k = Append(k, layer, "key", scope);
-            v = Append(v, layer, "value", scope);
+            (k, keyScales) = Append(k, layer, "key", scope);
+            (v, valueScales) = Append(v, layer, "value", scope);
         }
 
-        k = Repeat(k, $"{scope}/key");
-        v = Repeat(v, $"{scope}/value");
-        string scores = _graph.Op(scope, "MatMul", [q, _graph.Op($"{scope}/key", "Transpose", [k], GraphWriter.Ints("perm", 0, 1, 3, 2))]);
+        k = Repeat(k, _spec.HeadDim, $"{scope}/key");
+        v = Repeat(v, _spec.HeadDim, $"{scope}/value");
+        string scores = _graph.Op(scope, "MatMul", [q, Turn(k, $"{scope}/key")]);
+        scores = keyScales is null ? scores : _graph.Op(scope, "Mul", [scores, Turn(Repeat(keyScales, 1, $"{scope}/key_scale"), $"{scope}/key_scale")]);
         scores = _graph.Op(scope, "Mul", [scores, _graph.Scalar(_spec.AttentionScale)]);
         scores = _spec.AttentionSoftCap is float cap ? SoftCap(scores, cap, $"{scope}/soft_cap") : scores;
         scores = _graph.Op(scope, "Add", [scores, Mask(attention.Window, positions)]);
         string weights = _graph.Op(scope, "Softmax", [scores], GraphWriter.Int("axis", -1));
+        weights = valueScales is null ? weights : _graph.Op(scope, "Mul", [weights, Turn(Repeat(valueScales, 1, $"{scope}/value_scale"), $"{scope}/value_scale")]);
         string sum = _graph.Op(scope, "MatMul", [weights, v]);
         sum = _graph.Op(scope, "Transpose", [sum], GraphWriter.Ints("perm", 0, 2, 1, 3));
         sum = _graph.Op(scope, "Reshape", [sum, _graph.Integers(0, 0, _spec.Heads * _spec.HeadDim)]);
@@ -179,15 +206,42 @@ internal sealed partial class DecoderGraph
         return positions.Masks[window ?? 0] = _graph.Op(scope, "Where", [hidden, _graph.Scalar(Masked), _graph.Scalar(0)]);
     }
 
-    private string Append(string x, int layer, string part, string scope)
+    /// <summary>The last two axes swapped.</summary>
+    private string Turn(string x, string scope) => _graph.Op(scope, "Transpose", [x], GraphWriter.Ints("perm", 0, 1, 3, 2));
+
+    /// <summary>Keys or values of all tokens as f32; in the form of i8 as their codes, with the scales that belong to them.</summary>
+    private (string Values, string? Scales) Append(string x, int layer, string part, string scope)
     {
-        string present = _graph.Named(PresentName(layer, part), $"{scope}/{part}", "Concat", [PastName(layer, part), x], GraphWriter.Int("axis", 2));
-        _graph.Output(present, DType.F32, Batch, _spec.KeyValueHeads, "past + seq", _spec.HeadDim);
-        return present;
+        scope = $"{scope}/{part}";
+        string To(long type, string value) => _graph.Op(scope, "Cast", [value], GraphWriter.Int("to", type));
+        switch (_form)
+        {
+            case GraphForm.CachedF16:
+                return (To(OnnxFloat, Join(To(OnnxHalf, x), part, DType.F16, CacheChannels(part))), null);
+            case GraphForm.CachedInt8:
+                string largest = _graph.Op(scope, "ReduceMax", [_graph.Op(scope, "Abs", [x])], GraphWriter.Ints("axes", -1), GraphWriter.Int("keepdims", 1));
+                string scale = _graph.Op(scope, "Div", [_graph.Op(scope, "Max", [largest, _graph.Scalar(LeastMagnitude)]), _graph.Scalar(127)]);
+                string codes = To(OnnxInt8, _graph.Op(scope, "Round", [_graph.Op(scope, "Div", [x, scale])]));
+                return (To(OnnxFloat, Join(codes, part, DType.I8, CacheChannels(part))), Join(scale, ScaleOf(part), DType.F32, 1));
+            default:
+                return (Join(x, part, DType.F32, CacheChannels(part)), null);
+        }
+
+        string Join(string value, string name, DType type, long channels)
+        {
+            string present = _graph.Named(PresentName(layer, name), scope, "Concat", [PastName(layer, name), value], GraphWriter.Int("axis", 2));
+            _graph.Output(present, type, Batch, _spec.KeyValueHeads, "past + seq", channels);
+            return present;
+        }
     }
 
+    /// <summary>Values per head and token that are kept: with latent attention what keys and values come from, and the rotated key.</summary>
+    private long CacheChannels(string part) => _spec.Latent is LatentSpec latent ? (part == "key" ? latent.KeyValueRank : latent.RotaryDim) : _spec.HeadDim;
+
+    private static string ScaleOf(string part) => $"{part}_scale";
+
     /// <summary>Every head of keys or values, for all heads of queries that share it.</summary>
-    private string Repeat(string x, string scope)
+    private string Repeat(string x, long channels, string scope)
     {
         long times = _spec.Heads / _spec.KeyValueHeads;
         if (times == 1)
@@ -196,7 +250,7 @@ internal sealed partial class DecoderGraph
         }
 
         string grouped = _graph.Op(scope, "Unsqueeze", [x, _graph.Integers(2)]);
-        string expanded = _graph.Op(scope, "Expand", [grouped, _graph.Integers(1, _spec.KeyValueHeads, times, 1, _spec.HeadDim)]);
-        return _graph.Op(scope, "Reshape", [expanded, _graph.Integers(0, _spec.Heads, -1, _spec.HeadDim)]);
+        string expanded = _graph.Op(scope, "Expand", [grouped, _graph.Integers(1, _spec.KeyValueHeads, times, 1, channels)]);
+        return _graph.Op(scope, "Reshape", [expanded, _graph.Integers(0, _spec.Heads, -1, channels)]);
     }
 }

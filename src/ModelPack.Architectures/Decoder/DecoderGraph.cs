@@ -21,18 +21,20 @@ internal sealed partial class DecoderGraph
     private const string Sequence = "seq";
     private const string Past = "past";
     private const long OnnxFloat = 1;
+    private const long OnnxInt8 = 3;
+    private const long OnnxHalf = 10;
 
     private readonly DecoderSpec _spec;
     private readonly CheckpointWeights _weights;
     private readonly GraphWriter _graph = new();
     private readonly Dictionary<string, string> _cast = new(StringComparer.Ordinal);
-    private readonly bool _cached;
+    private readonly GraphForm _form;
 
     private DecoderGraph(DecoderSpec spec, CheckpointWeights weights, GraphForm form)
     {
         _spec = spec;
         _weights = weights;
-        _cached = form == GraphForm.Cached;
+        _form = form;
     }
 
     /// <summary>Builds the graph; takes the tensors it reads out of <paramref name="weights"/>.</summary>
@@ -64,7 +66,7 @@ internal sealed partial class DecoderGraph
         y = Norm(y, WeightRole.AttentionOutputNorm, layer, _spec.Hidden, $"{scope}/attention_output_norm");
         x = _graph.Op($"{scope}/attention_residual", "Add", [x, y]);
         y = Norm(x, WeightRole.MlpNorm, layer, _spec.Hidden, $"{scope}/mlp_norm");
-        y = Mlp(y, layer, $"{scope}/mlp");
+        y = _spec.Experts is ExpertSpec experts && experts.Layers[layer] ? Experts(y, layer, experts, $"{scope}/experts") : Mlp(y, layer, $"{scope}/mlp");
         y = Norm(y, WeightRole.MlpOutputNorm, layer, _spec.Hidden, $"{scope}/mlp_output_norm");
         return _graph.Op($"{scope}/mlp_residual", "Add", [x, y]);
     }
@@ -146,7 +148,7 @@ internal sealed partial class DecoderGraph
     }
 
     /// <summary>x / rms(x) * gain over the last axis; the value itself where the family has no such norm.</summary>
-    private string Norm(string x, WeightRole role, int layer, long channels, string scope)
+    private string Norm(string x, WeightRole role, int layer, long channels, string scope, float? epsilon = null)
     {
         if (!_spec.Names.Has(role))
         {
@@ -157,7 +159,7 @@ internal sealed partial class DecoderGraph
         gain = _spec.GainsLessOne ? _graph.Op($"{scope}/gain", "Add", [gain, _graph.Scalar(1)]) : gain;
         string square = _graph.Op(scope, "Pow", [x, _graph.Scalar(2)]);
         string mean = _graph.Op(scope, "ReduceMean", [square], GraphWriter.Ints("axes", -1), GraphWriter.Int("keepdims", 1));
-        string rms = _graph.Op(scope, "Sqrt", [_graph.Op(scope, "Add", [mean, _graph.Scalar(_spec.NormEpsilon)])]);
+        string rms = _graph.Op(scope, "Sqrt", [_graph.Op(scope, "Add", [mean, _graph.Scalar(epsilon ?? _spec.NormEpsilon)])]);
         return _graph.Op(scope, "Mul", [_graph.Op(scope, "Div", [x, rms]), gain]);
     }
 
@@ -175,9 +177,11 @@ internal sealed partial class DecoderGraph
     }
 
     /// <summary>A linear weight [out, in] as the factor [in, out] of MatMul.</summary>
-    private string Matrix(WeightRole role, int layer, long outputs, long inputs, bool vocabulary = false)
+    private string Matrix(WeightRole role, int layer, long outputs, long inputs, bool vocabulary = false) => Matrix(_spec.Names.Of(role, layer), role, outputs, inputs, vocabulary);
+
+    private string Matrix(string name, WeightRole role, long outputs, long inputs, bool vocabulary = false)
     {
-        Tensor tensor = _weights.Take(_spec.Names.Of(role, layer), new Shape(outputs, inputs), Reasons.Of(role), vocabulary);
+        Tensor tensor = _weights.Take(name, new Shape(outputs, inputs), Reasons.Of(role), vocabulary);
         bool raw = tensor.TryGetRawData(out _);
         if (_spec.Ternary && role != WeightRole.Head && raw)
         {
@@ -190,9 +194,9 @@ internal sealed partial class DecoderGraph
             return _graph.Op(tensor.Name, "Transpose", [Cast(tensor)], GraphWriter.Ints("perm", 1, 0));
         }
 
-        // What is encoded already is not cast, and turning it is a matter of its encoding.
+        // What is encoded already counts as f32 instead of being cast, and turning it is a matter of its encoding.
         WeightEncoding turned = Structured.Transpose(tensor.Encoding);
-        _graph.Weight(tensor with { Shape = turned.Shape, Encoding = turned });
+        _graph.Weight(tensor with { DType = DType.F32, Shape = turned.Shape, Encoding = turned });
         return tensor.Name;
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using ModelPack.Compiler;
 
 namespace ModelPack.Architectures.Decoder;
 
@@ -63,6 +64,12 @@ internal sealed record DecoderSpec
 
     /// <summary>Linear weights of the layers are latent weights of a ternary model: they become -1, 0, 1 times their mean magnitude.</summary>
     public bool Ternary { get; init; }
+
+    /// <summary>Attention from short vectors; null: plain heads.</summary>
+    public LatentSpec? Latent { get; init; }
+
+    /// <summary>Layers with experts in the place of an MLP; null for none.</summary>
+    public ExpertSpec? Experts { get; init; }
 
     /// <summary>Reads what all families have in common. <c>null</c> and absent values take the defaults.</summary>
     /// <param name="config">The configuration.</param>
@@ -131,13 +138,13 @@ internal sealed record DecoderSpec
         };
     }
 
-    /// <summary>Weights that a quantiser has rewritten under other names are not the tensors the graph is made of. FP8 with block scales and BitNet's declaration are.</summary>
+    /// <summary>Weights of a quantiser that is not known are not the tensors the graph is made of.</summary>
     private static void CheckQuantization(ModelConfig config)
     {
         string? method = config.Section("quantization_config")?.Text("quant_method");
-        if (method is not (null or "fp8" or "bitnet"))
+        if (method is not (null or "bitnet") && !QuantizedCheckpoints.Methods.Contains(method, StringComparer.Ordinal))
         {
-            throw config.Unsupported("quantization_config", $"says that the weights are quantised by '{method}'");
+            throw config.Unsupported("quantization_config", $"says that the weights are quantised by '{method}', which is not read");
         }
     }
 }

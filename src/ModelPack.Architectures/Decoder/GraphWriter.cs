@@ -46,12 +46,24 @@ internal sealed class GraphWriter
         return result;
     }
 
+    /// <summary>A node with several outputs.</summary>
+    public ImmutableArray<string> Ops(string scope, string op, int outputs, ReadOnlySpan<string> inputs)
+    {
+        string name = Unique($"{scope}/{op}");
+        ImmutableArray<string> results = [.. Enumerable.Range(0, outputs).Select(i => Unique(string.Create(CultureInfo.InvariantCulture, $"{name}.{i}")))];
+        _nodes.Add(new Node { Name = name, OpType = op, Inputs = [.. inputs], Outputs = results });
+        return results;
+    }
+
     /// <summary>Cuts a value along its last axis.</summary>
-    public ImmutableArray<string> Split(string scope, string value, params long[] sizes)
+    public ImmutableArray<string> Split(string scope, string value, params long[] sizes) => SplitAt(scope, value, -1, sizes);
+
+    /// <summary>Cuts a value along an axis.</summary>
+    public ImmutableArray<string> SplitAt(string scope, string value, long axis, params long[] sizes)
     {
         string name = Unique($"{scope}/Split");
         ImmutableArray<string> parts = [.. sizes.Select((_, i) => Unique(string.Create(CultureInfo.InvariantCulture, $"{name}.{i}")))];
-        _nodes.Add(new Node { Name = name, OpType = "Split", Inputs = [value, Integers(sizes)], Outputs = parts, Attributes = [Int("axis", -1)] });
+        _nodes.Add(new Node { Name = name, OpType = "Split", Inputs = [value, Integers(sizes)], Outputs = parts, Attributes = [Int("axis", axis)] });
         return parts;
     }
 
@@ -77,6 +89,8 @@ internal sealed class GraphWriter
     };
 
     public static NodeAttribute Int(string name, long value) => new(name, new AttributeValue.Int(value));
+
+    public static NodeAttribute Text(string name, string value) => new(name, new AttributeValue.Text(value));
 
     public static NodeAttribute Ints(string name, params ReadOnlySpan<long> values) => new(name, new AttributeValue.Ints([.. values]));
 

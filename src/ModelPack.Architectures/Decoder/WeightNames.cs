@@ -4,7 +4,7 @@ using System.Globalization;
 namespace ModelPack.Architectures.Decoder;
 
 /// <summary>
-/// The names a family gives to roles: what a table does not name, the model does not have. <c>{n}</c> stands for the number of the layer.
+/// The names a family gives to roles: what a table does not name, the model does not have. <c>{n}</c> stands for the number of the layer, <c>{e}</c> for that of the expert.
 /// </summary>
 /// <param name="ByRole">Name by role.</param>
 internal sealed record WeightNames(ImmutableDictionary<WeightRole, string> ByRole)
@@ -31,8 +31,10 @@ internal sealed record WeightNames(ImmutableDictionary<WeightRole, string> ByRol
     /// <summary>True when the family has such a tensor.</summary>
     public bool Has(WeightRole role) => ByRole.ContainsKey(role);
 
-    /// <summary>The name of a role in a layer.</summary>
-    public string Of(WeightRole role, int layer = 0) => ByRole[role].Replace("{n}", layer.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal);
+    /// <summary>The name of a role in a layer, and for an expert.</summary>
+    public string Of(WeightRole role, int layer = 0, int expert = 0) => ByRole[role]
+        .Replace("{n}", layer.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal)
+        .Replace("{e}", expert.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal);
 
     /// <summary>The table with other names for some roles, given as they stand in a layer.</summary>
     public WeightNames With(params ReadOnlySpan<(WeightRole Role, string NameInLayer)> names)

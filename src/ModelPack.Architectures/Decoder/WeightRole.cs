@@ -62,4 +62,46 @@ internal enum WeightRole
 
     /// <summary>[hidden, intermediate].</summary>
     Down,
+
+    /// <summary>Scores per expert, [experts, hidden].</summary>
+    Router,
+
+    /// <summary>Added to the shares of experts to choose them, [experts].</summary>
+    RouterCorrection,
+
+    /// <summary>As <see cref="Gate"/>, of the MLP beside the experts.</summary>
+    SharedGate,
+
+    /// <summary>As <see cref="Up"/>, of the same.</summary>
+    SharedUp,
+
+    /// <summary>As <see cref="Down"/>, of the same.</summary>
+    SharedDown,
+
+    /// <summary>Latent attention: to the vector that queries come from, [query rank, hidden].</summary>
+    QueryDown,
+
+    /// <summary>Gain of the norm of that vector.</summary>
+    QueryDownNorm,
+
+    /// <summary>From it to queries, [heads * (plain + rotary), query rank].</summary>
+    QueryUp,
+
+    /// <summary>To the vector that keys and values come from, and the key common to all heads, [rank + rotary, hidden].</summary>
+    KeyValueDown,
+
+    /// <summary>Gain of the norm of that vector.</summary>
+    KeyValueNorm,
+
+    /// <summary>From it to keys and values, head by head, [heads * (plain + value), rank].</summary>
+    KeyValueUp,
+
+    /// <summary>As <see cref="Gate"/>, of one expert.</summary>
+    ExpertGate,
+
+    /// <summary>As <see cref="Up"/>, of one expert.</summary>
+    ExpertUp,
+
+    /// <summary>As <see cref="Down"/>, of one expert.</summary>
+    ExpertDown,
 }

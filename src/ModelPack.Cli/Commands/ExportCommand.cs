@@ -13,7 +13,7 @@ internal static class ExportCommand
 
     public static Command Create(CliHost host)
     {
-        var input = new Argument<string>("artifact") { Description = "An .mpack file made by compile" };
+        var input = new Argument<string>("artifact") { Description = "An .mpack file made by compile, or a checkpoint folder as it is" };
         var to = new Option<string>("--to") { Description = "onnx, safetensors, gguf, compressed-tensors (folder for vLLM and transformers) or fp8 (folder with 128x128 blocks)", HelpName = "kind", Required = true };
         var output = new Option<string>("--output", "-o") { Description = "The main file to write", HelpName = "path", Required = true };
         var dense = new Option<bool>("--dense") { Description = "For onnx: dense float weights and the original operators instead of quantised ones" };

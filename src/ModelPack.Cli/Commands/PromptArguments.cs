@@ -16,13 +16,15 @@ internal sealed class PromptArguments
     private readonly Option<bool> _chat = new("--chat") { Description = "With --prompt: the text is a user's message; the model answers it by the chat template of the checkpoint" };
     private readonly Option<string?> _system = new("--system") { Description = "With --chat: a message of the system before the user's", HelpName = "text" };
 
+    private readonly Option<string?> _cache = CacheOption.Create("With --prompt and a folder: how keys and values of earlier tokens are kept; artifacts keep them as they were compiled");
+
     /// <summary>The beginning of the text.</summary>
     public Option<string?> Prompt { get; } = new("--prompt", "-p") { Description = "Let a language model continue this text, on stdout as it is made (also with --quiet); needs an artifact of a checkpoint folder, best compiled with --kv-cache", HelpName = "text" };
 
     /// <summary>All of them, in the order of the help.</summary>
     public IEnumerable<Option> All => [Prompt, .. Others];
 
-    private IEnumerable<Option> Others => [_chat, _system, _maxTokens, _temperature, _topK, _topP, _stop];
+    private IEnumerable<Option> Others => [_chat, _system, _cache, _maxTokens, _temperature, _topK, _topP, _stop];
 
     /// <summary>Refuses options that mean nothing without a prompt.</summary>
     /// <exception cref="UsageException">There is one.</exception>
@@ -97,5 +99,5 @@ internal sealed class PromptArguments
     }
 
     private TextResult Generate(Session session, string model, string prompt, GenerationOptions options, long? residentBytes, Action<string>? onText) =>
-        TextGeneration.Generate(model, prompt, options, session.Threads, residentBytes, onText, session.Quiet ? null : line => session.ErrorLine(line), session.Get(_chat), session.Get(_system), session.Cancellation);
+        TextGeneration.Generate(model, prompt, options, session.Threads, residentBytes, onText, session.Quiet ? null : line => session.ErrorLine(line), session.Get(_chat), session.Get(_system), CacheOption.Get(session, _cache), session.Cancellation);
 }

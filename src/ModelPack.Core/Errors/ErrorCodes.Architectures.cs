@@ -15,4 +15,6 @@ public static partial class ErrorCodes
     public static readonly ErrorCode VocabularyMismatch = new(1509, "an embedding or output layer that is not as long as the vocabulary");
     public static readonly ErrorCode WeightDType = new(1510, "a weight that is no floating-point tensor");
     public static readonly ErrorCode GraphNotBuilt = new(1511, "a form of graph that was asked for where no graph is built");
+    public static readonly ErrorCode QuantizedWeight = new(1512, "codes, scales or zero points of a quantised checkpoint that are missing, have no weight, or do not fit each other");
+    public static readonly ErrorCode QuantizationConfig = new(1513, "a quantization_config that is not understood, or contradicts the tensors");
 }

@@ -161,7 +161,7 @@ internal sealed class LanguageModelSignature
     /// <summary>Where the new tokens begin, i64 []; keys or values of earlier ones [batch, heads, past, dim].</summary>
     private static bool IsPast(ModelValue input) =>
         input is { Name: "position_offset", DType: DType.I64, Dims.Length: 0 }
-        || (input.Name.StartsWith("past_key_values.", StringComparison.Ordinal) && input is { DType: DType.F32, Dims: [_, { Size: not null }, { Size: null }, { Size: not null }] });
+        || (input.Name.StartsWith("past_key_values.", StringComparison.Ordinal) && input is { DType: DType.F32 or DType.F16 or DType.I8, Dims: [_, { Size: not null }, { Size: null }, { Size: not null }] });
 
     private static ModelPackException Error(string? path, string detail) => new(ErrorCodes.NotALanguageModel, detail, path);
 }
@@ -190,7 +190,7 @@ internal sealed class LanguageModelInputs : IDisposable
         input.Name,
         input.Dims.Length == 0
             ? OrtValue.CreateTensorValueFromMemory(new long[1], [])
-            : OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float, [input.Dims[0].Size ?? batch, input.Dims[1].Size!.Value, 0, input.Dims[3].Size!.Value]));
+            : OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, ElementTypes.ToOrt(input.DType), [input.Dims[0].Size ?? batch, input.Dims[1].Size!.Value, 0, input.Dims[3].Size!.Value]));
 
     public void Dispose()
     {

@@ -3,8 +3,15 @@ using ModelPack.Runtime.Evaluation;
 
 namespace ModelPack.Runtime.Generation;
 
-/// <summary>One sequence of tokens on its way through a model. With a cached graph the keys and values of a step are handed to the next one as they are, in ONNX Runtime's memory; with a full graph every step runs all tokens.</summary>
-internal sealed class SequenceState(ModelSession session, LanguageModelSignature signature, bool cached) : IDisposable
+/// <summary>
+/// One sequence of tokens on its way through a model. With a cached graph the keys and values of a step are handed to the next one: in buffers that were taken beforehand where the graph says what it gives, else as
+/// they are, in ONNX Runtime's memory. With a full graph every step runs all tokens.
+/// </summary>
+/// <param name="session">The model.</param>
+/// <param name="signature">What it takes.</param>
+/// <param name="cached">It takes keys and values.</param>
+/// <param name="expected">Tokens there will be at most, as far as is known.</param>
+internal sealed class SequenceState(ModelSession session, LanguageModelSignature signature, bool cached, long expected = 0) : IDisposable
 {
     /// <summary>Tokens of a prompt that go through a cached graph at once: what bounds the memory for activations and logits.</summary>
     private const int ChunkTokens = 128;
@@ -12,7 +19,12 @@ internal sealed class SequenceState(ModelSession session, LanguageModelSignature
     private const string PastPrefix = "past_key_values";
     private const string PresentPrefix = "present";
 
+    /// <summary>Most tokens that room is made for at once; more are made room for when they come.</summary>
+    private const long MostExpected = 4096;
+
     private readonly List<int> _tokens = [];
+    private readonly KeyValueBuffers[]? _buffers = cached ? Buffers(session, signature) : null;
+    private OrtValue? _logits;
     private ModelOutputs? _last;
     private bool _disposed;
 
@@ -35,7 +47,7 @@ internal sealed class SequenceState(ModelSession session, LanguageModelSignature
             done += count;
         }
 
-        return LastRow(_last![signature.Logits]);
+        return LastRow(_logits ?? _last![signature.Logits]);
     }
 
     public void Dispose()
@@ -43,10 +55,83 @@ internal sealed class SequenceState(ModelSession session, LanguageModelSignature
         _disposed = true;
         _last?.Dispose();
         _last = null;
+        _logits?.Dispose();
+        _logits = null;
+        foreach (KeyValueBuffers buffer in _buffers ?? [])
+        {
+            buffer.Dispose();
+        }
+    }
+
+    /// <summary>Buffers for all keys and values; null where the graph does not say that it gives those it takes and the new ones, nor how many scores.</summary>
+    private static KeyValueBuffers[]? Buffers(ModelSession session, LanguageModelSignature signature)
+    {
+        var buffers = new List<KeyValueBuffers>();
+        foreach (ModelValue past in signature.Past)
+        {
+            ModelValue? present = session.Outputs.FirstOrDefault(o => o.Name == Present(past.Name));
+            if (present is null || present.DType != past.DType || present.Dims.Length != 4 || present.Dims[2].Symbol != "past + seq")
+            {
+                return null;
+            }
+
+            buffers.Add(new KeyValueBuffers(past.Name, ElementTypes.ToOrt(past.DType), past.DType.BitsPerElement() / 8, past.Dims[1].Size!.Value, past.Dims[3].Size!.Value));
+        }
+
+        return session.Outputs.First(o => o.Name == signature.Logits).Dims is [_, _, { Size: not null }] ? [.. buffers] : null;
+    }
+
+    private void StepInBuffers(List<int> tokens, int offset)
+    {
+        long total = offset + tokens.Count;
+        if (_logits is null || _logits.GetTensorTypeAndShape().Shape[1] != tokens.Count)
+        {
+            long vocabulary = session.Outputs.First(o => o.Name == signature.Logits).Dims[2].Size!.Value;
+            _logits?.Dispose();
+            _logits = null;
+            _logits = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float, [1, tokens.Count, vocabulary]);
+        }
+
+        string[] names = [signature.Logits, .. _buffers!.Select(b => Present(b.Name))];
+        var outputs = new OrtValue[names.Length];
+        outputs[0] = _logits;
+        Dictionary<string, KeyValueBuffers> byName = _buffers!.ToDictionary(b => b.Name, StringComparer.Ordinal);
+        var past = new List<OrtValue>();
+        try
+        {
+            for (int i = 0; i < _buffers!.Length; i++)
+            {
+                outputs[i + 1] = _buffers[i].Present(total, Math.Min(expected, MostExpected));
+            }
+
+            using LanguageModelInputs inputs = signature.MakeNext([.. tokens], offset, name =>
+            {
+                past.Add(byName[name].Past(offset));
+                return past[^1];
+            });
+            session.RunInto(inputs.Values, names, outputs);
+            foreach (KeyValueBuffers buffer in _buffers)
+            {
+                buffer.Swap();
+            }
+        }
+        finally
+        {
+            foreach (OrtValue view in outputs.Skip(1).Concat(past))
+            {
+                view?.Dispose();
+            }
+        }
     }
 
     private void Step(List<int> tokens, int offset)
     {
+        if (_buffers is not null)
+        {
+            StepInBuffers(tokens, offset);
+            return;
+        }
+
         ModelOutputs? before = _last;
         using LanguageModelInputs inputs = signature.MakeNext([.. tokens], offset, before is null || !cached ? null : name => before[Present(name)]);
         _last = session.Run(inputs.Values, cached ? null : [signature.Logits]);

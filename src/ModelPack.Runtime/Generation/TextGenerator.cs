@@ -249,7 +249,7 @@ public sealed class TextGenerator : IDisposable
 
     private IEnumerable<int> Tokens(IReadOnlyList<int> prompt, int room, GenerationOptions options, Course course, CancellationToken cancellation)
     {
-        using var state = new SequenceState(_session, _signature, HasCache);
+        using var state = new SequenceState(_session, _signature, HasCache, (long)prompt.Count + Math.Min(options.MaxTokens, room));
         var sampler = new TokenSampler(options, _session.Path);
         IReadOnlyList<int> next = prompt;
         while (course.Tokens < options.MaxTokens)

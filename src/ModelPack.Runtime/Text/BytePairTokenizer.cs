@@ -4,8 +4,8 @@ using System.Text;
 namespace ModelPack.Runtime.Text;
 
 /// <summary>
-/// Byte-level byte pair encoding as Hugging Face's tokenizer.json describes it: GPT-2, Llama 3, Qwen, SmolLM and others. What such a file asks for
-/// and is not supported is an error when it is read, never other ids. Immutable and thread-safe.
+/// Byte pair encoding as Hugging Face's tokenizer.json describes it: of bytes (GPT-2, Llama 3, Qwen, SmolLM and others), or of characters with tokens for
+/// single bytes, as vocabularies of SentencePiece become there (Llama 2, Mistral, Gemma). What such a file asks for and is not supported is an error when it is read, never other ids. Immutable and thread-safe.
 /// </summary>
 public sealed class BytePairTokenizer
 {
@@ -43,11 +43,13 @@ public sealed class BytePairTokenizer
     {
         ArgumentNullException.ThrowIfNull(text);
         var ids = new List<int>(around ? _parts.Prefix : []);
+        bool first = true;
         foreach ((AddedToken? token, string piece) in _original.Split(text))
         {
             if (token is not null)
             {
                 ids.Add(token.Id);
+                first = false;
                 continue;
             }
 
@@ -59,9 +61,13 @@ public sealed class BytePairTokenizer
                 }
                 else
                 {
-                    EncodeWords(words, ids);
+                    EncodeWords(words, first, ids);
                 }
+
+                first = false;
             }
+
+            first = false;
         }
 
         ids.AddRange(around ? _parts.Suffix : []);
@@ -74,7 +80,7 @@ public sealed class BytePairTokenizer
     public string Decode(IEnumerable<int> ids, bool special = false)
     {
         ArgumentNullException.ThrowIfNull(ids);
-        var decoder = new StreamingDecoder(this, special);
+        var decoder = new StreamingDecoder(this, special, begins: true);
         var text = new StringBuilder();
         foreach (int id in ids)
         {
@@ -87,12 +93,17 @@ public sealed class BytePairTokenizer
     /// <summary>The bytes that a token stands for; none for unknown ids.</summary>
     internal ReadOnlyMemory<byte> Bytes(int id, bool special) => _added.TryGetValue(id, out AddedToken? added)
         ? added.Special && !special ? default : Encoding.UTF8.GetBytes(added.Content)
-        : _parts.Tokens.TryGetValue(id, out string? token) ? ByteAlphabet.Decode(token) : default;
+        : !_parts.Tokens.TryGetValue(id, out string? token) ? default
+        : _parts.Characters is CharacterForm characters ? characters.Bytes(id, token)
+        : ByteAlphabet.Decode(token);
 
-    private void EncodeWords(string text, List<int> ids)
+    /// <summary>Decoded text loses one space at its beginning.</summary>
+    internal bool StripsStart => _parts.Characters?.StripStart == true;
+
+    private void EncodeWords(string text, bool first, List<int> ids)
     {
         var pieces = new List<string> { text };
-        foreach (WordStep step in _parts.Steps)
+        foreach (WordStep step in first ? _parts.FirstSteps ?? _parts.Steps : _parts.Steps)
         {
             var parts = new List<string>();
             foreach (string piece in pieces)
@@ -111,6 +122,18 @@ public sealed class BytePairTokenizer
 
     private void EncodeWord(string word, List<int> ids)
     {
+        if (_parts.Characters is CharacterForm characters)
+        {
+            if (_parts.WholeWords is { } words && words.TryGetValue(word, out int known))
+            {
+                ids.Add(known);
+                return;
+            }
+
+            _parts.Merges.Merge(characters.Symbols(word), ids);
+            return;
+        }
+
         byte[] bytes = Encoding.UTF8.GetBytes(word);
         if (_parts.WholeWords is { } whole && whole.TryGetValue(string.Create(bytes.Length, bytes, static (s, b) => Spell(b, s)), out int id))
         {

@@ -6,6 +6,39 @@ namespace ModelPack.Runtime.Text;
 /// <summary>Reads the section <c>pre_tokenizer</c>.</summary>
 internal static class PreTokenizerReader
 {
+    /// <summary>The steps for vocabularies of characters: none, Metaspace, or splits.</summary>
+    /// <param name="section">The section; null for none.</param>
+    /// <param name="first">Whether the piece begins the text.</param>
+    /// <exception cref="ModelPackException">MP5031, MP5032.</exception>
+    public static ImmutableArray<WordStep> ReadCharacters(Json? section, bool first)
+    {
+        if (section is null)
+        {
+            return [];
+        }
+
+        IReadOnlyList<Json> steps = section.Get("type").Text() == "Sequence" ? section.Get("pretokenizers").Items() : [section];
+        return [.. steps.Select(s => s.Get("type").Text() == "Metaspace" ? Metaspace(s, first) : Step(s, last: false))];
+    }
+
+    private static WordStep Metaspace(Json step, bool first)
+    {
+        if (step.Find("replacement")?.Text() is string other && other != CharacterForm.Space.ToString())
+        {
+            throw Json.NotSupported($"pre_tokenizer: Metaspace with replacement '{other}'");
+        }
+
+        bool prepend = step.Find("prepend_scheme")?.Text() switch
+        {
+            null => step.Flag("add_prefix_space", true),
+            "always" => true,
+            "first" => first,
+            "never" => false,
+            string scheme => throw Json.NotSupported($"pre_tokenizer: Metaspace with prepend_scheme '{scheme}'"),
+        };
+        return WordSteps.Metaspace(prepend, step.Flag("split", true));
+    }
+
     /// <exception cref="ModelPackException">MP5031, MP5032.</exception>
     public static ImmutableArray<WordStep> Read(Json? section)
     {
@@ -39,6 +72,7 @@ internal static class PreTokenizerReader
         return step.Get("behavior").Text() switch
         {
             "Isolated" => WordSteps.Isolate(regex),
+            "MergedWithPrevious" when !invert => WordSteps.MergeWithPrevious(regex),
             "Removed" => WordSteps.Remove(regex, keepMatches: invert),
             string behavior => throw Json.NotSupported($"pre_tokenizer: Split with behavior '{behavior}'"),
         };

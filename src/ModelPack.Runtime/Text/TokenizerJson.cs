@@ -27,15 +27,18 @@ internal static class TokenizerJson
             }
         }
 
-        CheckDecoder(root.Find("decoder"));
+        bool characters = model.Flag("byte_fallback", false);
+        bool stripStart = characters ? ReadCharacterDecoder(root.Find("decoder")) : CheckDecoder(root.Find("decoder"));
         (ImmutableArray<int> prefix, ImmutableArray<int> suffix) = TemplateReader.Read(root.Find("post_processor"));
         return new TokenizerParts
         {
             Added = added,
             Normalize = NormalizerReader.Read(root.Find("normalizer")),
-            Steps = PreTokenizerReader.Read(root.Find("pre_tokenizer")),
+            Steps = characters ? PreTokenizerReader.ReadCharacters(root.Find("pre_tokenizer"), first: false) : PreTokenizerReader.Read(root.Find("pre_tokenizer")),
+            FirstSteps = characters ? PreTokenizerReader.ReadCharacters(root.Find("pre_tokenizer"), first: true) : null,
+            Characters = characters ? new CharacterForm(vocabulary, CharacterForm.ReadByteIds(vocabulary), stripStart) : null,
             Tokens = tokens,
-            ByteIds = ReadByteIds(vocabulary),
+            ByteIds = characters ? [] : ReadByteIds(vocabulary),
             Merges = ReadMerges(model.Get("merges"), vocabulary),
             WholeWords = model.Flag("ignore_merges", false) ? vocabulary : null,
             Prefix = prefix,
@@ -48,7 +51,7 @@ internal static class TokenizerJson
         string type = model.Find("type")?.Text() ?? "BPE"; // Older files do not name it.
         if (type != "BPE")
         {
-            throw Json.NotSupported($"model of type '{type}'; only byte-level BPE is");
+            throw Json.NotSupported($"model of type '{type}'; only BPE is");
         }
 
         foreach (string name in new[] { "continuing_subword_prefix", "end_of_word_suffix" })
@@ -57,11 +60,6 @@ internal static class TokenizerJson
             {
                 throw Json.NotSupported($"model.{name} '{text}'");
             }
-        }
-
-        if (model.Flag("byte_fallback", false))
-        {
-            throw Json.NotSupported("model.byte_fallback (SentencePiece vocabularies)");
         }
 
         if (model.Find("dropout") is Json dropout && dropout.Number() != 0)
@@ -158,11 +156,48 @@ internal static class TokenizerJson
         return tokens.ToImmutable();
     }
 
-    private static void CheckDecoder(Json? decoder)
+    /// <summary>The decoder of a vocabulary of characters: Metaspace, or Replace, ByteFallback, Fuse and Strip one after the other.</summary>
+    /// <returns>Whether text loses a space at its beginning.</returns>
+    private static bool ReadCharacterDecoder(Json? decoder)
+    {
+        if (decoder is null)
+        {
+            throw Json.NotSupported("a tokenizer without a decoder");
+        }
+
+        bool strip = false;
+        bool replaces = false;
+        foreach (Json step in decoder.Get("type").Text() == "Sequence" ? decoder.Get("decoders").Items() : [decoder])
+        {
+            switch (step.Get("type").Text())
+            {
+                case "ByteFallback" or "Fuse":
+                    break;
+                case "Replace" when step.Get("pattern").Find("String")?.Text() == CharacterForm.Space.ToString() && step.Get("content").Text() == " ":
+                    replaces = true;
+                    break;
+                case "Strip" when step.Get("content").Text() == " " && step.Get("start").Integer(2) == 1 && step.Get("stop").Integer(2) == 0:
+                    strip = true;
+                    break;
+                case "Metaspace":
+                    replaces = true;
+                    strip = (step.Find("prepend_scheme")?.Text() ?? (step.Flag("add_prefix_space", true) ? "always" : "never")) != "never";
+                    break;
+                case string type:
+                    throw Json.NotSupported($"decoder of type '{type}' for a vocabulary with byte_fallback");
+            }
+        }
+
+        return replaces ? strip : throw Json.NotSupported("a decoder that leaves U+2581 in the text");
+    }
+
+    private static bool CheckDecoder(Json? decoder)
     {
         if (decoder?.Get("type").Text() is not "ByteLevel")
         {
             throw Json.NotSupported(decoder is null ? "a tokenizer without a decoder; only ByteLevel is" : $"decoder of type '{decoder.Get("type").Text()}'; only ByteLevel is");
         }
+
+        return false;
     }
 }

@@ -12,7 +12,13 @@ internal sealed record TokenizerParts
 
     public required ImmutableArray<WordStep> Steps { get; init; }
 
-    /// <summary>Tokens of the vocabulary by id, in the byte alphabet.</summary>
+    /// <summary>Steps for a piece with which the text begins, where they are others; null where not.</summary>
+    public ImmutableArray<WordStep>? FirstSteps { get; init; }
+
+    /// <summary>The vocabulary is one of characters; null: of bytes.</summary>
+    public CharacterForm? Characters { get; init; }
+
+    /// <summary>Tokens of the vocabulary by id, in the byte alphabet, or in characters.</summary>
     public required IReadOnlyDictionary<int, string> Tokens { get; init; }
 
     /// <summary>Ids of single bytes; -1 for bytes that no UTF-8 text contains.</summary>

@@ -34,6 +34,44 @@ internal static class WordSteps
     public static WordStep Remove(WordPattern pattern, bool keepMatches) =>
         (piece, parts) => parts.AddRange(pattern.Split(piece).Where(p => p.IsMatch == keepMatches).Select(p => p.Text));
 
+    /// <summary>Every match ends a part.</summary>
+    public static WordStep MergeWithPrevious(WordPattern pattern) => (piece, parts) =>
+    {
+        string open = "";
+        foreach ((string text, bool isMatch) in pattern.Split(piece))
+        {
+            open += text;
+            if (isMatch)
+            {
+                parts.Add(open);
+                open = "";
+            }
+        }
+
+        if (open.Length > 0)
+        {
+            parts.Add(open);
+        }
+    };
+
+    /// <summary>Spaces become U+2581, one is put in front, and every one begins a part.</summary>
+    public static WordStep Metaspace(bool prepend, bool split) => (piece, parts) =>
+    {
+        string text = piece.Replace(' ', CharacterForm.Space);
+        text = prepend && text[0] != CharacterForm.Space ? CharacterForm.Space + text : text;
+        int start = 0;
+        for (int i = 1; split && i < text.Length; i++)
+        {
+            if (text[i] == CharacterForm.Space)
+            {
+                parts.Add(text[start..i]);
+                start = i;
+            }
+        }
+
+        parts.Add(text[start..]);
+    };
+
     /// <summary>Numbers (Unicode category N) apart from the rest, as a whole or every digit of its own.</summary>
     public static WordStep Digits(bool individual) => (piece, parts) =>
     {

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
+using ModelPack.Containers.Checkpoint;
 using ModelPack.Passes;
 
 namespace ModelPack.Toolchain;

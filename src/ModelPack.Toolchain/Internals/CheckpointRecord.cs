@@ -1,12 +1,13 @@
 using System.Collections.Immutable;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using ModelPack.Architectures;
 using ModelPack.Compiler;
 
 namespace ModelPack.Toolchain;
 
 /// <summary>
-/// The <c>checkpoint</c> record of an artifact that was made from a checkpoint with a graph: <c>{"architecture": "...", "cached": false, "tensors": [{"name", "dtype", "shape"}]}</c>; and the way from the graph back to the tensors.
+/// The <c>checkpoint</c> record of an artifact that was made from a checkpoint with a graph: <c>{"architecture": "...", "cached": false, "cache": "CachedF16", "tensors": [{"name", "dtype", "shape"}]}</c>; and the way from the graph back to the tensors.
 /// </summary>
 internal static class CheckpointRecord
 {
@@ -17,7 +18,12 @@ internal static class CheckpointRecord
         {
             json.WriteStartObject();
             json.WriteString("architecture", form.Architecture);
-            json.WriteBoolean("cached", form.Cached);
+            json.WriteBoolean("cached", form.Cache is not null);
+            if (form.Cache is not (null or nameof(GraphForm.Cached)))
+            {
+                json.WriteString("cache", form.Cache);
+            }
+
             json.WriteStartArray("tensors");
             foreach (CheckpointTensor tensor in form.Tensors)
             {
@@ -53,7 +59,7 @@ internal static class CheckpointRecord
                     t!["name"]!.GetValue<string>(),
                     DTypes.TryParse(t["dtype"]!.GetValue<string>(), out DType dtype) ? dtype : throw new FormatException("an unknown dtype"),
                     new Shape([.. t["shape"]!.AsArray().Select(d => d!.GetValue<long>())])))],
-                json["cached"]!.GetValue<bool>());
+                json["cached"]!.GetValue<bool>() ? (json["cache"]?.GetValue<string>() ?? nameof(GraphForm.Cached)) : null);
         }
         catch (Exception e) when (e is JsonException or NullReferenceException or InvalidOperationException or FormatException or OverflowException or ArgumentException)
         {

@@ -15,7 +15,7 @@ internal static class DenseExport
             model = Retype(model, wanted, reader.File.Path);
         }
 
-        model = fp8 ? AsFp8(model, reader.File.Path) : Fp8BlockWeights.Undeclared(model);
+        model = fp8 ? AsFp8(model, reader.File.Path) : QuantizedWeights.Undeclared(model);
 
         progress?.Report(new ToolProgress("export", 0, 0, output));
         string id = model.Kind switch

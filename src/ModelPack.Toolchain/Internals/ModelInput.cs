@@ -1,5 +1,6 @@
 using ModelPack.Architectures;
 using ModelPack.Compiler;
+using ModelPack.Containers.Checkpoint;
 using ModelPack.Containers.Onnx;
 using ModelPack.Runtime;
 
@@ -44,8 +45,11 @@ internal static class ModelInput
         }
     }
 
-    /// <summary>The form of a graph with or without keys and values of earlier tokens.</summary>
-    public static GraphForm Form(bool cached) => cached ? GraphForm.Cached : GraphForm.Full;
+    /// <summary>The form of a graph that an artifact's record names.</summary>
+    /// <exception cref="ModelPackException">MP4101: it names none.</exception>
+    public static GraphForm Form(CheckpointForm? checkpoint, string path) => checkpoint?.Cache is not string name ? GraphForm.Full
+        : Enum.TryParse(name, out GraphForm form) && Enum.IsDefined(form) ? form
+        : throw new ModelPackException(ErrorCodes.BadProvenance, $"the record of the checkpoint's tensors names the cache '{name}', which this version does not know", path);
 
     /// <summary>Opens anything that can be run: an artifact, an .onnx file, or a checkpoint folder of a known architecture.</summary>
     /// <exception cref="ModelPackException">It cannot be read or executed; MP1501, MP1502, MP1505: no graph can be built for the checkpoint.</exception>
@@ -71,16 +75,33 @@ internal static class ModelInput
         return PackedModel.Open(path, new ModelWeights(graph, weights), options with { ExpandAll = true });
     }
 
+    /// <summary>What a user should know about a checkpoint that was quantised already.</summary>
+    public static IEnumerable<string> QuantizedWarnings(Model model)
+    {
+        if (model.Kind == ModelKind.Onnx && QuantizedWeights.Activations(model.Files) is string activations)
+        {
+            yield return $"the checkpoint means activations to be rounded ({activations}); the graph computes with them as they are, pass 'quantize-inputs' rounds them";
+        }
+
+        Tensor[] values = [.. model.Graph.Initializers.Where(t => t.TryGetRawData(out TensorData data) && data is DequantizedData)];
+        if (values.Length > 0)
+        {
+            yield return $"'{values[0].Name}'{(values.Length > 1 ? $" and {values.Length - 1} more" : "")}: groups of such an order or length have no format of ours; stored as the values they mean, in f32";
+        }
+    }
+
     /// <summary>What a user should know about tensors that the graph does not read; null when there are none.</summary>
     public static string? CarriedWarning(Model model)
     {
-        if (model.CarriedTensors.IsEmpty)
+        Tensor[] carried = [.. model.CarriedTensors.Where(t => !QuantizedCheckpoints.IsActivationScale(t.Name))];
+        if (carried.Length == 0)
         {
             return null;
         }
 
-        string names = string.Join(", ", model.CarriedTensors.Take(MaxNames).Select(t => t.Name));
-        string more = model.CarriedTensors.Length > MaxNames ? $" and {model.CarriedTensors.Length - MaxNames} more" : "";
-        return $"{names}{more}: the graph does not need them; they are stored as they are";
+        string names = string.Join(", ", carried.Take(MaxNames).Select(t => t.Name));
+        string more = carried.Length > MaxNames ? $" and {carried.Length - MaxNames} more" : "";
+        string meaning = string.Concat(ArchitectureCatalog.Extras(model).Select(e => $" ({e})"));
+        return $"{names}{more}{meaning}: the graph does not need them; they are stored as they are";
     }
 }

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
+using System.Text.Json;
 using ModelPack.EndToEnd.Tests.Cli;
 using ModelPack.Testing;
 using Xunit.Abstractions;
@@ -74,6 +75,95 @@ public sealed class SampleProjectsTests(PackageFeed feed, ITestOutputHelper log)
         {
             server.Kill();
         }
+    }
+
+    /// <summary>16 clients whose texts are streamed, while others go away in the middle of theirs: every stream ends as it should, the same seed gives the same text, and every slot is free afterwards.</summary>
+    [SkippableFact]
+    public async Task Server_under16StreamingClients_answersAll_andFreesTheSlotsOfThoseThatLeave()
+    {
+        const int streams = 16;
+        Skip.IfNot(PackageFeed.Wanted, PackageFeed.SkipReason);
+        using TempFolder folder = Copy();
+        feed.DotnetOk(folder.Path, "publish", "samples/packages/server", "-o", "server", Version);
+        string url = $"http://127.0.0.1:{FreePort()}";
+        using Process server = feed.Start(folder["server"], "server.dll", "--urls", url, "--Slots", "4", "--Logging:LogLevel:Default=Warning");
+        _ = server.StandardOutput.ReadToEndAsync();
+        _ = server.StandardError.ReadToEndAsync();
+        try
+        {
+            using var client = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 2 * streams }) { BaseAddress = new Uri(url), Timeout = Patience };
+            await UntilHealthy(client, server);
+            using HttpResponseMessage refused = await client.PostAsJsonAsync("/v1/chat/completions", new { messages = new[] { new { role = "user", content = "Hello" } }, stream = true });
+            Assert.Equal(HttpStatusCode.BadRequest, refused.StatusCode);
+            Assert.Contains("MP5035", await refused.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+
+            long start = Stopwatch.GetTimestamp();
+            int finished = 0;
+            int left = 0;
+            await Task.WhenAll(Enumerable.Range(0, streams).Select(async i =>
+            {
+                string? expected = null;
+                do
+                {
+                    (string text, bool whole) = await Stream(client, seed: i % 4, leaveAfter: i % 4 == 3 ? 3 : int.MaxValue);
+                    if (whole)
+                    {
+                        Assert.Equal(expected ??= text, text);
+                        Interlocked.Increment(ref finished);
+                    }
+                    else
+                    {
+                        Interlocked.Increment(ref left);
+                    }
+                }
+                while (Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(30));
+            }));
+            log.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{finished} texts, {left} left in the middle"));
+            Assert.True(finished >= streams * 3 / 4 && left >= streams / 4, $"{finished} texts, {left} left");
+            for (int i = 0; i < 100 && await FreeSlots(client) < 4; i++)
+            {
+                await Task.Delay(100);
+            }
+
+            Assert.Equal(4, await FreeSlots(client));
+        }
+        finally
+        {
+            server.Kill();
+        }
+    }
+
+    private static async Task<int> FreeSlots(HttpClient client) => (await client.GetFromJsonAsync<JsonElement>("/slots")).GetProperty("free").GetInt32();
+
+    /// <summary>Reads a streamed text, or so many events of it.</summary>
+    private static async Task<(string Text, bool Whole)> Stream(HttpClient client, int seed, int leaveAfter)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/completions") { Content = JsonContent.Create(new { prompt = "The old man", max_tokens = 48, temperature = 0.8, seed, stream = true }) };
+        using HttpResponseMessage response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        response.EnsureSuccessStatusCode();
+        Assert.Equal("text/event-stream", response.Content.Headers.ContentType?.MediaType);
+        using var reader = new StreamReader(await response.Content.ReadAsStreamAsync());
+        var text = new System.Text.StringBuilder();
+        string? reason = null;
+        for (int events = 0; events < leaveAfter;)
+        {
+            string line = await reader.ReadLineAsync() ?? throw new InvalidDataException("the stream ended without [DONE]");
+            if (line == "data: [DONE]")
+            {
+                Assert.Contains(reason, new[] { "length", "stop" });
+                return (text.ToString(), true);
+            }
+
+            if (line.StartsWith("data: ", StringComparison.Ordinal))
+            {
+                JsonElement choice = JsonDocument.Parse(line[6..]).RootElement.GetProperty("choices")[0];
+                text.Append(choice.GetProperty("text").GetString());
+                reason = choice.GetProperty("finish_reason").GetString();
+                events++;
+            }
+        }
+
+        return (text.ToString(), false);
     }
 
     /// <summary>Every client asks again as soon as it has its answer; an answer that is none fails the test.</summary>

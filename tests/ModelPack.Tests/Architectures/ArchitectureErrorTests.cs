@@ -142,7 +142,7 @@ public sealed class ArchitectureErrorTests
     [InlineData("llama", "architectures", """["MambaForCausalLM"]""", 1502, "MambaForCausalLM")]
     [InlineData("llama", "rope_scaling", """{"rope_type":"su","factor":2}""", 1505, "'su'")]
     [InlineData("llama", "hidden_act", "\"mish\"", 1505, "mish")]
-    [InlineData("llama", "quantization_config", """{"quant_method":"gptq","bits":4}""", 1505, "gptq")]
+    [InlineData("llama", "quantization_config", """{"quant_method":"hqq","bits":4}""", 1505, "hqq")]
     [InlineData("gemma3, as transformers 5 writes it", "layer_types", """["full_attention","chunked_attention","full_attention"]""", 1505, "chunked_attention")]
     [InlineData("gemma3", "use_bidirectional_attention", "true", 1505, "use_bidirectional_attention")]
     public void Checkpoint_withoutKnownGraph_compilesAsWeightsAndSaysWhy(string name, string key, string? value, int code, string word)

@@ -67,8 +67,87 @@ public sealed class CachedFormTests
         Assert.All(whole.Zip(cut), pair => Assert.Equal(pair.First, pair.Second, 1e-5f));
     }
 
+    /// <summary>
+    /// Keys and values in fewer bits: the same whether tokens come one by one or together, because each is rounded by itself; near the full form; and as large as they should be.
+    /// </summary>
+    [Theory]
+    [InlineData("llama", GraphForm.CachedF16, 2e-3)]
+    [InlineData("llama", GraphForm.CachedInt8, 0.15)]
+    [InlineData("gemma2", GraphForm.CachedInt8, 0.15)]
+    [InlineData("phi3", GraphForm.CachedF16, 4e-3)]
+    public void NarrowCache_isNearTheFullForm_andTheSameInAnyPieces(string name, GraphForm form, float tolerance)
+    {
+        using var folder = new TempFolder();
+        string path = FamilyCases.Make(name).Write(folder);
+        long[] ids = FamilyCases.Ids(Tokens, seed: 11);
+        using ModelSession full = ModelInput.Open(path, Options);
+        using ModelSession cached = ModelInput.Open(path, Options, form);
+        ReadOnlySpan<float> expected = full.Run(NamedTensor.Of("input_ids", ids, 1, Tokens)).Single().Values<float>();
+
+        var whole = new List<float>();
+        NamedTensor[] last = Step(cached, ids, 0, Empty(cached), whole);
+        Assert.InRange(Worst(whole, expected), 1e-5f, tolerance);
+
+        var pieces = new List<float>();
+        IReadOnlyList<NamedTensor> past = Empty(cached);
+        for (int from = 0; from < Tokens; from += from == 0 ? Prompt : 1)
+        {
+            past = Step(cached, ids.AsSpan(from, from == 0 ? Prompt : 1), from, past, pieces);
+        }
+
+        // Sums in another order move a value over the edge of a step now and then.
+        Assert.InRange(Worst(pieces, whole.ToArray()), 0, tolerance / 4);
+        long values = last.Where(t => !t.Name.EndsWith("_scale", StringComparison.Ordinal)).Sum(t => t.Shape.ElementCount);
+        int heads = (int)cached.Inputs.First(i => i.Name == "past_key_values.0.key").Dims[3].Size!.Value;
+        Assert.Equal(form == GraphForm.CachedF16 ? 2 * values : values + (values / heads * 4), last.Sum(t => t.Bytes.Length));
+    }
+
+    /// <summary>Codes reach 127 in every head of every token, and stand for what the form of f32 keeps.</summary>
+    [Fact]
+    public void Int8Cache_holdsKeysWithinHalfAStep()
+    {
+        using var folder = new TempFolder();
+        string path = FamilyCases.Make("qwen3").Write(folder);
+        long[] ids = FamilyCases.Ids(9, seed: 2);
+        using ModelSession exact = ModelInput.Open(path, Options, GraphForm.Cached);
+        using ModelSession narrow = ModelInput.Open(path, Options, GraphForm.CachedInt8);
+        NamedTensor[] plain = Step(exact, ids, 0, Empty(exact), []);
+        NamedTensor[] rounded = Step(narrow, ids, 0, Empty(narrow), []);
+        foreach (string part in new[] { "past_key_values.0.key", "past_key_values.0.value" })
+        {
+            ReadOnlySpan<float> meant = plain.Single(t => t.Name == part).Values<float>();
+            ReadOnlySpan<sbyte> codes = rounded.Single(t => t.Name == part).Values<sbyte>();
+            ReadOnlySpan<float> scales = rounded.Single(t => t.Name == part + "_scale").Values<float>();
+            int dim = codes.Length / scales.Length;
+            for (int h = 0; h < scales.Length; h++)
+            {
+                int most = 0;
+                for (int c = h * dim; c < (h + 1) * dim; c++)
+                {
+                    Assert.InRange(Math.Abs((codes[c] * scales[h]) - meant[c]), 0, 0.5001f * scales[h]);
+                    most = Math.Max(most, Math.Abs((int)codes[c]));
+                }
+
+                Assert.Equal(127, most);
+            }
+        }
+    }
+
+    private static float Worst(List<float> actual, ReadOnlySpan<float> expected)
+    {
+        Assert.Equal(expected.Length, actual.Count);
+        float worst = 0;
+        for (int i = 0; i < expected.Length; i++)
+        {
+            float error = Math.Abs(actual[i] - expected[i]);
+            worst = error <= worst ? worst : error;
+        }
+
+        return worst;
+    }
+
     private static NamedTensor[] Empty(ModelSession session) =>
-        [.. session.Inputs.Where(i => i.Name.StartsWith("past_key_values.", StringComparison.Ordinal)).Select(i => NamedTensor.Of(i.Name, Array.Empty<float>(), 1, i.Dims[1].Size!.Value, 0, i.Dims[3].Size!.Value))];
+        [.. session.Inputs.Where(i => i.Name.StartsWith("past_key_values.", StringComparison.Ordinal)).Select(i => NamedTensor.OfBytes(i.Name, i.DType, new Shape(1, i.Dims[1].Size!.Value, 0, i.Dims[3].Size!.Value), Array.Empty<byte>()))];
 
     /// <summary>Runs tokens, appends their logits, and gives the past of the next step.</summary>
     private static NamedTensor[] Step(ModelSession session, ReadOnlySpan<long> ids, long offset, IReadOnlyList<NamedTensor> past, List<float> logits)

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using ModelPack.Architectures;
 using ModelPack.Runtime;
 using ModelPack.Testing;
 using ModelPack.Toolchain;
@@ -162,6 +163,45 @@ public sealed class CompiledCheckpointTests
         AssertClose(Logits(folder["dense"]), Logits(folder["fp8"]), 2e-5f);
     }
 
+    /// <summary>Layers of multi-token prediction are named and kept; block-scaled FP8 weights go through latent attention and experts in both forms of the graph.</summary>
+    [Fact]
+    public void Compile_deepSeekInFp8_runs_andKeepsWhatPredictsFurtherTokens()
+    {
+        using var folder = new TempFolder();
+        RandomCheckpoint checkpoint = FamilyCases.Make("deepseek v3");
+        string path = checkpoint.Write(folder);
+        ModelCompiler.Compile(new CompileRequest { Input = path, Output = folder["w.mpack"], WeightsOnly = true, Recipe = "fp8(scope=tile)", Sets = ["quantize.min_elements=300", "quantize.ends=same"] });
+        FilePacking.Unpack(folder["w.mpack"], folder["fp8"], fp8: true);
+        FilePacking.Unpack(folder["w.mpack"], folder["dense"], DType.F32);
+        Assert.Contains(Inspection.Inspect(folder["fp8"]).Tensors, t => t.Name.EndsWith("kv_b_proj.weight", StringComparison.Ordinal) && t.Encoding.StartsWith("fp8", StringComparison.Ordinal));
+        foreach (GraphForm form in new[] { GraphForm.Full, GraphForm.Cached })
+        {
+            ModelCompiler.Compile(new CompileRequest { Input = folder["fp8"], Output = folder["m.mpack"], Recipe = "lossless", Form = form });
+            Assert.Contains(Inspection.Explain(folder["m.mpack"]).Nodes, n => n.Kernel.StartsWith("modelpack:PackedMatMul(fp8", StringComparison.Ordinal));
+            using ModelSession session = ModelSession.Open(folder["m.mpack"], new ModelSessionOptions { Threads = 1 });
+            NamedTensor[] past = form == GraphForm.Full ? [] :
+            [
+                NamedTensor.OfBytes("position_offset", DType.I64, Shape.Scalar, new byte[8]),
+                .. session.Inputs.Where(i => i.Name.StartsWith("past_key", StringComparison.Ordinal)).Select(i => NamedTensor.OfBytes(i.Name, i.DType, new Shape(1, 1, 0, i.Dims[3].Size!.Value), Array.Empty<byte>())),
+            ];
+            NamedTensor logits = session.Run([NamedTensor.Of("input_ids", FamilyCases.Ids(FamilyCases.Tokens, seed: 5), 1, FamilyCases.Tokens), .. past]).Single(o => o.Name == "logits");
+            AssertClose(Logits(folder["dense"]), logits.Values<float>().ToArray(), 3e-5f);
+        }
+
+        checkpoint.Config["num_nextn_predict_layers"] = 1;
+        checkpoint.Add("model.layers.3.eh_proj.weight", 1, 0, 40, 80);
+        checkpoint.Add("model.layers.3.enorm.weight", 1, 0, 40);
+        CompileResult result = ModelCompiler.Compile(new CompileRequest { Input = checkpoint.Write(folder, "mtp"), Output = folder["n.mpack"], Recipe = "lossless" });
+        Assert.Equal(
+            "model.layers.3.eh_proj.weight, model.layers.3.enorm.weight (of layers that predict further tokens (MTP)): the graph does not need them; they are stored as they are", Assert.Single(result.Warnings));
+        FilePacking.Unpack(folder["n.mpack"], folder["unpacked"]);
+        Assert.Empty(Comparison.Compare(folder["mtp"], folder["unpacked"]).Missing);
+
+        checkpoint.Add("model.layers.4.enorm.weight", 1, 0, 40);
+        var error = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(new CompileRequest { Input = checkpoint.Write(folder, "more"), Output = folder["n.mpack"], Recipe = "lossless" }));
+        Assert.Equal((ErrorCodes.WeightUnused, "model.layers.4.enorm.weight"), (error.Code, error.Tensor));
+    }
+
     /// <summary>The same logits from an empty past, the same perplexity, the same bytes when compiled again.</summary>
     [Fact]
     public void Compile_withCache_runsAndIsEvaluatedFromAnEmptyPast()
@@ -170,7 +210,7 @@ public sealed class CompiledCheckpointTests
         string path = FamilyCases.Make("qwen2").Write(folder);
         string tokens = folder.Write("t.bin", [.. FamilyCases.Ids(400, seed: 2).SelectMany(id => BitConverter.GetBytes((ushort)id))]);
         CompileResult result = ModelCompiler.Compile(
-            new CompileRequest { Input = path, Output = folder["m.mpack"], KeyValueCache = true, Recipe = "int8", Sets = Small, EvalTokens = tokens, EvalWindow = 50 });
+            new CompileRequest { Input = path, Output = folder["m.mpack"], Form = GraphForm.Cached, Recipe = "int8", Sets = Small, EvalTokens = tokens, EvalWindow = 50 });
 
         Assert.InRange(result.PerplexityAfter!.Value / result.PerplexityBefore!.Value, 0.97, 1.03);
         Assert.Equal(Evaluation.Perplexity(path, tokens, 50).Perplexity!.Value, result.PerplexityBefore.Value, 3);
@@ -185,7 +225,7 @@ public sealed class CompiledCheckpointTests
     {
         using var folder = new TempFolder();
         string model = RepositoryTree.PathTo("samples", "models", "tinyllama", "model.onnx");
-        var error = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], KeyValueCache = true, Recipe = "lossless" }));
+        var error = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], Form = GraphForm.Cached, Recipe = "lossless" }));
         Assert.Equal(ErrorCodes.GraphNotBuilt, error.Code);
     }
 

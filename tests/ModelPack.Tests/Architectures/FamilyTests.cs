@@ -36,7 +36,8 @@ public sealed class FamilyTests
     private static readonly string[] Structural =
     [
         "architectures", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "tie_word_embeddings", "attention_bias", "mlp_bias",
-        "max_position_embeddings", "rms_norm_eps", "hidden_activation",
+        "max_position_embeddings", "rms_norm_eps", "hidden_activation", "num_local_experts", "num_experts", "moe_intermediate_size", "mlp_only_layers", "decoder_sparse_step",
+        "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "n_routed_experts", "n_shared_experts", "first_k_dense_replace", "scoring_func",
     ];
 
     /// <summary>Values that are null, off, or what silence means as well: nothing to see.</summary>

@@ -57,6 +57,11 @@ internal sealed class ScalarDecoder
 
     private double[][] Attention(double[][] x, int n)
     {
+        if (_class.StartsWith("Deepseek", StringComparison.Ordinal))
+        {
+            return Latent(x, n);
+        }
+
         string prefix = $"model.layers.{n}.self_attn.";
         int seq = x.Length;
         int window = Window(n);
@@ -113,8 +118,161 @@ internal sealed class ScalarDecoder
         return (all[..queries], all[queries..(queries + keys)], all[(queries + keys)..]);
     }
 
+    /// <summary>Multi-head latent attention, written out: keys and values of every head from the compressed vector, channels 2i and 2i + 1 turned together.</summary>
+    private double[][] Latent(double[][] x, int n)
+    {
+        string prefix = $"model.layers.{n}.self_attn.";
+        int plain = Int("qk_nope_head_dim", 0);
+        int rotary = Int("qk_rope_head_dim", 0);
+        int rank = Int("kv_lora_rank", 0);
+        int values = Int("v_head_dim", 0);
+        JsonObject? yarn = _config["rope_scaling"] as JsonObject;
+        double stretch = yarn is null ? 1 : (0.1 * (double)yarn["mscale_all_dim"]! * Math.Log((double)yarn["factor"]!)) + 1;
+        double scale = stretch * stretch / Math.Sqrt(plain + rotary);
+        var q = new double[x.Length][][];
+        var k = new double[x.Length][][];
+        var v = new double[x.Length][][];
+        for (int t = 0; t < x.Length; t++)
+        {
+            double[] queries = Int("q_lora_rank", 0) > 0 ? Linear(Norm(Linear(x[t], prefix + "q_a_proj", false), prefix + "q_a_layernorm.weight"), prefix + "q_b_proj", false) : Linear(x[t], prefix + "q_proj", false);
+            double[] down = Linear(x[t], prefix + "kv_a_proj_with_mqa", false);
+            double[] up = Linear(Norm(down[..rank], prefix + "kv_a_layernorm.weight"), prefix + "kv_b_proj", false);
+            double[] common = Turn(down[rank..], t);
+            q[t] = new double[_heads][];
+            k[t] = new double[_heads][];
+            v[t] = new double[_heads][];
+            for (int h = 0; h < _heads; h++)
+            {
+                int at = h * (plain + rotary);
+                q[t][h] = [.. queries[at..(at + plain)], .. Turn(queries[(at + plain)..(at + plain + rotary)], t)];
+                at = h * (plain + values);
+                k[t][h] = [.. up[at..(at + plain)], .. common];
+                v[t][h] = up[(at + plain)..(at + plain + values)];
+            }
+        }
+
+        var result = new double[x.Length][];
+        for (int t = 0; t < x.Length; t++)
+        {
+            double[] joined = new double[_heads * values];
+            for (int h = 0; h < _heads; h++)
+            {
+                double[] scores = [.. Enumerable.Range(0, t + 1).Select(s => Dot(q[t][h], k[s][h]) * scale)];
+                double most = scores.Max();
+                double[] weights = [.. scores.Select(s => Math.Exp(s - most))];
+                for (int s = 0; s <= t; s++)
+                {
+                    for (int c = 0; c < values; c++)
+                    {
+                        joined[(h * values) + c] += weights[s] / weights.Sum() * v[s][h][c];
+                    }
+                }
+            }
+
+            result[t] = Linear(joined, prefix + "o_proj", false);
+        }
+
+        return result;
+
+        double[] Turn(double[] head, int position)
+        {
+            double length = (double?)yarn?["original_max_position_embeddings"] ?? 0;
+            double factor = (double?)yarn?["factor"] ?? 1;
+            double Dimension(double rotations) => rotary * Math.Log(length / (rotations * 2 * Math.PI)) / (2 * Math.Log(10000));
+            double Magnitude(string key) => (0.1 * (double)yarn![key]! * Math.Log(factor)) + 1;
+            double size = yarn is null ? 1 : Magnitude("mscale") / Magnitude("mscale_all_dim");
+            double[] turned = new double[rotary];
+            for (int i = 0; i < rotary / 2; i++)
+            {
+                double frequency = 1 / Math.Pow(10000, 2.0 * i / rotary);
+                if (yarn is not null)
+                {
+                    double low = Math.Max(Math.Floor(Dimension((double)yarn["beta_fast"]!)), 0);
+                    double high = Math.Min(Math.Ceiling(Dimension((double)yarn["beta_slow"]!)), rotary - 1);
+                    double ramp = Math.Min(1, Math.Max(0, (i - low) / (low == high ? 0.001 : high - low)));
+                    frequency = (frequency / factor * ramp) + (frequency * (1 - ramp));
+                }
+
+                (double sin, double cos) = Math.SinCos(position * frequency);
+                turned[2 * i] = ((head[2 * i] * cos) - (head[(2 * i) + 1] * sin)) * size;
+                turned[(2 * i) + 1] = ((head[2 * i] * sin) + (head[(2 * i) + 1] * cos)) * size;
+            }
+
+            return turned;
+        }
+    }
+
+    /// <summary>DeepSeek: which experts, and what they count for.</summary>
+    private Dictionary<int, double> Routed(double[] x, string block)
+    {
+        bool third = _class == "DeepseekV3ForCausalLM";
+        double[] scores = Linear(x, block + ".gate", false);
+        double total = scores.Sum(Math.Exp);
+        double[] odds = [.. scores.Select(s => third ? 1 / (1 + Math.Exp(-s)) : Math.Exp(s) / total)];
+        double[] worth = [.. odds.Select((o, e) => o + (third ? _tensors[block + ".gate.e_score_correction_bias"].Values[e] : 0))];
+        int groups = third || (string?)_config["topk_method"] == "group_limited_greedy" ? Int("n_group", 1) : 1;
+        int size = odds.Length / groups;
+        int[] kept = [.. Enumerable.Range(0, groups).OrderByDescending(g => worth.Skip(g * size).Take(size).OrderDescending().Take(third ? 2 : 1).Sum()).Take(Int("topk_group", groups))];
+        int[] chosen = [.. Enumerable.Range(0, odds.Length).Where(e => kept.Contains(e / size)).OrderByDescending(e => worth[e]).Take(Int("num_experts_per_tok", third ? 8 : 6))];
+        bool normalized = (bool?)_config["norm_topk_prob"] ?? false;
+        double scale = normalized && !third ? 1 : (double?)_config["routed_scaling_factor"] ?? 1;
+        return chosen.ToDictionary(e => e, e => odds[e] * scale / (normalized ? chosen.Sum(c => odds[c]) : 1));
+    }
+
+    /// <summary>Softmax over all experts, the largest few of them, over their sum in Mixtral and where norm_topk_prob says so.</summary>
+    private double[] Experts(double[] x, string block)
+    {
+        if (_class.StartsWith("Deepseek", StringComparison.Ordinal))
+        {
+            double[] result = Gated(x, block + ".shared_experts.");
+            foreach ((int e, double share) in Routed(x, block))
+            {
+                double[] y = Gated(x, $"{block}.experts.{e}.");
+                result = [.. result.Select((v, c) => v + (share * y[c]))];
+            }
+
+            return result;
+        }
+
+        bool mixtral = _class == "MixtralForCausalLM";
+        double[] odds = Linear(x, block + ".gate", false);
+        double most = odds.Max();
+        odds = [.. odds.Select(v => Math.Exp(v - most))];
+        double all = odds.Sum();
+        int count = Math.Min(odds.Length, Int("num_experts_per_tok", mixtral ? 2 : 8));
+        int[] chosen = [.. Enumerable.Range(0, odds.Length).OrderByDescending(e => odds[e]).Take(count)];
+        double total = mixtral || (bool?)_config["norm_topk_prob"] == true ? chosen.Sum(e => odds[e]) : all;
+        double[] sum = new double[x.Length];
+        foreach (int e in chosen)
+        {
+            string expert = $"{block}.experts.{e}.";
+            double[] gate = Linear(x, expert + (mixtral ? "w1" : "gate_proj"), false);
+            double[] up = Linear(x, expert + (mixtral ? "w3" : "up_proj"), false);
+            double[] y = Linear([.. gate.Select((g, i) => Activation(g) * up[i])], expert + (mixtral ? "w2" : "down_proj"), false);
+            for (int c = 0; c < sum.Length; c++)
+            {
+                sum[c] += odds[e] / total * y[c];
+            }
+        }
+
+        return sum;
+    }
+
+    private double[] Gated(double[] x, string prefix)
+    {
+        double[] gate = Linear(x, prefix + "gate_proj", false);
+        double[] up = Linear(x, prefix + "up_proj", false);
+        return Linear([.. gate.Select((g, i) => Activation(g) * up[i])], prefix + "down_proj", false);
+    }
+
     private double[] Mlp(double[] x, string prefix)
     {
+        string block = prefix + (_class == "MixtralForCausalLM" ? "block_sparse_moe" : "mlp");
+        if (_tensors.ContainsKey(block + ".gate.weight"))
+        {
+            return Experts(x, block);
+        }
+
         int width = Int("intermediate_size", 0);
         double[] gate, up;
         if (_class == "Phi3ForCausalLM")
@@ -165,7 +323,7 @@ internal sealed class ScalarDecoder
 
         return _class switch
         {
-            "MistralForCausalLM" or "Phi3ForCausalLM" => width,
+            "MistralForCausalLM" or "MixtralForCausalLM" or "Phi3ForCausalLM" => width,
             "Qwen2ForCausalLM" or "Qwen3ForCausalLM" => (bool?)_config["use_sliding_window"] == true && n >= Int("max_window_layers", 28) ? width : all,
             "Gemma2ForCausalLM" => n % 2 == 0 ? width : all,
             "Gemma3ForCausalLM" => (n + 1) % Int("sliding_window_pattern", 6) != 0 ? width : all,

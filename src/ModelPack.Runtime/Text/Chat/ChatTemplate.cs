@@ -5,11 +5,14 @@ namespace ModelPack.Runtime.Text;
 /// Immutable and thread-safe.
 /// </summary>
 /// <remarks>
-/// Statements: for (with loop, unpacking, conditions), if, set (also of a namespace), generation. Expressions: literals, lists, dictionaries, attributes, items, slices, arithmetic, comparisons, in, is, and, or, not,
+/// Statements: for (with loop, unpacking, conditions), if, set (also of a namespace), macro, generation. The function strftime_now gives the local date and time. Expressions: literals, lists, dictionaries, attributes, items, slices, arithmetic, comparisons, in, is, and, or, not,
 /// inline if, ~, calls, keyword arguments. As in transformers, line breaks after statements and white space before them are dropped.
 /// </remarks>
 public sealed class ChatTemplate
 {
+    /// <summary>The function that gives the time.</summary>
+    internal const string Now = "strftime_now";
+
     private readonly IReadOnlyList<TemplateNode> _nodes;
 
     private ChatTemplate(IReadOnlyList<TemplateNode> nodes) => _nodes = nodes;
@@ -29,7 +32,11 @@ public sealed class ChatTemplate
     /// <param name="beginToken">Text of the token that begins a text; empty for none.</param>
     /// <param name="endToken">Text of the token that ends one; empty for none.</param>
     /// <exception cref="ModelPackException">MP5035: the template refuses the messages (by raise_exception), or uses what is not understood.</exception>
-    public string Render(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = true, string beginToken = "", string endToken = "")
+    public string Render(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = true, string beginToken = "", string endToken = "") =>
+        Render(messages, addGenerationPrompt, beginToken, endToken, TimeProvider.System.GetLocalNow());
+
+    /// <summary>As the other overload, at a time of choice.</summary>
+    internal string Render(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt, string beginToken, string endToken, DateTimeOffset now)
     {
         ArgumentNullException.ThrowIfNull(messages);
         var list = new List<object?>(messages.Select(m => (object?)new Dictionary<string, object?>(StringComparer.Ordinal) { ["role"] = m.Role, ["content"] = m.Content }));
@@ -39,6 +46,7 @@ public sealed class ChatTemplate
             ["add_generation_prompt"] = addGenerationPrompt,
             ["bos_token"] = beginToken,
             ["eos_token"] = endToken,
+            [Now] = now,
         });
         foreach (TemplateNode node in _nodes)
         {

@@ -15,7 +15,11 @@ internal sealed class TemplateScope
         _variables = variables;
         _outer = outer;
         Output = outer?.Output ?? new StringBuilder();
+        Depth = outer?.Depth ?? 0;
     }
+
+    /// <summary>Calls of macros around this scope.</summary>
+    public int Depth { get; init; }
 
     public StringBuilder Output { get; init; }
 

@@ -282,6 +282,16 @@ internal sealed partial class TemplateParser
         }
 
         TemplateArguments arguments = Arguments();
+        if (_macros.Contains(name))
+        {
+            return scope => scope[name] is Macro macro ? macro.Call(arguments.Evaluate(scope), scope.Depth) : throw ChatTemplate.Error($"'{name}' is no macro where it is called");
+        }
+
+        if (name == ChatTemplate.Now)
+        {
+            return scope => scope[name] is DateTimeOffset now && arguments.Evaluate(scope)[0] is string format ? TemplateTime.Format(now, format) : throw ChatTemplate.Error($"{name} needs a format");
+        }
+
         TemplateFunction function = TemplateFunctions.Global(name, token.At);
         return scope => function(null, arguments.Evaluate(scope));
     }

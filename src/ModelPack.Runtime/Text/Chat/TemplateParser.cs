@@ -8,6 +8,8 @@ internal sealed partial class TemplateParser(List<TemplateToken> tokens)
     /// <summary>Operators one after the other in a statement: each is a call inside the next.</summary>
     private const int MaxLinks = 2000;
 
+    private readonly HashSet<string> _macros = new(StringComparer.Ordinal);
+
     private int _at;
     private int _depth;
     private int _links;
@@ -40,7 +42,7 @@ internal sealed partial class TemplateParser(List<TemplateToken> tokens)
                     nodes.Add(new OutputNode(Expression()));
                     Expect(TokenKind.EndExpression);
                     break;
-                case TokenKind.BeginStatement when tokens[_at + 1].Text is not ("endfor" or "endif" or "endset" or "endgeneration" or "else" or "elif"):
+                case TokenKind.BeginStatement when tokens[_at + 1].Text is not ("endfor" or "endif" or "endset" or "endmacro" or "endgeneration" or "else" or "elif"):
                     _at++;
                     nodes.AddRange(Statement());
                     break;
@@ -63,6 +65,7 @@ internal sealed partial class TemplateParser(List<TemplateToken> tokens)
             "if" => [If()],
             "for" => [For()],
             "set" => [Set()],
+            "macro" => [Macro()],
             "generation" => Generation(),
             _ => throw ChatTemplate.Error($"the statement '{name}' is not understood", tokens[_at - 1].At),
         };
@@ -149,6 +152,30 @@ internal sealed partial class TemplateParser(List<TemplateToken> tokens)
         Expect(TokenKind.BeginStatement);
         End(Name(), "endset");
         return new SetBlockNode(name, body);
+    }
+
+    private MacroNode Macro()
+    {
+        string name = Name();
+        _macros.Add(name); // Before its body, which may call it.
+        Require("(");
+        var parameters = new List<(string, TemplateExpression?)>();
+        while (!Take(")"))
+        {
+            string parameter = Name();
+            parameters.Add((parameter, Take("=") ? Expression() : null));
+            if (!Take(","))
+            {
+                Require(")");
+                break;
+            }
+        }
+
+        Expect(TokenKind.EndStatement);
+        List<TemplateNode> body = Body();
+        Expect(TokenKind.BeginStatement);
+        End(Name(), "endmacro");
+        return new MacroNode(name, parameters, body);
     }
 
     /// <summary>Marks what a model is trained on; means nothing here.</summary>

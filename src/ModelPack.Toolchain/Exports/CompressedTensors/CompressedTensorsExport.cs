@@ -20,18 +20,20 @@ internal static class CompressedTensorsExport
 
     /// <summary>The checkpoint with its weights as runtimes load them, and the configuration that says so.</summary>
     /// <param name="model">A checkpoint without a graph.</param>
-    /// <param name="round">Whether activations are rounded to 8 bits; null for 8-bit floats only.</param>
+    /// <param name="inputs">How the input of a layer is rounded, by the name of its weight; where nothing says whether it is, that of 8-bit floats is.</param>
     /// <param name="others">What weights become whose encoding has no counterpart; null makes them an error.</param>
     /// <param name="warnings">Takes what a user should know.</param>
-    /// <exception cref="ModelPackException">MP4107: something has no counterpart, or layers that runtimes fuse differ. MP1500, MP1501: no config.json.</exception>
-    public static Model Of(Model model, bool? round, DType? others, List<string> warnings)
+    /// <exception cref="ModelPackException">MP4115: what <paramref name="inputs"/> throws. MP4107: something has no counterpart, or layers that runtimes fuse differ. MP1500, MP1501: no config.json.</exception>
+    public static Model Of(Model model, Func<string, RoundedInput> inputs, DType? others, List<string> warnings)
     {
         ModelConfig.Read(model.Files); // There must be one.
         var quantized = new SortedDictionary<string, QuantizedLinear>(StringComparer.Ordinal);
         var ignored = new SortedSet<string>(StringComparer.Ordinal);
         var tensors = ImmutableArray.CreateBuilder<Tensor>();
         string? refusal = null;
-        foreach (Tensor tensor in model.Graph.Initializers)
+        bool constant = false;
+        Tensor[] left = [.. model.Graph.Initializers.Where(t => QuantizedCheckpoints.IsActivationScale(t.Name))];
+        foreach (Tensor tensor in model.Graph.Initializers.Except(left))
         {
             bool matrix = tensor.Shape.Rank == 2 && tensor.Name.EndsWith(Suffix, StringComparison.Ordinal);
             string module = matrix ? tensor.Name[..^Suffix.Length] : tensor.Name;
@@ -46,8 +48,9 @@ internal static class CompressedTensorsExport
 
             string reason = linear ? "runtimes do not load the output layer quantised" : "only matrices of linear layers are quantised in compressed-tensors";
             bool isHead = module == "lm_head" || module.EndsWith(".lm_head", StringComparison.Ordinal);
-            if (linear && !isHead && QuantizedLinear.Of(tensor, round, out reason) is QuantizedLinear found)
+            if (linear && !isHead && QuantizedLinear.Of(tensor, inputs(tensor.Name), out reason) is QuantizedLinear found)
             {
+                constant |= found.HasInputScale;
                 quantized.Add(module, found);
                 tensors.AddRange(found.Tensors);
                 continue;
@@ -66,6 +69,11 @@ internal static class CompressedTensorsExport
 
         CheckFused(quantized, ignored);
         CheckGlobals(quantized, warnings);
+        if (left.Count(t => !t.Name.EndsWith(".input_scale", StringComparison.Ordinal) || !constant) is > 0 and int dropped)
+        {
+            warnings.Add($"{dropped} scales of activations and caches ('{left[0].Name}' ...) are left out: the schemes that are written have no use for them");
+        }
+
         Model converted = model with { Graph = model.Graph with { Initializers = tensors.ToImmutable() } };
         return WithConfig(converted, Configuration(quantized, ignored));
     }
@@ -90,7 +98,7 @@ internal static class CompressedTensorsExport
 
     private static void CheckGlobals(SortedDictionary<string, QuantizedLinear> quantized, List<string> warnings)
     {
-        int inexact = quantized.Values.Count(q => q.Global is string g && float.Parse(g, System.Globalization.CultureInfo.InvariantCulture) is float scale && 1 / (1 / scale) != scale);
+        int inexact = quantized.Values.Count(q => q.Global is string g && 1 / q.Divisor != float.Parse(g, System.Globalization.CultureInfo.InvariantCulture));
         if (inexact > 0)
         {
             warnings.Add($"the scales of {inexact} whole tensors are stored as reciprocals, which f32 does not hold exactly: values may differ by an ulp, codes and scales of blocks do not");

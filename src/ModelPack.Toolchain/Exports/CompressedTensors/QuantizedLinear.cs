@@ -16,6 +16,12 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
 {
     private const string Suffix = ".weight";
 
+    /// <summary>What <see cref="Global"/> is stored as.</summary>
+    public float Divisor { get; init; }
+
+    /// <summary>Activations have a constant scale.</summary>
+    public bool HasInputScale => Activations is not null && Activations["dynamic"]?.GetValue<bool>() == false;
+
     /// <summary>Layers with the same text belong to one group of the configuration.</summary>
     public string Scheme { get; } = Format + Weights.ToJsonString() + Activations?.ToJsonString();
 
@@ -28,10 +34,11 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
     /// </code>
     /// </summary>
     /// <param name="tensor">A matrix [out, in] named <c>module.weight</c>.</param>
-    /// <param name="round">Whether activations are rounded to 8 bits; null for 8-bit floats only.</param>
+    /// <param name="input">How the input of the layer is rounded; where nothing says whether it is, that of 8-bit floats is.</param>
     /// <param name="reason">Why there are none.</param>
-    public static QuantizedLinear? Of(Tensor tensor, bool? round, out string reason)
+    public static QuantizedLinear? Of(Tensor tensor, RoundedInput input, out string reason)
     {
+        (bool? round, float? inputScale) = input;
         if (tensor.Encoding is not DenseEncoding { IsPending: false } dense)
         {
             reason = $"'{tensor.Encoding.Describe()}' is a structure, which compressed-tensors does not have";
@@ -41,8 +48,9 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
         string module = tensor.Name[..^Suffix.Length];
         QuantizedLinear? linear = dense.Format.Id switch
         {
+            "fp8" => Fp8(dense, module, round ?? true, inputScale, out reason),
+            _ when inputScale is not null => None($"'{dense.Format}' with a constant scale of activations is no scheme that runtimes have", out reason),
             "int4" or "int8" => Integers(tensor, dense, module, round ?? false, out reason),
-            "fp8" => Fp8(dense, module, round ?? true, out reason),
             "nvfp4" => Nvfp4(dense, module, out reason),
             "mxfp4" => Mxfp4(dense, module, out reason),
             "mxfp8" => Mxfp8(dense, module, out reason),
@@ -161,7 +169,7 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
 
     private static float Rounded(float value, DType type) => type == DType.F16 ? (float)(Half)value : BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(value) & 0xFFFF0000);
 
-    private static QuantizedLinear? Fp8(DenseEncoding dense, string module, bool round, out string reason)
+    private static QuantizedLinear? Fp8(DenseEncoding dense, string module, bool round, float? inputScale, out string reason)
     {
         UnitSpec spec = NumberFormats.Bind(dense.Format, dense.Shape).Spec;
         string scope = spec.Text("scope", "row");
@@ -177,6 +185,11 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
             return None($"rows of {dense.Shape[1]} are no whole tiles of {block}", out reason);
         }
 
+        if (scope == "tile" && inputScale is not null)
+        {
+            return None($"'{dense.Format}' with a constant scale of activations is no scheme that runtimes have", out reason);
+        }
+
         reason = "";
         Shape scaleShape = scope switch
         {
@@ -186,7 +199,8 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
         };
         TensorData scales = scope == "tensor" ? TensorData.FromBytes(BitConverter.GetBytes(float.Parse(spec.Text("scale", "1"), CultureInfo.InvariantCulture))) : dense.Streams[1].Data;
         JsonObject arguments = Arguments("float", 8, scope switch { "tensor" => "tensor", "row" => "channel", _ => "block" }, null);
-        JsonObject activations = scope == "tile" ? Arguments("float", 8, "group", block, dynamic: true) : Arguments("float", 8, "token", null, dynamic: true);
+        JsonObject activations = inputScale is not null ? Arguments("float", 8, "tensor", null)
+            : scope == "tile" ? Arguments("float", 8, "group", block, dynamic: true) : Arguments("float", 8, "token", null, dynamic: true);
         if (scope == "tile")
         {
             arguments["block_structure"] = new JsonArray(block, block);
@@ -199,6 +213,7 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
             [
                 Tensor.Raw($"{module}.weight", DType.F8E4M3FN, dense.Shape, dense.Streams[0].Data),
                 Tensor.Raw($"{module}.weight_scale", DType.F32, scaleShape, scales),
+                .. inputScale is float input ? [Tensor.Raw($"{module}.input_scale", DType.F32, new Shape(1), TensorData.FromBytes(BitConverter.GetBytes(input)))] : (Tensor[])[],
             ]);
     }
 
@@ -212,7 +227,7 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
 
         // Where the artifact multiplies by the scale of the tensor, compressed-tensors divides by it.
         string global = dense.Format.Text("global", "1");
-        float divisor = 1 / float.Parse(global, CultureInfo.InvariantCulture);
+        float divisor = dense.Format.Arguments.TryGetValue("divisor", out string? stored) ? float.Parse(stored, CultureInfo.InvariantCulture) : 1 / float.Parse(global, CultureInfo.InvariantCulture);
         JsonObject arguments = Arguments("float", 4, "tensor_group", group);
         arguments["scale_dtype"] = "torch.float8_e4m3fn";
         return new QuantizedLinear(
@@ -224,7 +239,10 @@ internal sealed record QuantizedLinear(string Format, JsonObject Weights, JsonOb
                 Tensor.Raw($"{module}.weight_scale", DType.F8E4M3FN, new Shape(dense.Shape[0], dense.Shape[1] / group), dense.Streams[1].Data),
                 Tensor.Raw($"{module}.weight_global_scale", DType.F32, new Shape(1), TensorData.FromBytes(BitConverter.GetBytes(divisor))),
             ],
-            global);
+            global)
+        {
+            Divisor = divisor,
+        };
     }
 
     private static QuantizedLinear? Mxfp4(DenseEncoding dense, string module, out string reason) => Mx(dense, module, 4, "weight_packed", DType.U8, dense.Shape[1] / 2, "mxfp4-pack-quantized", out reason);

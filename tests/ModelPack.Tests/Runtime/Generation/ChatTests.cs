@@ -1,3 +1,4 @@
+using ModelPack.Architectures;
 using ModelPack.Runtime.Generation;
 using ModelPack.Runtime.Text;
 using ModelPack.Testing;
@@ -22,7 +23,7 @@ public sealed class ChatTests
         }
 
         folder.Write("model/chat_template.jinja", Template);
-        ModelCompiler.Compile(new CompileRequest { Input = folder["model"], Output = folder["m.mpack"], Recipe = "int4", KeyValueCache = true });
+        ModelCompiler.Compile(new CompileRequest { Input = folder["model"], Output = folder["m.mpack"], Recipe = "int4", Form = GraphForm.Cached });
         var options = new GenerationOptions { MaxTokens = 6 };
         GenerationResult answer;
         using (TextGenerator generator = TextGenerator.Open(folder["m.mpack"]))

@@ -1,3 +1,4 @@
+using ModelPack.Architectures;
 using ModelPack.Testing;
 using ModelPack.Toolchain;
 
@@ -24,7 +25,7 @@ public sealed class SampleArtifacts : IDisposable
 
     private string Compile(string name, bool cache)
     {
-        ModelCompiler.Compile(new CompileRequest { Input = Folder, Output = _folder[name], Recipe = "int4", KeyValueCache = cache });
+        ModelCompiler.Compile(new CompileRequest { Input = Folder, Output = _folder[name], Recipe = "int4", Form = cache ? GraphForm.Cached : GraphForm.Full });
         return _folder[name];
     }
 }

@@ -1,4 +1,6 @@
+using ModelPack.Architectures;
 using ModelPack.Runtime;
+using ModelPack.Runtime.Evaluation;
 using ModelPack.Runtime.Generation;
 using ModelPack.Runtime.Text;
 using ModelPack.Testing;
@@ -28,6 +30,52 @@ public sealed class TextGeneratorTests(SampleArtifacts sample) : IClassFixture<S
         Assert.Equal((true, false, 256), (cached.HasCache, full.HasCache, cached.ContextLength));
         Assert.Equal(64, expected.Length);
         Assert.Equal(expected, cached.GenerateTokens(prompt));
+    }
+
+    /// <summary>Keys and values in 16 and 8 bits: an artifact, verified by compiling again, and a folder; a prompt of several chunks, and more tokens than room was made for.</summary>
+    [Theory]
+    [InlineData(GraphForm.CachedF16, "f16")]
+    [InlineData(GraphForm.CachedInt8, "int8")]
+    public void GenerateTokens_narrowCache_goesOnAsTheFullGraphForAWhile(GraphForm form, string type)
+    {
+        using var folder = new TempFolder();
+        string artifact = folder["m.mpack"];
+        ModelCompiler.Compile(new CompileRequest { Input = SampleArtifacts.Folder, Output = artifact, Recipe = "int4", Form = form });
+        Assert.Empty(Verification.Verify(artifact, rederive: SampleArtifacts.Folder).Errors);
+        using TextGenerator narrow = TextGenerator.Open(artifact, OneThread);
+        using TextGenerator full = TextGenerator.Open(sample.Full, OneThread);
+        int[] prompt = [.. Enumerable.Repeat(full.Tokenizer.Encode(Prompt), 18).SelectMany(i => i)];
+        int[] expected = [.. full.GenerateTokens(prompt, new GenerationOptions { MaxTokens = 12 })];
+        Assert.True(narrow.HasCache);
+        Assert.Equal(expected, narrow.GenerateTokens(prompt, new GenerationOptions { MaxTokens = 12 }));
+
+        (int code, string text, string error) = CliHarness.Run(["run", SampleArtifacts.Folder, "--prompt", Prompt, "--max-tokens", "8", "--kv-cache", type, "--quiet"]);
+        Assert.True(code == 0 && text.Length > 8, error);
+        (code, _, error) = CliHarness.Run(["run", artifact, "--prompt", Prompt, "--kv-cache", type]);
+        Assert.Equal(1, code);
+        Assert.Contains("MP5036", error, StringComparison.Ordinal);
+        (code, _, error) = CliHarness.Run(["compile", SampleArtifacts.Folder, "-o", folder["n.mpack"], "--kv-cache=int9"]);
+        Assert.Equal(2, code);
+        Assert.Contains("--kv-cache 'int9' is not one of f32, f16, int8", error, StringComparison.Ordinal);
+    }
+
+    /// <summary>Buffers grow when more comes than was expected, and nothing is lost by it.</summary>
+    [Fact]
+    public void SequenceState_beyondWhatWasExpected_goesOn()
+    {
+        using ModelSession session = ModelSession.Open(sample.Cached, OneThread);
+        LanguageModelSignature signature = LanguageModelSignature.Of(session, window: 1);
+        using var expecting = new SequenceState(session, signature, cached: true, expected: 64);
+        using var surprised = new SequenceState(session, signature, cached: true, expected: 3);
+        int[] ids = [.. Enumerable.Range(5, 40)];
+        float[] a = expecting.Append(ids, CancellationToken.None).ToArray();
+        float[] b = [];
+        foreach (int id in ids)
+        {
+            b = surprised.Append([id], CancellationToken.None).ToArray();
+        }
+
+        Assert.InRange(a.Zip(b, (x, y) => Math.Abs(x - y)).Max(), 0, 1e-4f);
     }
 
     [Fact]

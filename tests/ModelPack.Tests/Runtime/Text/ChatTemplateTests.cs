@@ -21,6 +21,44 @@ public sealed class ChatTemplateTests
             ChatTemplate.Parse(template).Render(Talk, beginToken: "<|begin|>"));
     }
 
+    /// <summary>Macros with defaults, named arguments, other macros and variables of the template, and the date: Llama 3.2, Mistral, DeepSeek.</summary>
+    [Fact]
+    public void Render_macrosAndDate()
+    {
+        const string template = """
+            {%- if strftime_now is defined %}{%- set date = strftime_now("%d %b %Y") %}{%- else %}{%- set date = "26 Jul 2024" %}{%- endif -%}
+            {%- macro tagged(text, tag='b') -%}
+            <{{ tag }}>{{ text | trim }}</{{ tag }}>
+            {%- endmacro -%}
+            {%- macro line(m, last=false) -%}
+            {%- set mark = '!' if last else '.' -%}
+            {{ tagged(m.role, tag='i') }}{{ tagged(m.content) }}{{ mark }}{{ end }}
+            {%- endmacro -%}
+            {%- set end = ';' -%}
+            {{ date }}|{% for m in messages %}{{ line(m, loop.last) }}{% endfor %}{{ mark is defined }}
+            """;
+        string text = ChatTemplate.Parse(template).Render(Talk, true, "", "", new DateTimeOffset(2026, 3, 7, 15, 4, 5, TimeSpan.FromHours(2)));
+        Assert.Equal("07 Mar 2026|<i>system</i><b>Be brief.</b>.;<i>user</i><b>Hi</b>.;<i>assistant</i><b>Hello.</b>.;<i>user</i><b>Why?</b>!;False", text);
+        Assert.Equal(
+            "Saturday Sat March 26 03 PM 15:04:05 066 100%",
+            ChatTemplate.Parse("{{ strftime_now('%A %a %B %y %I %p %H:%M:%S %j 100%%') }}").Render(Talk, true, "", "", new DateTimeOffset(2026, 3, 7, 15, 4, 5, TimeSpan.Zero)));
+        Assert.Equal(4, ChatTemplate.Parse("{{ strftime_now('%Y') }}").Render(Talk).Length);
+    }
+
+    [Theory]
+    [InlineData("{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}", "'f' takes 1 arguments, not 2")]
+    [InlineData("{% macro f(a) %}{% endmacro %}{{ f(b=2) }}", "'f' has no parameter 'b'")]
+    [InlineData("{% macro f(a) %}{{ f(a) }}{% endmacro %}{{ f(1) }}", "calls of 'f' are nested too deeply")]
+    [InlineData("{% if false %}{% macro f() %}{% endmacro %}{% endif %}{{ f() }}", "'f' is no macro where it is called")]
+    [InlineData("{{ strftime_now('%q') }}", "strftime_now with '%q', which is not understood")]
+    [InlineData("{{ strftime_now(7) }}", "strftime_now needs a format")]
+    public void Render_callThatCannotBe_isMP5035(string template, string message)
+    {
+        var error = Assert.Throws<ModelPackException>(() => ChatTemplate.Parse(template).Render(Talk));
+        Assert.Equal(ErrorCodes.BadChatTemplate, error.Code);
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+    }
+
     /// <summary>White space control, tools that are not there, a namespace, a slice backwards: Qwen 2.5 and 3.</summary>
     [Fact]
     public void Render_markup()
@@ -101,10 +139,10 @@ public sealed class ChatTemplateTests
     public void Render_expressions(string template, string expected) => Assert.Equal(expected, ChatTemplate.Parse(template).Render(Talk));
 
     [Theory]
-    [InlineData("{% macro f() %}{% endmacro %}", "the statement 'macro' is not understood")]
+    [InlineData("{% macro f() %}", "ends too early")]
+    [InlineData("{% call f() %}{% endcall %}", "the statement 'call' is not understood")]
     [InlineData("{{ x | groupby('a') }}", "the filter 'groupby' is not understood")]
     [InlineData("{{ x is divisibleby(3) }}", "the test 'divisibleby' is not understood")]
-    [InlineData("{{ strftime_now('%d') }}", "the function 'strftime_now' is not understood")]
     [InlineData("{{ 'a'.zfill(3) }}", "the method 'zfill' is not understood")]
     [InlineData("{% if x %}", "ends too early")]
     [InlineData("{{ 'a }}", "a string does not end")]

@@ -9,7 +9,7 @@ public sealed class TokenizerErrorTests
     [Theory]
     [InlineData("model.type", "\"Unigram\"", "'Unigram'")]
     [InlineData("model.type", "\"WordPiece\"", "'WordPiece'")]
-    [InlineData("model.byte_fallback", "true", "byte_fallback")]
+    [InlineData("model.byte_fallback", "true", "for a vocabulary with byte_fallback")]
     [InlineData("model.dropout", "0.1", "dropout")]
     [InlineData("model.continuing_subword_prefix", "\"##\"", "continuing_subword_prefix '##'")]
     [InlineData("model.end_of_word_suffix", "\"</w>\"", "end_of_word_suffix '</w>'")]

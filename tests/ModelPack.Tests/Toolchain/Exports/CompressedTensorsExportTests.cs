@@ -88,6 +88,40 @@ public sealed class CompressedTensorsExportTests
         Assert.Null(Config(sample)["config_groups"]!["group_0"]!["input_activations"]);
     }
 
+    /// <summary>Layers keep the constant scales that the graph rounds with; layers that read floats have no arguments of activations.</summary>
+    [Fact]
+    public void Export_staticActivations_haveTheScalesOfTheGraph()
+    {
+        using var sample = new ExportCase();
+        string path = sample.Checkpoint.Write(sample.Folder);
+        File.WriteAllText(sample["recipe.json"], """{"name":"static","passes":["canonicalize","fold-constants",{"pass":"quantize-inputs","scales":"static","exclude":["*down_proj*"]},{"pass":"quantize","format":"fp8","ends":"keep"}]}""");
+        File.WriteAllBytes(sample["t.bin"], [.. Enumerable.Range(0, 512).SelectMany(i => BitConverter.GetBytes((ushort)(i * 7 % ExportCase.Vocabulary)))]);
+        ModelCompiler.Compile(new CompileRequest { Input = path, Output = sample.Artifact, Recipe = sample["recipe.json"], Calibration = sample["t.bin"] });
+        ExportResult result = sample.Export("compressed-tensors", "ct");
+        Assert.Empty(result.Warnings);
+        var file = new PlainSafetensors(Path.Combine(sample["ct"], "model.safetensors"));
+        JsonObject config = Config(sample);
+        CheckKeys(config);
+        Assert.Equal("mixed-precision", (string?)config["format"]);
+        JsonNode rounded = config["config_groups"]!.AsObject().Single(g => g.Value!["input_activations"] is not null).Value!;
+        Assert.Equal("float 8 tensor  true", Describe(rounded["input_activations"]!));
+        Assert.False((bool)rounded["input_activations"]!["dynamic"]!);
+        string[] modules = [.. rounded["targets"]!.AsArray().Select(t => (string)t!)];
+        Assert.Contains(Up, modules);
+        Assert.DoesNotContain("model.layers.0.mlp.down_proj", modules);
+        Assert.Equal(modules.Select(m => m + ".input_scale").Order(StringComparer.Ordinal), file.Names.Where(n => n.EndsWith("input_scale", StringComparison.Ordinal)).Order(StringComparer.Ordinal));
+        Assert.All(modules, m => Assert.InRange(Assert.Single(file.Floats(m + ".input_scale")), 1e-6f, 1f));
+        Assert.Equal(file.Floats("model.layers.0.mlp.gate_proj.input_scale"), file.Floats(Up + ".input_scale"));
+        Assert.NotEqual(file.Floats("model.layers.0.self_attn.o_proj.input_scale"), file.Floats(Up + ".input_scale"));
+        Assert.DoesNotContain(Checking.Check(sample["ct"], "vllm").Findings, f => f.Severity == "error");
+
+        // The folder is what it says: out again with the same scales.
+        Exporting.Export(sample["ct"], "compressed-tensors", sample["again"], new ExportOptions());
+        var again = new PlainSafetensors(Path.Combine(sample["again"], "model.safetensors"));
+        Assert.Equal(file.Names, again.Names);
+        Assert.All(file.Names, n => Assert.Equal(file.Bytes(n), again.Bytes(n)));
+    }
+
     [Fact]
     public void Export_twoSchemes_areMixedPrecision_withNamesAsTargets()
     {

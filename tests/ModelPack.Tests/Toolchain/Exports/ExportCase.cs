@@ -57,6 +57,8 @@ internal sealed class ExportCase : IDisposable
 
     public RandomCheckpoint Checkpoint { get; }
 
+    public TempFolder Folder => _folder;
+
     public string Artifact => _folder["m.mpack"];
 
     public string this[string name] => _folder[name];

@@ -1,9 +1,9 @@
 using System.Text.RegularExpressions;
 
-namespace ModelPack.Toolchain;
+namespace ModelPack.Containers.Checkpoint;
 
 /// <summary>How loaders of compressed-tensors match the names of modules: exactly, by class (<c>Linear</c>), or by <c>re:</c> and an expression that must match from the beginning.</summary>
-internal sealed class ModuleMatcher(IEnumerable<string> patterns)
+public sealed class ModuleMatcher(IEnumerable<string> patterns)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
