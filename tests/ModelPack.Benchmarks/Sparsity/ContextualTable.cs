@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
-using ModelPack.Compiler;
 using ModelPack.Runtime;
 using ModelPack.Testing;
 using ModelPack.Testing.Onnx;

@@ -134,7 +134,7 @@ public sealed class ActivationSparsityCompileTests : IDisposable
 
     private static string Inspect(string path) => string.Join(' ', Inspection.Inspect(path).Tensors.Select(t => $"{t.Name} {t.Encoding} {t.StoredBytes}"));
 
-    private float[] Logits(string path)
+    private static float[] Logits(string path)
     {
         using ModelSession model = ModelSession.Open(path, new ModelSessionOptions());
         return model.Run([Tokens(5, 64)])[0].Values<float>().ToArray();
