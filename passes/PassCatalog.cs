@@ -15,6 +15,7 @@ public static class PassCatalog
         new ShareTensorsFactory(),
         new RotateFactory(),
         new SmoothFactory(),
+        new ActivationSparsityFactory(),
         new SparsifyFactory(),
         new DecomposeFactory(),
         new SplitOutliersFactory(),

@@ -7,7 +7,7 @@ namespace ModelPack.Passes;
 /// be quantised, <c>mxfp4</c> becomes <c>blocksparse(block=32x32) &gt; { u8; mxfp4 }</c>.
 /// </summary>
 /// <remarks>
-/// Runs last, because other passes know weights by their plain or quantised form. Weights that a calibrated algorithm has encoded stay as they are. Dense weights cost a look at a few samples.
+/// Runs last, because other passes know weights by their plain or quantised form. Of weights that a calibrated algorithm has encoded, codes and scales of blocks are moved as they are. Dense weights cost a look at a few samples.
 /// </remarks>
 internal sealed class DetectSparsityPass(string quantized) : IPass
 {

@@ -36,7 +36,7 @@ internal static class OpsetUpgrade
     {
         "Abs", "Add", "ArgMax", "ArgMin", "AveragePool", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Conv", "ConvTranspose", "Div", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor",
         "Gather", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Greater", "HardSigmoid", "Identity", "InstanceNormalization", "LeakyRelu", "Less", "Log", "LRN", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul",
-        "Neg", "Not", "Pow", "PRelu", "Reciprocal", "Relu", "Reshape", "Shape", "Sigmoid", "Size", "Softplus", "SpaceToDepth", "Sqrt", "Sub", "Sum", "Tanh", "Tile", "Transpose",
+        "Neg", "Not", "Pow", "PRelu", "Reciprocal", "Relu", "Reshape", "Shape", "Shrink", "Sigmoid", "Size", "Softplus", "SpaceToDepth", "Sqrt", "Sub", "Sum", "Tanh", "Tile", "Transpose",
         "Where", "BatchNormalization", "Dropout", "Selu", "Elu", "And", "Or", "Sin", "Cos", "Round", "Sign",
     };
 

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace ModelPack.Passes;
 
-/// <summary>Which weights of a matrix [N, K] are kept or dropped together: single ones, N of every M neighbours in a row, or blocks.</summary>
+/// <summary>Which weights of a matrix [N, K] are kept or dropped together: single ones, N of every M neighbours in a row (bank-balanced where M is 64), or blocks.</summary>
 /// <param name="Kept">Neighbours kept of every <paramref name="Of"/>; 0 where the share of weights decides.</param>
 /// <param name="Of">Neighbours of a group; 0 without groups.</param>
 /// <param name="Rows">Rows of a block.</param>
@@ -24,7 +24,7 @@ internal readonly record struct SparsePattern(int Kept, int Of, int Rows, int Co
             return new SparsePattern(0, 0, 1, 1);
         }
 
-        if (Pair(text, ':') is (int kept, int of) && kept < of && of is 4 or 8 or 16)
+        if (Pair(text, ':') is (int kept, int of) && kept < of && of is 4 or 8 or 16 or 32 or 64)
         {
             return new SparsePattern(kept, of, 1, 1);
         }
@@ -32,7 +32,7 @@ internal readonly record struct SparsePattern(int Kept, int Of, int Rows, int Co
         return Pair(text, 'x') is (int rows, int columns) && IsEdge(rows) && IsEdge(columns) && rows * columns % 4 == 0
             ? new SparsePattern(0, 0, rows, columns)
             : throw new ModelPackException(
-                ErrorCodes.BadPassOption, $"pass 'sparsify': option 'structure' is 'unstructured', N:M with M of 4, 8 or 16, or blocks as ROWSxCOLUMNS with edges of 1 or a multiple of 4 up to 256, not '{text}'");
+                ErrorCodes.BadPassOption, $"pass 'sparsify': option 'structure' is 'unstructured', N:M with M of 4, 8, 16, 32 or 64, or blocks as ROWSxCOLUMNS with edges of 1 or a multiple of 4 up to 256, not '{text}'");
     }
 
     private static bool IsEdge(int edge) => edge == 1 || (edge % 4 == 0 && edge <= 256);

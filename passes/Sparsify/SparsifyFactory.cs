@@ -11,7 +11,7 @@ internal sealed class SparsifyFactory : IPassFactory
 
     public IReadOnlyList<PassOption> Options { get; } =
     [
-        new("structure", "string", "\"unstructured\"", "What is dropped together: unstructured for single weights, N:M for all but N of every M neighbours (2:4), ROWSxCOLUMNS for blocks (32x32)", PerTensor: true),
+        new("structure", "string", "\"unstructured\"", "What is dropped together: unstructured for single weights, N:M for all but N of every M neighbours (2:4, or banks as 16:64), ROWSxCOLUMNS for blocks (32x32)", PerTensor: true),
         new("sparsity_percent", "integer", "50", "Share of the weights that is dropped; N:M says it itself", PerTensor: true, Minimum: 1, Maximum: 99),
         new("score", "string", "\"auto\"", "Which go first: the smallest (magnitude), times their inputs (wanda), or those that others make up for best (second-order); auto: the last with calibration data, the first without", ["auto", "magnitude", "wanda", "second-order"], PerTensor: true),
         new("reconstruct", "boolean", "true", "With calibration data: solve for the survivors after every step", PerTensor: true),

@@ -5,8 +5,8 @@ using ModelPack.Kernels.MatMul;
 namespace ModelPack.OrtOps;
 
 /// <summary>
-/// The operator <c>ai.modelpack::PackedMatMul</c>: y [..., N] = x [..., K] W^T + bias, W [N, K] in a number format and in execution layout, dense or block-sparse, never expanded. Inputs: x f32, W u8 [bytes] (a constant,
-/// see <see cref="PackedMatrix"/> and <see cref="PackedSparseMatrix"/>), optionally bias f32 [N]. Attributes: <c>N</c> (for shape inference), <c>arithmetic</c> (<c>f32</c>, or <c>int8</c> or <c>bf16</c> to round activations).
+/// The operator <c>ai.modelpack::PackedMatMul</c>: y [..., N] = x [..., K] W^T + bias, W [N, K] in a number format and in execution layout, dense or sparse, never expanded. Inputs: x f32, W u8 [bytes] (a constant,
+/// see <see cref="PackedMatrix"/>, <see cref="PackedSparseMatrix"/> and <see cref="PackedMaskedMatrix"/>), optionally bias f32 [N]. Attributes: <c>N</c> (for shape inference), <c>arithmetic</c> (<c>f32</c>, or <c>int8</c> or <c>bf16</c> to round activations).
 /// </summary>
 internal sealed unsafe class PackedMatMul
 {
@@ -173,6 +173,12 @@ internal sealed unsafe class PackedMatMul
             offset = PackedMatrix.HeaderBytes(weight.Format);
             _ = KernelWarmUp.Begin(weight, asked);
             return new MatMulRun(weight, asked, KernelTiers.Current);
+        }
+
+        if (asked == MatMulArithmetic.Float && PackedMaskedMatrix.Read(data, bytes) is MaskedWeight masked)
+        {
+            offset = PackedMaskedMatrix.TilesOffset(masked);
+            return new MaskedMatMulRun(masked, KernelTiers.Current);
         }
 
         if (asked != MatMulArithmetic.Float || PackedSparseMatrix.Read(data, bytes) is not SparseWeight sparse)

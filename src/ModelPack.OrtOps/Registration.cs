@@ -39,6 +39,7 @@ public static unsafe class Registration
 
                 status = Add(domain, PackedMatMul.Describe(Text("PackedMatMul")));
                 status = status != 0 ? status : Add(domain, GatedMlp.Describe(Text("GatedMlp")));
+                status = status != 0 ? status : Add(domain, ContextualMlp.Describe(Text("ContextualMlp")));
                 if (status != 0)
                 {
                     return status;

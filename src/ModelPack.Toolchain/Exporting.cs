@@ -128,7 +128,7 @@ public static class Exporting
             return Artifact.ReadModel(reader, cancellation);
         }
 
-        if (!packed && plan.Bindings.Any(b => b.Role == InitializerBinding.Tiles))
+        if (!packed && plan.Bindings.Any(b => b.Role is InitializerBinding.Tiles or InitializerBinding.NeuronRows))
         {
             // Other hosts do not have our operators: the same weights in stock ones.
             PlanAccuracy accuracy = ArtifactContent.ParseAccuracy(Artifact.ReadProvenance(reader).Accuracy);
@@ -146,9 +146,9 @@ public static class Exporting
 
     private static Tensor Fill(InitializerBinding binding, PackTensor tensor, PackSource weights)
     {
-        if (binding.Role == InitializerBinding.Tiles)
+        if (binding.Role is InitializerBinding.Tiles or InitializerBinding.NeuronRows)
         {
-            return Tensor.Raw(binding.Initializer, DType.U8, binding.Shape, new TileData(weights.Find(tensor.Name)!, binding.Shape[0], binding.Transposed));
+            return Tensor.Raw(binding.Initializer, DType.U8, binding.Shape, new TileData(weights.Find(tensor.Name)!, binding));
         }
 
         if (binding.Role is null)

@@ -56,6 +56,7 @@ public static class ModelCompiler
         Model model = new PassManager(recipe.CreatePasses()).Run(imported.Model, context);
         bool used = context.Measurements.Any(m => m.Quantity == "calibration_vectors");
         string[] warnings = [.. context.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Warning).Select(Describe)];
+        string[] notes = [.. context.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Info).Select(Describe)];
         IEnumerable<string> tensors = imported.Model.Graph.Initializers.Concat(model.Graph.Initializers).Select(t => t.Name);
         warnings = [.. InputWarnings(imported.Model, notBuilt), .. recipe.RuleWarnings(tensors).Select(w => $"recipe '{recipe.Name}': {w}"), .. warnings];
         if (generated is not null && used)
@@ -75,7 +76,7 @@ public static class ModelCompiler
 
         if (request.DryRun)
         {
-            return DryRun(request, recipe, imported, model, warnings, Stopwatch.GetElapsedTime(start).TotalSeconds) with { RecipeReason = choice?.Reason };
+            return DryRun(request, recipe, imported, model, warnings, Stopwatch.GetElapsedTime(start).TotalSeconds) with { RecipeReason = choice?.Reason, Notes = notes };
         }
 
         KernelTuner? tuner = request.Tune is TimeSpan limit ? new KernelTuner(limit, request.Threads, progress, cancellation) : null;
@@ -108,6 +109,7 @@ public static class ModelCompiler
             DryRun = false,
             Tensors = Tensors(model, packed, context),
             Warnings = warnings,
+            Notes = notes,
             Tuning = tuner is null || model.Kind != ModelKind.Onnx ? null : new KernelTuning(tuner.Measured, tuner.Known, tuner.Unmeasured, tuner.Choices, tuner.Changed, tuner.Spent.TotalSeconds),
         };
         if (request.Wrapper is WrapperRequest wrapper && model.Kind == ModelKind.Onnx)

@@ -42,6 +42,20 @@ internal static unsafe class SparseKernelBenchmark
                     continue;
                 }
 
+                if (BenchedMaskedWeight.Structure(options.SparseBlock) is UnitSpec structure)
+                {
+                    foreach (int sparsity in BenchedMaskedWeight.Sparsity(structure) is int own ? [own] : options.Sparsity.Distinct().Order().ToArray())
+                    {
+                        cancellation.ThrowIfCancellationRequested();
+                        report($"{structure}, {format}, {sparsity} % sparse");
+                        var masked = BenchedMaskedWeight.Make(structure, format, options.Rows, options.Columns, sparsity);
+                        disposables.Add(masked);
+                        candidates.Add(Own($"modelpack:MaskedMatMul({structure},{masked.Weight.Format.Id})", format, masked.Weight.Bytes, new MaskedMatMulRun(masked.Weight, KernelTiers.Current), masked.Tiles, options, sparsity));
+                    }
+
+                    continue;
+                }
+
                 // What sparse products are compared with: all blocks there, in f32.
                 foreach (int sparsity in (format == "f32" ? options.Sparsity.Append(0) : options.Sparsity).Distinct().Order())
                 {
@@ -49,7 +63,7 @@ internal static unsafe class SparseKernelBenchmark
                     report($"{format}, {sparsity} % sparse");
                     var weight = BenchedSparseWeight.Make(options.SparseBlock, format, options.Rows, options.Columns, sparsity);
                     disposables.Add(weight);
-                    candidates.Add(Own(weight, options, sparsity));
+                    candidates.Add(Own($"modelpack:SparseMatMul({options.SparseBlock},{weight.Weight.Format.Id})", format, weight.Weight.Bytes, new SparseMatMulRun(weight.Weight, KernelTiers.Current), weight.Tiles, options, sparsity));
                 }
             }
 
@@ -69,9 +83,8 @@ internal static unsafe class SparseKernelBenchmark
         }
     }
 
-    private static Candidate Own(BenchedSparseWeight benched, KernelBenchmarkOptions options, int sparsity)
+    private static Candidate Own(string kernel, string format, long bytes, IMatMulRun run, byte* tiles, KernelBenchmarkOptions options, int sparsity)
     {
-        var run = new SparseMatMulRun(benched.Weight, KernelTiers.Current);
         float[] x = Pinned(GaussianError.Sample(options.Batch * options.Columns, 1));
         float[] y = GC.AllocateUninitializedArray<float>(checked(options.Batch * options.Rows), pinned: true);
         byte[] memory = GC.AllocateUninitializedArray<byte>((int)run.ScratchBytes(Math.Min(options.Batch, MatMulRun.MaxRows)) + 64, pinned: true);
@@ -84,12 +97,11 @@ internal static unsafe class SparseKernelBenchmark
                 float* from = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(x, first * options.Columns);
                 float* to = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(y, first * options.Rows);
                 run.Prepare(from, rows, scratch);
-                KernelBenchmark.Split(threads, run.Parts, (part, count) => run.Run(benched.Tiles, scratch, rows, (int)part, (int)count, null, to));
+                KernelBenchmark.Split(threads, run.Parts, (part, count) => run.Run(tiles, scratch, rows, (int)part, (int)count, null, to));
             }
         }
 
-        return new Candidate(
-            $"modelpack:SparseMatMul({options.SparseBlock},{benched.Weight.Format.Id})", benched.Format, sparsity, benched.Weight.Bytes, Product);
+        return new Candidate(kernel, format, sparsity, bytes, Product);
     }
 
     private static Candidate Theirs(OrtProduct product, KernelBenchmarkOptions options, List<IDisposable> disposables)

@@ -42,5 +42,24 @@ if (args is ["--numbers", ..])
     return NumberTables.Run(args.Length > 1 ? args[1] : null, Console.Out);
 }
 
+// `--sparsity <folder> <checkpoint> <windows> <text>...`: perplexity by sparsity for every structure, as points, table and pictures; `--sparsity <folder>` draws the points that are there.
+if (args is ["--sparsity", var curve])
+{
+    return ModelPack.Benchmarks.Sparsity.SparsityCurve.Draw(curve);
+}
+
+if (args is ["--sparsity", var made, var checkpoint, var windows, ..])
+{
+    return ModelPack.Benchmarks.Sparsity.SparsityCurve.Run(made, checkpoint, args[4..], int.Parse(windows, System.Globalization.CultureInfo.InvariantCulture), Console.Out);
+}
+
+// `--contextual <width> <neurons> <f32|bf16> <rows>...`: a gated perceptron that leaves out half of its neurons at run time.
+if (args is ["--contextual", var width, var neurons, var format, ..])
+{
+    static int Number(string text) => int.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
+    Console.WriteLine(ModelPack.Benchmarks.Sparsity.ContextualTable.ToMarkdown(Number(width), Number(neurons), format, [.. args[4..].Select(Number)]));
+    return 0;
+}
+
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
 return 0;

@@ -21,7 +21,7 @@ public static class SparsityDetector
 
     /// <summary>A tensor as a sparse matrix, or null when it is not one, or not smaller that way.</summary>
     /// <param name="encoding">
-    /// What to look at: values stored plainly, or values to be encoded in a number format. Permutations and reshapes around them are looked through.
+    /// What to look at: values stored plainly, to be encoded in a number format, or encoded already. Permutations and reshapes around them are looked through.
     /// </param>
     /// <param name="level">How hard the codecs will try; estimates are made at the default level at most.</param>
     /// <param name="portable">Without the codecs that are fast with AVX-512 alone.</param>
@@ -38,6 +38,8 @@ public static class SparsityDetector
                 return Matrix(dense.Shape) is not Shape matrix || Structure(dtype, matrix, data, fixedStride: false, cancellation) is not (UnitSpec structure, double density)
                     ? null
                     : Smaller(dtype, data, Reshape(SparseMatrix.Of(structure, dtype, matrix, data), dense.Shape), new CodecPolicy(level < CodecLevel.Default ? level : CodecLevel.Default, portable), density);
+            case DenseEncoding coded when Matrix(coded.Shape) is Shape rows:
+                return CodedBlocks.Find(coded, rows, cancellation);
             default:
                 return null;
         }
@@ -101,7 +103,7 @@ public static class SparsityDetector
     }
 
     /// <summary>Whether an eighth of the elements of samples is zero: dense tensors cost a few microseconds.</summary>
-    private static bool HasZeros(TensorData data, int width)
+    internal static bool HasZeros(TensorData data, int width)
     {
         // Odd steps, so that samples do not fall on the same columns.
         Span<byte> mask = stackalloc byte[ProbeBytes / 8];

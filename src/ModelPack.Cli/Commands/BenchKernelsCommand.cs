@@ -23,7 +23,7 @@ internal static class BenchKernelsCommand
                 result.AddError("--sparsity is a percentage from 0 to 100");
             }
         });
-        var block = new Option<string>("--sparse-block") { Description = "Rows and columns of a block", DefaultValueFactory = _ => "32x32", HelpName = "RxC" };
+        var block = new Option<string>("--sparse-block") { Description = "With --sparsity: rows and columns of a block; or single elements, N:M (2:4, banks as 16:64) or bitmap", DefaultValueFactory = _ => "32x32", HelpName = "RxC" };
         var gated = new Option<bool>("--gated") { Description = "With --sparsity: a gated perceptron (two products, SiLU, product) in one pass, beside its parts one after the other" };
         var tune = new Option<bool>("--tune") { Description = "Keep the times of dense weights for 'compile --tune', which then takes the fastest kernel for such products" };
         var command = new Command("kernels", "Matrix products with packed weights on one and on several threads, beside ONNX Runtime's and the speed of memory") { formats, rows, columns, batch, sparsity, block, gated, tune };

@@ -129,6 +129,11 @@ internal static class CompileCommand
         {
             console.WriteLine($"warning: {Words.Printable(warning)}");
         }
+
+        foreach (string note in everyTensor ? result.Notes : [])
+        {
+            console.WriteLine($"note: {Words.Printable(note)}");
+        }
     }
 
     private static void WriteKinds(IAnsiConsole console, IReadOnlyList<KindSummary> kinds)

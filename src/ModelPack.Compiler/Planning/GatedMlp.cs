@@ -20,11 +20,12 @@ namespace ModelPack.Compiler.Planning;
 /// 2048, 5632   14 MB       1.00-1.08  1.00-1.01  1.01-1.05       1.07-1.09  1.01-1.08  0.89-2.81
 /// 4096, 11008  54 MB       0.81-1.17  0.86-1.03  0.78-1.18       (not told from noise)
 /// </code>
+/// Again with the machine alone, M = 1, one / two threads: 2048, 5632 1.01 / 0.95; 3072, 8192 (30 MB) 1.01 / 1.02; 4096, 11008 0.95 / 0.96. So the limit is half of what it was.
 /// </remarks>
 internal sealed class GatedMlp
 {
     /// <summary>Bytes of all weights of a perceptron beyond which nothing is gained.</summary>
-    private const long MostBytes = 16 << 20;
+    private const long MostBytes = 8 << 20;
 
     private readonly IReadOnlyList<Node> _nodes;
     private readonly HashSet<string> _sparseTiles;

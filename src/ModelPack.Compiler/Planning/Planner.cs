@@ -36,10 +36,18 @@ public static class Planner
         ImmutableArray<Node>.Builder nodes = ImmutableArray.CreateBuilder<Node>(graph.Nodes.Length);
         ImmutableArray<PlannedNode>.Builder planned = ImmutableArray.CreateBuilder<PlannedNode>();
         var dense = new HashSet<string>(graph.Outputs.Concat(graph.Inputs).Select(v => v.Name), StringComparer.Ordinal);
-        foreach (Node node in graph.Nodes)
+        var declined = new Dictionary<string, RejectedKernel>(StringComparer.Ordinal);
+        Dictionary<int, Node?> contextual = ContextualMlp.Take(weights, context, planned, declined);
+        for (int i = 0; i < graph.Nodes.Length; i++)
         {
-            Node[] replacement = PlanNode(node, weights, context, planned, dense);
-            nodes.AddRange(replacement);
+            if (!contextual.TryGetValue(i, out Node? taken))
+            {
+                nodes.AddRange(PlanNode(graph.Nodes[i], weights, context, planned, dense, declined));
+            }
+            else if (taken is not null)
+            {
+                nodes.Add(taken);
+            }
         }
 
         ImmutableArray<Node> fused = GatedMlp.Fuse(nodes.ToImmutable(), planned, context);
@@ -59,7 +67,7 @@ public static class Planner
 
     /// <summary>Chooses for every compressed weight that a node reads; returns the node or what replaces it.</summary>
     private static Node[] PlanNode(
-        Node node, Dictionary<string, Tensor> weights, PlanContext context, ImmutableArray<PlannedNode>.Builder planned, HashSet<string> dense)
+        Node node, Dictionary<string, Tensor> weights, PlanContext context, ImmutableArray<PlannedNode>.Builder planned, HashSet<string> dense, Dictionary<string, RejectedKernel> declined)
     {
         Node[] result = [node];
         for (int i = 0; i < node.Inputs.Length; i++)
@@ -79,8 +87,9 @@ public static class Planner
                 result = [.. choice.Replacement];
             }
 
+            ImmutableArray<RejectedKernel> alternatives = declined.TryGetValue(tensor.Name, out RejectedKernel? contextual) ? choice.Alternatives.Add(contextual) : choice.Alternatives;
             RejectedKernel? elsewhere = i == 1 ? AcceleratorKernels.Named(node, tensor, context) : null;
-            planned.Add(new PlannedNode(node.Handle, node.OpType, choice.Kernel, tensor.Name, elsewhere is null ? choice.Alternatives : choice.Alternatives.Insert(0, elsewhere)));
+            planned.Add(new PlannedNode(node.Handle, node.OpType, choice.Kernel, tensor.Name, elsewhere is null ? alternatives : alternatives.Insert(0, elsewhere)));
         }
 
         foreach (string captured in node.Subgraphs().SelectMany(GraphNames.Free))
@@ -107,7 +116,7 @@ public static class Planner
             0 => QuantizedGather.Choose(node, tensor, weight, context),
             1 when PackedMatMul.IsKept(tensor, context) =>
                 NodeChoice.Expanded(new RejectedKernel("modelpack:PackedMatMul", "adds in another order than dense weights are multiplied in: plan with accuracy 'exact' to use it")),
-            1 => IntegerKernels.Choose(node, tensor, context) ?? SparseMatMul.Choose(node, tensor, context) ?? LowRankMatMul.Choose(node, tensor, context) ?? MeasuredProduct.Choose(node, tensor, weight, context) ?? PackedMatMul.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),
+            1 => IntegerKernels.Choose(node, tensor, context) ?? SparseMatMul.Choose(node, tensor, context) ?? MaskedMatMul.Choose(node, tensor, context) ?? LowRankMatMul.Choose(node, tensor, context) ?? MeasuredProduct.Choose(node, tensor, weight, context) ?? PackedMatMul.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),
             _ => null,
         };
         return choice ?? NodeChoice.Expanded(weight is null ? [] : [new RejectedKernel("ort:*", $"no operator reads block integers as input {input} of {node.OpType}")]);

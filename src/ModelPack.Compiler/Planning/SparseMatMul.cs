@@ -16,6 +16,8 @@ namespace ModelPack.Compiler.Planning;
 /// int8 b32                     9.0    27.2   51.8         1.4    1.8    2.8    6.3
 /// mxfp4                        11.7   33.6   63.6         1.7    2.2    3.3    7.1                    3.2    10.3   26.5
 /// </code>
+/// And with an AMD EPYC (family 26 model 2) alone, f32, K = 4096, N = 11008, one / two threads: M = 1 at 30 % 4.3 / 2.7, at 10 % 15.4 / 8.0, at 5 % 30.0 / 14.0; M = 128 at 30 % 2.8 / 2.5, at 10 % 8.0 / 9.8, at 5 % 16.0 / 15.5;
+/// N = 24576, M = 1 at 10 % 16.8 / 14.1, with values in mxfp4 (5.4 MB instead of 403) 72.8 / 55.1.
 /// </remarks>
 public static class SparseMatMul
 {

@@ -55,6 +55,25 @@ internal sealed class StreamTensors(HashSet<string> names)
         return name;
     }
 
+    /// <summary>The initializer that holds a stored matrix of plain floats as it is, behind a header.</summary>
+    /// <param name="weight">The weight, stored so.</param>
+    /// <param name="bytes">Length with the header.</param>
+    /// <returns>Its name.</returns>
+    public string GetNeuronRows(Tensor weight, long bytes)
+    {
+        var key = (weight.Name, InitializerBinding.NeuronRows, DType.U8, 1);
+        if (!_made.TryGetValue(key, out string? name))
+        {
+            var shape = new Shape(bytes);
+            name = GraphValueNames.Fresh(names, $"{weight.Name}_neurons");
+            Tensors.Add(Tensor.Raw(name, DType.U8, shape, new PendingStream(weight.Name, bytes)));
+            Bindings.Add(new InitializerBinding(name, weight.Name, InitializerBinding.NeuronRows, DType.U8, shape));
+            _made.Add(key, name);
+        }
+
+        return name;
+    }
+
     /// <summary>The initializer that holds a weight in execution layout.</summary>
     /// <param name="weight">The weight.</param>
     /// <param name="bytes">Length of the layout.</param>

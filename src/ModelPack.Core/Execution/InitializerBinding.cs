@@ -10,7 +10,7 @@ namespace ModelPack;
 /// <param name="Role">
 /// Null: the tensor's values, decoded to <paramref name="DType"/> (dense). Otherwise the role of a stream whose bytes are used as they are
 /// (or, for <c>scales</c> stored in f16 or bf16, widened to <paramref name="DType"/>; for 8-bit <c>codes</c> bound as <c>i8</c>, minus 128 each: the values of signed integers). <see cref="Tiles"/>: all
-/// streams together in the execution layout of the kernels on packed weights.
+/// streams together in the execution layout of the kernels on packed weights. <see cref="NeuronRows"/>: the stored matrix as it is, behind a header, for kernels that leave out rows.
 /// </param>
 /// <param name="DType">Element type of the initializer.</param>
 /// <param name="Shape">Shape of the initializer.</param>
@@ -19,6 +19,9 @@ public sealed record InitializerBinding(string Initializer, string Tensor, strin
 {
     /// <summary>The role of initializers in execution layout.</summary>
     public const string Tiles = "tiles";
+
+    /// <summary>The role of initializers that hold a matrix of plain floats row by row.</summary>
+    public const string NeuronRows = "neuron-rows";
 
     /// <summary>The name by which bindings know a component of a stored tensor: of the structure in its tree that has several.</summary>
     public static string ComponentName(string tensor, int component) => string.Create(CultureInfo.InvariantCulture, $"{tensor}#{component}");

@@ -22,8 +22,8 @@ internal interface IStoredWeight
     /// <summary>The dense matrix that is stored, when the tensor is one or the transpose of one; else null.</summary>
     DenseEncoding? Matrix { get; }
 
-    /// <summary>The block-sparse matrix that is stored, when the tensor is one or the transpose of one; else null.</summary>
-    StructuredEncoding? BlockSparse { get; }
+    /// <summary>The matrix that is stored block-sparse, N:M, bank-balanced or with a bitmap, when the tensor is one or the transpose of one; else null.</summary>
+    StructuredEncoding? Sparse { get; }
 
     /// <summary>Decodes the values.</summary>
     /// <param name="target">Element type wanted.</param>

@@ -21,6 +21,10 @@ internal sealed record LoadJob(IStoredWeight Weight, string? Role, DType DType, 
         {
             TileJob.Run(Weight, TransposedColumns > 0, Buffer, threads);
         }
+        else if (Role == InitializerBinding.NeuronRows)
+        {
+            NeuronRowsJob.Run(Weight, Buffer, threads);
+        }
         else if (StoredType == DType.U8 && DType == DType.I8)
         {
             ReadSignedCodes(threads);

@@ -22,10 +22,10 @@ internal sealed class PackSource(PackReader reader) : IWeightSource
             _ => null,
         };
 
-        public StructuredEncoding? BlockSparse => tensor.Encoding switch
+        public StructuredEncoding? Sparse => tensor.Encoding switch
         {
-            StructuredEncoding { Structure.Id: "blocksparse" } sparse => sparse,
-            StructuredEncoding { Structure.Id: "permuted", Components: [StructuredEncoding { Structure.Id: "blocksparse" } sparse] } => sparse,
+            StructuredEncoding { Structure.Id: "blocksparse" or "nm" or "bankbalanced" or "bitmap" } sparse => sparse,
+            StructuredEncoding { Structure.Id: "permuted", Components: [StructuredEncoding { Structure.Id: "blocksparse" or "nm" or "bankbalanced" or "bitmap" } sparse] } => sparse,
             _ => null,
         };
 

@@ -54,15 +54,7 @@ internal static unsafe class SparseTileJob
         {
             foreach (string role in weight.Roles)
             {
-                TensorData data = values.Streams.First(s => s.Role == role).Data;
-                var buffer = new WeightBuffer(data.LengthBytes);
-                streams.Add(buffer);
-                TileJob.InPieces(threads, (int)((data.LengthBytes + ReadBytes - 1) / ReadBytes), piece =>
-                {
-                    long first = (long)piece * ReadBytes;
-                    int count = (int)Math.Min(ReadBytes, data.LengthBytes - first);
-                    data.Read(first, buffer.Slice(first, count));
-                });
+                streams.Add(Read(values.Streams.First(s => s.Role == role).Data, threads));
             }
 
             nint[] addresses = [.. streams.Select(s => s.Address)];
@@ -77,6 +69,27 @@ internal static unsafe class SparseTileJob
         finally
         {
             streams.ForEach(s => s.Dispose());
+        }
+    }
+
+    /// <summary>A stream in a buffer of its own.</summary>
+    internal static WeightBuffer Read(TensorData data, int threads)
+    {
+        var buffer = new WeightBuffer(data.LengthBytes);
+        try
+        {
+            TileJob.InPieces(threads, (int)((data.LengthBytes + ReadBytes - 1) / ReadBytes), piece =>
+            {
+                long first = (long)piece * ReadBytes;
+                int count = (int)Math.Min(ReadBytes, data.LengthBytes - first);
+                data.Read(first, buffer.Slice(first, count));
+            });
+            return buffer;
+        }
+        catch
+        {
+            buffer.Dispose();
+            throw;
         }
     }
 

@@ -14,9 +14,9 @@ internal static class TileJob
     public static string? WhyNot(InitializerBinding binding, IStoredWeight stored)
     {
         bool isBytes = binding.DType == DType.U8 && binding.Shape.Rank == 1;
-        if (isBytes && stored.BlockSparse is StructuredEncoding sparse)
+        if (isBytes && stored.Sparse is StructuredEncoding sparse)
         {
-            return SparseTileJob.WhyNot(binding, sparse);
+            return sparse.Structure.Id == "blocksparse" ? SparseTileJob.WhyNot(binding, sparse) : MaskedTileJob.WhyNot(binding, sparse);
         }
 
         if (!isBytes || binding.Transposed || stored.Matrix is not DenseEncoding matrix)
@@ -51,9 +51,17 @@ internal static class TileJob
     /// <summary>Fills a buffer; the binding was found to fit.</summary>
     public static unsafe void Run(IStoredWeight stored, bool transposed, WeightBuffer destination, int threads)
     {
-        if (stored.BlockSparse is StructuredEncoding sparse)
+        if (stored.Sparse is StructuredEncoding sparse)
         {
-            SparseTileJob.Run(sparse, transposed, destination, threads);
+            if (sparse.Structure.Id == "blocksparse")
+            {
+                SparseTileJob.Run(sparse, transposed, destination, threads);
+            }
+            else
+            {
+                MaskedTileJob.Run(sparse, destination, threads);
+            }
+
             return;
         }
 

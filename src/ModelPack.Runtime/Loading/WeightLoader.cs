@@ -162,6 +162,11 @@ internal static class WeightLoader
             return new LoadJob(weight, binding.Role, binding.DType, binding.DType, new WeightBuffer(binding.Shape[0]), binding.Transposed ? 1 : 0);
         }
 
+        if (binding.Role == InitializerBinding.NeuronRows)
+        {
+            return NeuronRowsJob.WhyNot(binding, weight) is string reason ? throw Bad(reason, binding.Initializer) : new LoadJob(weight, binding.Role, binding.DType, binding.DType, new WeightBuffer(binding.Shape[0]));
+        }
+
         if (binding.Role is null)
         {
             if (weight.Shape != binding.Shape)

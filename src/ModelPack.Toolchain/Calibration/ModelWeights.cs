@@ -21,7 +21,7 @@ internal sealed class ModelWeights(byte[] graph, IReadOnlyDictionary<string, Ten
 
         public DenseEncoding? Matrix => null;
 
-        public StructuredEncoding? BlockSparse => null;
+        public StructuredEncoding? Sparse => null;
 
         public unsafe void ReadDense(DType target, nint destination, long lengthBytes, int threads)
         {

@@ -3,11 +3,10 @@ using ModelPack.Runtime.Native;
 
 namespace ModelPack.Toolchain;
 
-/// <summary>A stored matrix in the execution layout of the kernels, made when it is first read and forgotten once its last byte was: a model is written tensor by tensor.</summary>
+/// <summary>A stored matrix as the kernels read it, made when it is first read and forgotten once its last byte was: a model is written tensor by tensor.</summary>
 /// <param name="stored">The matrix.</param>
-/// <param name="lengthBytes">Length of its execution layout.</param>
-/// <param name="transposed">True for the layout of its transpose.</param>
-internal sealed class TileData(IStoredWeight stored, long lengthBytes, bool transposed) : TensorData(lengthBytes)
+/// <param name="binding">In which layout; of bytes.</param>
+internal sealed class TileData(IStoredWeight stored, InitializerBinding binding) : TensorData(binding.Shape[0])
 {
     private readonly Lock _gate = new();
     private WeightBuffer? _tiles;
@@ -21,7 +20,7 @@ internal sealed class TileData(IStoredWeight stored, long lengthBytes, bool tran
                 var tiles = new WeightBuffer(LengthBytes);
                 try
                 {
-                    TileJob.Run(stored, transposed, tiles, Environment.ProcessorCount);
+                    new LoadJob(stored, binding.Role, binding.DType, binding.DType, tiles, binding.Transposed ? 1 : 0).Run(Environment.ProcessorCount);
                 }
                 catch
                 {

@@ -37,6 +37,9 @@ public sealed record CompileResult
 
     public required IReadOnlyList<string> Warnings { get; init; }
 
+    /// <summary>What passes say about tensors besides: why they left one as it is, what they chose and measured.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
     /// <summary>What measuring kernels found; null where it was not asked for.</summary>
     public KernelTuning? Tuning { get; init; }
 

@@ -42,6 +42,35 @@ public sealed class SparsityDetectorTests : IDisposable
         }
     }
 
+    /// <summary>Codes of whole blocks are moved as they are; where scales reach over blocks or rows do not fit, other blocks are.</summary>
+    [Theory]
+    [InlineData("int4(block=32)", "blocksparse(block=32x32)", 384, 640, "blocksparse(block=32x32)")]
+    [InlineData("int8(block=32,symmetric=false)", "blocksparse(block=64x64)", 384, 640, "blocksparse(block=64x64)")]
+    [InlineData("mxfp4", "blocksparse(block=1x32)", 384, 640, "blocksparse(block=1x32)")]
+    [InlineData("int3(block=32)", "blocksparse(block=32x32)", 384, 640, "blocksparse(block=32x32)")]
+    [InlineData("int4(block=128)", "blocksparse(block=32x32)", 384, 640, "blocksparse(block=128x128)")]
+    [InlineData("int4(block=64)", "blocksparse(block=1x16)", 384, 640, null)]
+    [InlineData("int4(block=32)", "blocksparse(block=32x32)", 390, 640, "blocksparse(block=1x32)")]
+    [InlineData("int4(block=32)", "nm(m=4,n=2)", 384, 640, null)]
+    [InlineData("int4(block=32)", "none", 384, 640, null)]
+    public void Find_codedMatrix_movesBlocksAsTheyAre(string format, string structure, int rows, int columns, string? expected)
+    {
+        float[] values = structure == "none" ? Values.Weights(3, rows * columns).Select(v => v == 0 ? 0.1f : v).ToArray() : SparseMatrixTests.Masked(structure, rows, columns, density: 0.1);
+        var shape = new Shape(rows, columns);
+        IBoundNumberFormat bound = ModelPack.Numbers.NumberFormats.Bind(UnitSpec.Parse(format), shape);
+        byte[][] streams = [.. bound.Streams.Select(s => new byte[s.BytesPerRow * bound.Shape.Rows])];
+        bound.EncodeRows(values, (int)bound.Shape.Rows, [.. streams.Select(s => (Memory<byte>)s)]);
+        var coded = new DenseEncoding(bound.Spec, shape, [.. bound.Streams.Select((s, i) => new EncodedStream(s.Role, TensorData.FromBytes(streams[i])))]);
+
+        WeightEncoding? found = SparsityDetector.Find(coded);
+        Assert.Equal(expected, (found as StructuredEncoding)?.Structure.ToString());
+        if (found is StructuredEncoding sparse)
+        {
+            Assert.Equal(bound.Spec, ((DenseEncoding)sparse.Components[1]).Format);
+            Assert.Equal(DenseTensorData.Of(DType.F32, coded).ToArray(), DenseTensorData.Of(DType.F32, found).ToArray());
+        }
+    }
+
     /// <summary>Matrices that no block divides; zeros anywhere, which codec <c>sparse</c> makes as small: whatever is chosen is exact.</summary>
     [Theory]
     [InlineData("blocksparse(block=32x32)", true)]

@@ -50,7 +50,7 @@ internal sealed class FakeArtifact : IWeightSource
 
         public DenseEncoding? Matrix => null;
 
-        public StructuredEncoding? BlockSparse => null;
+        public StructuredEncoding? Sparse => null;
 
         public Shape Shape => shape;
 

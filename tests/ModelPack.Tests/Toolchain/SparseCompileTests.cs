@@ -47,6 +47,42 @@ public sealed class SparseCompileTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData("2:4", 2048, 4096, "modelpack:MaskedMatMul(nm(m=4,n=2),f32)")]
+    [InlineData("bank", 2048, 4096, "modelpack:MaskedMatMul(bankbalanced(bank=64,kept=16),f32)")]
+    [InlineData("any", 2048, 4096, "modelpack:MaskedMatMul(bitmap,f32)")]
+    [InlineData("2:4", 160, 192, "expand")]
+    public void Single_elements_run_as_they_are_stored_where_that_is_faster(string pattern, int n, int k, string kernel)
+    {
+        // w^T [n, k] as the graph has it: Transpose of a matrix stored by outputs.
+        float[] weights = Values.Weights(1, n * k);
+        for (int i = 0; i < weights.Length; i++)
+        {
+            bool kept = pattern switch { "2:4" => (i + (i / 4) + (i / k)) % 4 < 2, "bank" => ((i * 5) + (i / k * 7)) % 64 < 16, _ => (uint)(i * 2654435761L >> 7) % 10 < 4 };
+            weights[i] = !kept ? 0 : weights[i] == 0 ? 0.01f : weights[i];
+        }
+
+        byte[] onnx = new OnnxBuilder().Input("x", OnnxBuilder.Float, "rows", k).Output("y", OnnxBuilder.Float, "rows", n).Initializer("w", weights, n, k)
+            .Node("Transpose", ["w"], ["t"], "", "", ("perm", new long[] { 1, 0 })).Node("MatMul", ["x", "t"], ["y"]).Build();
+        string packed = _folder["m.mpack"];
+        ModelCompiler.Compile(new CompileRequest { Input = _folder.Write("m.onnx", onnx), Output = packed, Recipe = "lossless", Accuracy = "exact", Level = ModelPack.Codecs.CodecLevel.Fast });
+        Assert.Equal(kernel, Inspection.Explain(packed).Nodes.Single().Kernel);
+        foreach (int threads in new[] { 1, 3 })
+        {
+            using ModelSession model = ModelSession.Open(packed, new ModelSessionOptions { Threads = threads });
+            foreach (int rows in new[] { 1, 6 })
+            {
+                float[] x = Values.Weights(5, rows * k);
+                float[] y = model.Run(NamedTensor.Of("x", x, rows, k))[0].Values<float>().ToArray();
+                for (int i = 0; i < y.Length; i += 97)
+                {
+                    double expected = Enumerable.Range(0, k).Sum(c => (double)x[(i / n * k) + c] * weights[(i % n * k) + c]);
+                    Assert.True(Math.Abs(y[i] - expected) <= 1e-4, $"{rows} rows, {threads} threads, output {i}: {y[i]}, not {expected}");
+                }
+            }
+        }
+    }
+
     [Fact]
     public void Plans_of_stock_operators_expand_blocks()
     {
