@@ -36,6 +36,24 @@ if (args is ["--choices", var profile, ..])
     return 0;
 }
 
+// `--decompositions`: truncated decompositions of large matrices on two threads; `--ranks <folder> <checkpoint> <windows> <tokens>...`: perplexity by parameters for every structure, as points, table and pictures;
+// `--ranks <folder>` draws the points that are there.
+if (args is ["--decompositions"])
+{
+    Console.WriteLine(ModelPack.Benchmarks.Decomposition.DecompositionTimes.ToMarkdown(2));
+    return 0;
+}
+
+if (args is ["--ranks", var points])
+{
+    return ModelPack.Benchmarks.Decomposition.RankCurve.Draw(points);
+}
+
+if (args is ["--ranks", var ranks, var checkpoint, var windows, ..])
+{
+    return ModelPack.Benchmarks.Decomposition.RankCurve.Run(ranks, checkpoint, args[4..], int.Parse(windows, System.Globalization.CultureInfo.InvariantCulture), Console.Out);
+}
+
 // `--numbers [results-folder]`: every number format as `modelpack bench numbers` measures it, as a table.
 if (args is ["--numbers", ..])
 {
