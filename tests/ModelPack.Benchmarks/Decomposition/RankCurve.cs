@@ -1,9 +1,10 @@
 using System.Globalization;
-using System.Text;
+using System.Runtime.InteropServices;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Pack;
 using ModelPack.Passes;
+using ModelPack.Runtime.Text;
 using ModelPack.Toolchain;
 
 namespace ModelPack.Benchmarks.Decomposition;
@@ -34,7 +35,7 @@ internal static class RankCurve
 
     /// <param name="folder">Where the files go.</param>
     /// <param name="checkpoint">Folder with model.onnx and calib.tokens.bin.</param>
-    /// <param name="texts">Token files.</param>
+    /// <param name="texts">Token files, and texts (<c>.txt</c>) to be tokenised.</param>
     /// <param name="windows">Windows of 256 tokens of each that are measured.</param>
     /// <param name="output">For progress.</param>
     public static int Run(string folder, string checkpoint, IReadOnlyList<string> texts, int windows, TextWriter output)
@@ -50,7 +51,7 @@ internal static class RankCurve
         string scratch = Directory.CreateTempSubdirectory("curve").FullName;
         try
         {
-            (string Name, string File)[] tokens = [.. texts.Select(t => (Path.GetFileName(t).Split('.')[0], Beginning(t, windows, scratch)))];
+            (string Name, string File)[] tokens = [.. texts.Select(t => (Path.GetFileName(t).Split('.')[0], Beginning(t, checkpoint, windows, scratch)))];
             foreach (int percent in Percents.Prepend(100))
             {
                 foreach ((string method, bool calibrated, string options) in percent == 100 ? [("whole", false, "")] : Methods)
@@ -123,17 +124,19 @@ internal static class RankCurve
         foreach ((string name, string format) in Formats)
         {
             // Linear layers of the decoder alone, which are those that are decomposed.
-            Model model = format.Length == 0 ? decomposed : Passes(decomposed, $$""", { "pass": "quantize", "format": "{{format}}", "ends": "keep", "embeddings": "keep" }""", null);
+            Model model = format.Length == 0 ? decomposed : Passes(decomposed, $$""", { "pass": "quantize", "format": "{{format}}", "ends": "keep" }""", null);
             long bytes = PackWriter.Write(artifact, ArtifactContent.Of(model, Pipelines.ResolveRecipe(recipe, []), request, imported, null, default), new PackOptions { Threads = threads }).OutputBytes;
             yield return (name, artifact, bytes);
         }
     }
 
-    /// <summary>The first windows of a token file.</summary>
-    private static string Beginning(string file, int windows, string scratch)
+    /// <summary>The first windows of a token file, or of a text.</summary>
+    private static string Beginning(string file, string checkpoint, int windows, string scratch)
     {
-        string path = Path.Combine(scratch, Path.GetFileName(file));
-        byte[] bytes = File.ReadAllBytes(file);
+        string path = Path.Combine(scratch, Path.GetFileName(file) + ".bin");
+        byte[] bytes = file.EndsWith(".txt", StringComparison.Ordinal)
+            ? [.. MemoryMarshal.AsBytes<ushort>((ushort[])[.. BytePairTokenizer.Parse(File.ReadAllBytes(Path.Combine(checkpoint, BytePairTokenizer.FileName))).Encode(File.ReadAllText(file)).Select(t => checked((ushort)t))])]
+            : File.ReadAllBytes(file);
         File.WriteAllBytes(path, bytes[..Math.Min(bytes.Length, windows * Window * sizeof(ushort))]);
         return path;
     }
