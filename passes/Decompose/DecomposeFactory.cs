@@ -11,10 +11,10 @@ internal sealed class DecomposeFactory : IPassFactory
 
     public IReadOnlyList<PassOption> Options { get; } =
     [
-        new("structure", "string", "\"pivotrank\"", "What a weight becomes: two factors (lowrank), some rows and combinations of them (pivotrank: same values, fewer parameters), a tensor train (mpo: stores least at very low ranks, multiplies most), or a sum of Kronecker products (kronecker: stored as mpo of two sites)", ["pivotrank", "lowrank", "mpo", "kronecker"], PerTensor: true),
+        new("structure", "string", "\"pivotrank\"", "What a weight becomes: two factors (lowrank), rows and combinations of them (pivotrank: fewer parameters), a tensor train (mpo) or a sum of Kronecker products (kronecker: an mpo of two sites)", ["pivotrank", "lowrank", "mpo", "kronecker"], PerTensor: true),
         new("convolutions", "string", "\"keep\"", "Convolution kernels of more than one element become 1x1, a kernel of fewer channels, 1x1 (tucker2) or 1x1, one kernel per channel, 1x1 (cp)", ["keep", "tucker2", "cp"]),
         new("positions", "integer", "512", "Convolutions: how many patches of every sample are looked at, evenly spread over the positions of the output", Minimum: 1, Maximum: 1 << 20),
-        new("residual", "string", "\"\"", "What the two factors leave is kept as well, in this number format (int4(block=32)), or only its entries that matter most (sparse); option 'rank' then is that of the factors, by default a thirty-second", PerTensor: true),
+        new("residual", "string", "\"\"", "What two factors leave is kept too: in a number format (int4(block=32)), or the entries that matter most (sparse); option 'rank' is that of the factors, by default a thirty-second", PerTensor: true),
         new("residual_permille", "integer", "50", "residual=sparse: share of the entries that are kept", PerTensor: true, Minimum: 1, Maximum: 1000),
         new("share", "string", "\"none\"", "lowrank: layers that read the same value share the factor on its side, which is stored once", ["none", "inputs"]),
         new("sites", "integer", "2", "mpo: cores of a tensor train", PerTensor: true, Minimum: 2, Maximum: 4),

@@ -44,6 +44,13 @@ if (args is ["--decompositions"])
     return 0;
 }
 
+// `--rank-choices <rows> [format] [4096]`: products of low rank by factors and as a whole, and what plans choose.
+if (args is ["--rank-choices", var activations, ..])
+{
+    Console.WriteLine(ModelPack.Benchmarks.Decomposition.RankChoiceTable.ToMarkdown(int.Parse(activations, System.Globalization.CultureInfo.InvariantCulture), args.Length > 2 ? args[2] : "", args is [.., "4096"]));
+    return 0;
+}
+
 if (args is ["--ranks", var points])
 {
     return ModelPack.Benchmarks.Decomposition.RankCurve.Draw(points);
