@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
-using ModelPack.Pack;
 using ModelPack.Passes;
 
 namespace ModelPack.Toolchain;

@@ -3,7 +3,6 @@ using System.Runtime.InteropServices;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Calibration;
 using ModelPack.Pack;
-using ModelPack.Passes;
 using ModelPack.Runtime.Text;
 using ModelPack.Toolchain;
 

@@ -1,6 +1,5 @@
 using ModelPack.Compiler;
 using ModelPack.Passes;
-using ModelPack.Structures;
 using ModelPack.Tests.Compiler;
 using Xunit;
 using static ModelPack.Tests.Passes.AlgorithmCases;
