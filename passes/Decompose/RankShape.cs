@@ -26,7 +26,7 @@ internal sealed record RankShape(string Structure, int Rows, int Columns, int Si
     public int Inputs => Columns / Kernel;
 
     /// <summary>The largest rank, at which nothing is lost.</summary>
-    public int Full => Structure == ConvolutionFactors.TuckerId ? Math.Max(Rows, Inputs)
+    public int Full => Structure == ConvolutionFactors.TuckerId ? Math.Max(MostOuter, MostInner)
         : Structure == ConvolutionFactors.CpId ? (int)Math.Min(Math.Min((long)Rows * Kernel, (long)Inputs * Kernel), (long)Rows * Inputs)
         : IsTrain ? (int)Enumerable.Range(0, Sites - 1).Max(k => MpoShape.MaxRank(MpoShape.Factors(Rows, Sites), MpoShape.Factors(Columns, Sites), k)) : Math.Min(Rows, Columns);
 
@@ -41,10 +41,16 @@ internal sealed record RankShape(string Structure, int Rows, int Columns, int Si
     };
 
     /// <summary>Outputs of the kernel between, at a rank.</summary>
-    public int Outer(int rank) => Structure == ConvolutionFactors.CpId ? rank : Part(rank, Rows);
+    public int Outer(int rank) => Structure == ConvolutionFactors.CpId ? rank : Part(rank, MostOuter);
 
     /// <summary>Inputs of the kernel between.</summary>
-    public int Inner(int rank) => Structure == ConvolutionFactors.CpId ? rank : Part(rank, Inputs);
+    public int Inner(int rank) => Structure == ConvolutionFactors.CpId ? rank : Part(rank, MostInner);
+
+    /// <summary>Outputs beyond which nothing is left to gain.</summary>
+    private int MostOuter => Math.Min(Rows, Columns);
+
+    /// <summary>Inputs beyond which nothing is left to gain: few outputs see no more combinations of many inputs than they have kernels.</summary>
+    private int MostInner => (int)Math.Min(Inputs, (long)Rows * Kernel);
 
     private int Part(int rank, int side) => Math.Clamp((int)((((long)rank * side) + (Full / 2)) / Full), 1, side);
 
