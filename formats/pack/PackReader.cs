@@ -95,10 +95,10 @@ public sealed partial class PackReader : IDisposable
         return RootRecord.HasMagic(root);
     }
 
-    /// <summary>The tensor of this name, or null. <c>w#1</c> is the second component of w, where no tensor has that name itself.</summary>
+    /// <summary>The tensor of this name, or null. <c>w#1</c> is the second component of w and <c>w#1#0</c> the first one of that, where no tensor has that name itself.</summary>
     public PackTensor? Find(string name) =>
         _byName.TryGetValue(name, out PackTensor? found) ? found
-        : InitializerBinding.SplitComponent(name) is (string tensor, int component) && _byName.TryGetValue(tensor, out PackTensor? whole) ? Component(whole, component)
+        : InitializerBinding.SplitComponent(name) is (string tensor, int component) && Find(tensor) is PackTensor whole ? Component(whole, component)
         : null;
 
     public void Dispose()

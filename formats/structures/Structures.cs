@@ -15,6 +15,9 @@ public static class Structures
         new LowRankStructure(),
         new PivotRankStructure(),
         new MpoStructure(),
+        new Tucker2Structure(),
+        new CpStructure(),
+        new SumStructure(),
     ];
 
     /// <exception cref="ModelPackException">MP1021: no such structure.</exception>

@@ -11,9 +11,15 @@ internal sealed class DecomposeFactory : IPassFactory
 
     public IReadOnlyList<PassOption> Options { get; } =
     [
-        new("structure", "string", "\"pivotrank\"", "What a weight becomes: two factors (lowrank), some rows and combinations of them (pivotrank: same values, fewer parameters), or a tensor train (mpo: stores least at very low ranks, multiplies most)", ["pivotrank", "lowrank", "mpo"], PerTensor: true),
+        new("structure", "string", "\"pivotrank\"", "What a weight becomes: two factors (lowrank), rows and combinations of them (pivotrank: fewer parameters), a tensor train (mpo) or a sum of Kronecker products (kronecker: an mpo of two sites)", ["pivotrank", "lowrank", "mpo", "kronecker"], PerTensor: true),
+        new("convolutions", "string", "\"keep\"", "Convolution kernels of more than one element become 1x1, a kernel of fewer channels, 1x1 (tucker2) or 1x1, one kernel per channel, 1x1 (cp)", ["keep", "tucker2", "cp"]),
+        new("positions", "integer", "512", "Convolutions: how many patches of every sample are looked at, evenly spread over the positions of the output", Minimum: 1, Maximum: 1 << 20),
+        new("residual", "string", "\"\"", "What two factors leave is kept too: in a number format (int4(block=32)), or the entries that matter most (sparse); option 'rank' is that of the factors, by default a thirty-second", PerTensor: true),
+        new("residual_permille", "integer", "50", "residual=sparse: share of the entries that are kept", PerTensor: true, Minimum: 1, Maximum: 1000),
+        new("share", "string", "\"none\"", "lowrank: layers that read the same value share the factor on its side, which is stored once", ["none", "inputs"]),
         new("sites", "integer", "2", "mpo: cores of a tensor train", PerTensor: true, Minimum: 2, Maximum: 4),
         new("parameters_percent", "integer", "75", "Parameters that all linear layers together keep, those that stay as they are included", Minimum: 1, Maximum: 99),
+        new("max_bytes", "integer", "0", "Instead of parameters_percent: bytes that all linear layers together keep, components in the type that weights are stored in", Minimum: 0),
         new("rank", "integer", "0", "Rank (mpo: bond dimension) instead of a share of the budget", PerTensor: true, Minimum: 0, Maximum: 1 << 26),
         new("max_error_permille", "integer", "0", "Instead of a share of the budget: the least rank with no larger relative error of the layer's outputs (without calibration data, of the weights)", PerTensor: true, Minimum: 0, Maximum: 999),
         new("rank_multiple", "integer", "8", "Ranks are multiples of this where layers are large enough", PerTensor: true, Minimum: 1, Maximum: 256),

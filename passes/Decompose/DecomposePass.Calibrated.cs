@@ -92,7 +92,10 @@ internal sealed partial class DecomposePass
             {
                 if (DecomposeOne(layers[i], ranks[i], moments, made, context))
                 {
-                    replaced[layers[i].Tensor.Name] = made[layers[i].Tensor.Name];
+                    foreach (Layer layer in layers[i].All)
+                    {
+                        replaced[layer.Tensor.Name] = made[layer.Tensor.Name];
+                    }
                 }
             }
 
@@ -113,10 +116,15 @@ internal sealed partial class DecomposePass
         using InputMoments? own = given is null ? InputMoments.Of(null, layer.Shape.Columns, 0) : null;
         InputMoments moments = given ?? own!;
         using var whitening = new Whitening(moments, given is null || !layer.Chosen.Flag("whiten"), context.Threads, context.Cancellation);
-        Decomposer decomposer = layer.Decomposer(context, healed: given is not null);
-        made[layer.Tensor.Name] = rank > 0
-            ? layer.Store(decomposer.Run(weights, moments, whitening, rank), rank, context)
-            : layer.Wrap(Passes.Decomposer.Raw(decomposer.Refit(weights, whitening), layer.Stored, new Shape(layer.Shape.Rows, layer.Shape.Columns), context));
+        if (rank > 0)
+        {
+            layer.Store(layer.Run(weights, moments, whitening, rank, healed: given is not null, context), rank, made, context);
+        }
+        else
+        {
+            layer.Store(layer.Decomposer(context, healed: false).Refit(weights, whitening), made, context);
+        }
+
         return true;
     }
 
@@ -199,10 +207,10 @@ internal sealed partial class DecomposePass
         var index = new GraphIndex(model.Graph);
         return
         [
-            .. Enumerable.Range(0, layers.Length).Where(i => layers[i].Usage.Activation is not null).GroupBy(i => layers[i].Usage.Activation!, StringComparer.Ordinal)
-                .OrderBy(g => index.ProducerIndex(g.Key)).ThenBy(g => g.Key, StringComparer.Ordinal).Select(g => g.ToArray()),
+            .. Enumerable.Range(0, layers.Length).Where(i => layers[i].Usage.Activation is not null).GroupBy(i => (Value: layers[i].Usage.Activation!, layers[i].Usage.Patches))
+                .OrderBy(g => index.ProducerIndex(g.Key.Value)).ThenBy(g => g.Key.Value, StringComparer.Ordinal).ThenBy(g => g.Key.Patches?.ToString(), StringComparer.Ordinal).Select(g => g.ToArray()),
         ];
     }
 
-    private static CalibrationTap Tap(Layer layer, bool drift) => new(layer.Usage.Activation!, layer.Shape.Columns, SecondMoments: true, drift);
+    private CalibrationTap Tap(Layer layer, bool drift) => ConvolutionInputs.Taps(layer.Usage, layer.Shape.Columns, Positions, drift)[0];
 }

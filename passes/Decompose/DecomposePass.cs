@@ -12,6 +12,8 @@ namespace ModelPack.Passes;
 /// MatMul b [K, N]  bf16  ->  permuted(perm=1x0) > pivotrank(rank=96) > { u8; bf16; bf16 }
 ///                            permuted(perm=1x0) > lowrank(rank=96) > { bf16; bf16 }
 ///                            permuted(perm=1x0) > mpo(columns=16x16,ranks=64,rows=16x48) > { bf16; bf16 }
+///                            permuted(perm=1x0) > sum > { lowrank(rank=16) > bf16; int4(block=32) }
+/// Conv w [O, I, kH, kW]  ->  reshaped > tucker2(inputs=16,outputs=24) > { bf16; bf16; bf16 }
 /// </code>
 /// With calibration data layers are decomposed in the order of the graph, each on the inputs that the layers before it now give, towards the outputs of the model as it was. For two factors the best weight of a rank is known in closed
 /// form (reduced-rank regression: the truncated SVD of the whitened least-squares solution); cores of tensor trains are improved by alternating least squares.
@@ -26,7 +28,25 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
 
     public Phase Ensures => Phase.Canonical;
 
-    public IReadOnlyList<CalibrationTap> Taps(Model model) => model.Kind == ModelKind.Onnx ? LinearInputs.Of(model, secondMoments: true) : [];
+    public IReadOnlyList<CalibrationTap> Taps(Model model)
+    {
+        if (model.Kind != ModelKind.Onnx)
+        {
+            return [];
+        }
+
+        IReadOnlyList<CalibrationTap> linear = LinearInputs.Of(model, secondMoments: true);
+        if (options.Text("convolutions") == "keep")
+        {
+            return linear;
+        }
+
+        var usage = new GraphUsage(new GraphIndex(model.Graph));
+        IEnumerable<WeightUsage> convolutions = model.Graph.Initializers.Where(t => t.Shape.Rank > 2 && t.DType.IsFloat()).Select(usage.Of).Where(u => u is { Refusal: null, Activation: not null, Patches: not null, Groups: 1 });
+        return [.. linear, .. convolutions.SelectMany(u => ConvolutionInputs.Taps(u, 0, Positions, drift: false)).DistinctBy(t => t.Key)];
+    }
+
+    private int Positions => (int)options.Integer("positions");
 
     public Model Run(Model model, PassContext context)
     {
@@ -34,7 +54,7 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
         bool calibrated = context.Calibrator is not null && model.Kind == ModelKind.Onnx;
         bool measured = calibrated && options.Text("allocation") == "sensitivity";
         Layer[] layers = [.. model.Graph.Initializers.Select(t => Plan(t, usage, context)).OfType<Layer>()];
-        layers = Exclude(layers, options.Text("exclusions") switch { "none" => false, "paper" => true, _ => !measured }, context);
+        layers = Exclude(Share(layers), options.Text("exclusions") switch { "none" => false, "paper" => true, _ => !measured }, context);
         if (!layers.Any(l => l.IsFree))
         {
             context.Report(DiagnosticSeverity.Warning, "no linear layer is left to decompose");
@@ -56,7 +76,8 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
     private Layer? Plan(Tensor tensor, GraphUsage? graphUsage, PassContext context)
     {
         context.Cancellation.ThrowIfCancellationRequested();
-        if (tensor.Shape.Rank != 2 || tensor.DType is not (DType.F32 or DType.F16 or DType.BF16) || !Structured.IsRaw(tensor.Encoding, out DType stored) || !stored.IsFloat() || tensor.Shape.ElementCount == 0)
+        bool filters = tensor.Shape.Rank > 2 && options.Text("convolutions") != "keep";
+        if (!(tensor.Shape.Rank == 2 || filters) || tensor.DType is not (DType.F32 or DType.F16 or DType.BF16) || !Structured.IsRaw(tensor.Encoding, out DType stored) || !stored.IsFloat() || tensor.Shape.ElementCount == 0)
         {
             return null;
         }
@@ -66,6 +87,7 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
         WeightUsage usage = graphUsage?.Of(tensor) ?? CheckpointUsage.Of(tensor);
         string? refusal = _selection.Refusal(tensor.Name, decision) is string named ? named
             : usage.Refusal is not null ? usage.Refusal
+            : filters ? WhyNotFilters(tensor, usage)
             : usage.Layout is not (WeightLayout.Rows or WeightLayout.Columns) ? "it is no linear layer"
             : usage.Op == "Gather" ? (options.Text("embeddings") == "keep" ? "it is an embedding (option 'embeddings')" : null)
             : usage.Role == WeightRole.End && options.Text("ends") == "keep" ? "it is at an end of the network (option 'ends')"
@@ -78,8 +100,14 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
         }
 
         Shape matrix = WeightMatrix.Of(tensor, usage.Layout).Shape;
-        var shape = new RankShape(chosen.Text("structure"), checked((int)matrix.Rows), checked((int)matrix.Columns), (int)chosen.Integer("sites"));
+        string residual = chosen.Text("residual");
+        string structure = filters ? options.Text("convolutions") : residual.Length > 0 ? LowRank.Id : chosen.Text("structure");
+
+        // A sum of Kronecker products is a tensor train of two sites: its cores hold the left and the right factors.
+        (structure, int sites) = structure == "kronecker" ? (MpoShape.Id, 2) : (structure, (int)chosen.Integer("sites"));
+        var shape = new RankShape(structure, checked((int)matrix.Rows), checked((int)matrix.Columns), sites, filters ? checked((int)(matrix.Columns / tensor.Shape[1])) : 1);
         int rank = (int)chosen.Integer("rank");
+        rank = rank == 0 && residual.Length > 0 && !filters ? Math.Max(1, shape.Full / 32) : rank;
         if (rank > shape.Full)
         {
             throw new ModelPackException(ErrorCodes.RankImpossible, $"option 'rank' is {rank}, but '{tensor.Name}' as {shape.Structure} of {matrix.Rows} x {matrix.Columns} has at most {shape.Full}", tensor: tensor.Name);
@@ -87,6 +115,34 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
 
         bool decided = rank > 0 || chosen.Integer("max_error_permille") > 0;
         return new Layer(tensor, usage, stored, shape, rank > 0 && shape.Parameters(rank) < shape.Dense ? [rank] : shape.Choices((int)chosen.Integer("rank_multiple")), decided, chosen);
+    }
+
+    /// <summary>Why a tensor of more than two axes stays as it is; null when it is a kernel that can be decomposed.</summary>
+    private static string? WhyNotFilters(Tensor tensor, WeightUsage usage) =>
+        usage.Layout != WeightLayout.Filters || usage.Patches is null ? "it is no convolution kernel"
+        : usage.Groups > 1 ? "its channels are in groups"
+        : tensor.Shape.ElementCount == tensor.Shape[0] * tensor.Shape[1] ? "its kernel has one element"
+        : null;
+
+    /// <summary>Layers of one input as one layer that stacks their rows, where factors are to be shared.</summary>
+    private Layer[] Share(Layer[] layers)
+    {
+        if (options.Text("share") == "none")
+        {
+            return layers;
+        }
+
+        var shared = new List<Layer>();
+        foreach (IGrouping<object, Layer> group in layers.GroupBy(l => l.Usage.Activation is string value && l.Shape.Structure == LowRank.Id && !l.IsDecided
+            ? (object)(value, l.Shape.Columns, l.Stored) : l.Tensor.Name))
+        {
+            Layer first = group.First();
+            Layer[] others = [.. group.Skip(1)];
+            RankShape shape = first.Shape with { Rows = group.Sum(l => l.Shape.Rows) };
+            shared.Add(others.Length == 0 ? first : first with { Below = others, Shape = shape, Ranks = shape.Choices((int)first.Chosen.Integer("rank_multiple")) });
+        }
+
+        return [.. shared];
     }
 
     /// <summary>Takes out what stays as it is, and counts it all the same.</summary>
@@ -117,8 +173,7 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
     [GeneratedRegex(@"(?:layers|blocks|block|h|layer)[._](\d{1,6})(?:[._]|$)")]
     private static partial Regex BlockNumber();
 
-    private static bool IsDecomposed(Tensor tensor) => tensor.Encoding is StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id }
-        or StructuredEncoding { Components: [StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id }] };
+    private static bool IsDecomposed(Tensor tensor) => DecomposedMatrix.Of(tensor.Encoding) is not null || DecomposedMatrix.IsSum(tensor.Encoding);
 
     /// <summary>Without data: by the weights alone.</summary>
     private Dictionary<string, Tensor> DecomposeAlone(Layer[] layers, PassContext context)
@@ -131,7 +186,7 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
             {
                 using var moments = InputMoments.Of(null, layers[i].Shape.Columns, 0);
                 using var whitening = new Whitening(moments, isIdentity: true, context.Threads, context.Cancellation);
-                made.Add(layers[i].Tensor.Name, layers[i].Store(layers[i].Decomposer(context, healed: false).Run(weights, moments, whitening, ranks[i]), ranks[i], context));
+                layers[i].Store(layers[i].Run(weights, moments, whitening, ranks[i], healed: false, context), ranks[i], made, context);
             }
         }
 
@@ -153,7 +208,13 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
     }
 
     /// <summary>Parameters that all layers may have together, some of the way to what is asked for.</summary>
-    private long Budget(Layer[] layers, double part) => (long)(layers.Sum(l => l.Shape.Dense) * (1 - (part * (1 - (options.Integer("parameters_percent") / 100.0)))));
+    private long Budget(Layer[] layers, double part)
+    {
+        double whole = layers.Sum(l => (double)l.Shape.Dense);
+        double bytes = layers.Sum(l => (double)l.Stored.StorageBytes(l.Shape.Dense));
+        double share = options.Integer("max_bytes") > 0 ? Math.Min(1, options.Integer("max_bytes") / bytes) : options.Integer("parameters_percent") / 100.0;
+        return (long)(whole * (1 - (part * (1 - share))));
+    }
 
     /// <summary>Ranks by an equal share of the budget for all layers that are free to have one.</summary>
     /// <exception cref="ModelPackException">MP2244: the budget cannot be met.</exception>
@@ -212,68 +273,24 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
     private static ModelPackException OverBudget(Layer[] layers, long budget, long total)
     {
         double whole = layers.Sum(l => (double)l.Shape.Dense);
+        long closest = (long)Math.Ceiling(total / whole * layers.Sum(l => (double)l.Stored.StorageBytes(l.Shape.Dense)));
         return new ModelPackException(ErrorCodes.RankBudget, string.Create(
-            CultureInfo.InvariantCulture, $"no choice of ranks leaves {100 * budget / whole:0.#} % of the parameters of the linear layers; the closest is {Math.Ceiling(1000 * total / whole) / 10:0.#} %: set option 'parameters_percent', or exclude fewer layers"));
+            CultureInfo.InvariantCulture, $"no choice of ranks leaves {100 * budget / whole:0.#} % of the parameters of the linear layers; the closest is {Math.Ceiling(1000 * total / whole) / 10:0.#} % ({closest} bytes): set option 'parameters_percent' or 'max_bytes', or exclude fewer layers"));
     }
 
     private static void ReportTotal(Layer[] layers, int[] ranks, PassContext context)
     {
         double whole = layers.Sum(l => (double)l.Shape.Dense);
+        if (layers.Any(l => l.HasResidual))
+        {
+            return; // Every layer keeps all of its elements, in another number format.
+        }
+
         long left = layers.Select((l, i) => l.Parameters(ranks[i])).Sum();
         long products = layers.Select((l, i) => ranks[i] > 0 ? l.Shape.Multiplications(ranks[i]) : l.Shape.Dense).Sum();
         context.Measure("parameters", left);
         context.Measure("parameters_share", left / whole);
         context.Report(DiagnosticSeverity.Info, string.Create(
             CultureInfo.InvariantCulture, $"{left / whole:0.0 %} of the {whole:0} parameters of {layers.Length} linear layers are left; factor by factor, {products / whole:0.0 %} of the multiplications"));
-    }
-
-    /// <summary>A weight that is to be decomposed.</summary>
-    /// <param name="Tensor">The weight.</param>
-    /// <param name="Usage">How the graph uses it.</param>
-    /// <param name="Stored">Type of its values.</param>
-    /// <param name="Shape">What it may become.</param>
-    /// <param name="Ranks">Those it may have; none: it stays as it is.</param>
-    /// <param name="IsDecided">True when its options say its rank, not the budget.</param>
-    /// <param name="Chosen">Its options.</param>
-    private sealed record Layer(Tensor Tensor, WeightUsage Usage, DType Stored, RankShape Shape, int[] Ranks, bool IsDecided, PassOptions Chosen)
-    {
-        public double Damping => Chosen.Integer("damping_permille") / 1000.0;
-
-        /// <summary>False when it stays as it is.</summary>
-        public bool IsFree => Ranks.Length > 0;
-
-        /// <summary>Parameters at a rank; 0 for all.</summary>
-        public long Parameters(int rank) => rank == 0 ? Shape.Dense : Shape.Parameters(rank);
-
-        public Decomposer Decomposer(PassContext context, bool healed) => new(Shape, Stored, healed ? (int)Chosen.Integer("healing_rounds") : 0, context);
-
-        /// <summary>The matrix [N, K]; null, and a warning, when values are no numbers.</summary>
-        public float[]? Read(PassContext context)
-        {
-            IValueReader reader = context.OpenValues(WeightMatrix.Of(Tensor, Usage.Layout));
-            float[] weights = new float[checked(Shape.Rows * Shape.Columns)];
-            reader.ReadRows(0, Shape.Rows, weights);
-            int bad = Array.FindIndex(weights, w => !float.IsFinite(w));
-            if (bad >= 0)
-            {
-                context.Report(DiagnosticSeverity.Warning, string.Create(CultureInfo.InvariantCulture, $"not decomposed: element {bad} is {weights[bad]}"), Tensor.Name);
-                return null;
-            }
-
-            return weights;
-        }
-
-        /// <summary>The tensor in its new form.</summary>
-        public Tensor Store(DecomposedWeight made, int rank, PassContext context)
-        {
-            context.Measure("rank", rank, Tensor.Name);
-            context.Measure("parameters_share", (double)Shape.Parameters(rank) / Shape.Dense, Tensor.Name);
-            context.Measure("multiplications_share", (double)Shape.Multiplications(rank) / Shape.Dense, Tensor.Name);
-            context.Measure("output_loss", made.Loss, Tensor.Name);
-            return Wrap(made.Encoding);
-        }
-
-        /// <summary>The tensor with another matrix.</summary>
-        public Tensor Wrap(WeightEncoding matrix) => Tensor with { Encoding = WeightMatrix.Wrap(Tensor, Usage.Layout, matrix) };
     }
 }

@@ -21,6 +21,9 @@ internal sealed class Decomposer(RankShape shape, DType stored, int healingRound
 {
     private const double Nothing = 1e-300;
 
+    /// <summary>Rounds of residual and part of low rank.</summary>
+    private const int ResidualRounds = 4;
+
     /// <summary>Loss at each of some ranks, by the singular values that are cut off.</summary>
     /// <param name="weights">[N, K].</param>
     /// <param name="whitening">Of the input.</param>
@@ -29,6 +32,11 @@ internal sealed class Decomposer(RankShape shape, DType stored, int healingRound
     {
         using Matrix target = whitening.Target(weights, shape.Rows);
         double total = Math.Max(Nothing, target.SumOfSquares());
+        if (shape.IsConvolution)
+        {
+            return ConvolutionLosses(weights, whitening, target, total, ranks);
+        }
+
         if (shape.IsTrain)
         {
             using Matrix plain = Plain(weights);
@@ -48,7 +56,145 @@ internal sealed class Decomposer(RankShape shape, DType stored, int healingRound
     public DecomposedWeight Run(float[] weights, InputMoments moments, Whitening whitening, int rank)
     {
         using Matrix target = whitening.Target(weights, shape.Rows);
-        return shape.IsTrain ? Train(weights, target, moments, whitening, rank) : Factors(target, whitening, rank);
+        return shape.IsConvolution ? Convolution(weights, target, moments, whitening, rank)
+            : shape.IsTrain ? Train(weights, target, moments, whitening, rank)
+            : Factors(target, whitening, rank);
+    }
+
+    /// <summary>By the singular values over outputs and over inputs that are cut off, which together are no less than what is lost (Tucker-2), or with equal parameters about as much (CP).</summary>
+    private double[] ConvolutionLosses(float[] weights, Whitening whitening, Matrix target, double total, IReadOnlyList<int> ranks)
+    {
+        using Matrix h = Square(whitening.Moments);
+        using Matrix plain = Plain(weights);
+        using Matrix wanted = MatrixProduct.Of(plain, false, h, false, context.Threads, context.Cancellation);
+        var convolution = new ConvolutionDecomposer(new ConvolutionSizes(shape.Rows, shape.Inputs, shape.Kernel, 0, 0), h, wanted, context);
+        (double[] inputs, Matrix vectors) = convolution.Inputs(plain);
+        vectors.Dispose();
+        double all = Math.Max(Nothing, inputs.Sum());
+        using SingularValues svd = SingularValues.Of(target, Math.Min(target.Rows, target.Columns), context.PassSeed, context.Threads, context.Cancellation);
+        double Loss(int outer, int inner) => Math.Min(1, (svd.Discarded(outer) / total) + (inputs.Skip(inner).Sum() / all));
+        var tucker = shape with { Structure = ConvolutionFactors.TuckerId };
+        return
+        [
+            .. ranks.Select(rank =>
+            {
+                int like = shape.Structure == ConvolutionFactors.TuckerId ? rank : Enumerable.Range(1, tucker.Full).LastOrDefault(r => tucker.Parameters(r) <= shape.Parameters(rank), 1);
+                return Loss(tucker.Outer(like), tucker.Inner(like));
+            }),
+        ];
+    }
+
+    private DecomposedWeight Convolution(float[] weights, Matrix target, InputMoments moments, Whitening whitening, int rank)
+    {
+        using Matrix h = Square(moments);
+        using Matrix wanted = Wanted(weights, moments);
+        using Matrix best = target.Top(target.Rows);
+        whitening.Unwhiten(best);
+        (int outer, int inner) = (shape.Outer(rank), shape.Inner(rank));
+        var convolution = new ConvolutionDecomposer(new ConvolutionSizes(shape.Rows, shape.Inputs, shape.Kernel, outer, inner), h, wanted, context);
+        bool cp = shape.Structure == ConvolutionFactors.CpId;
+        (Matrix outputs, Matrix kernels, Matrix inputs) = cp ? convolution.Polyadic(best, rank) : convolution.Tucker(best, outer, inner);
+        using (outputs)
+        using (kernels)
+        using (inputs)
+        {
+            var made = new StructuredEncoding(
+                cp ? ConvolutionFactors.Cp(rank) : ConvolutionFactors.Tucker(inner, outer), new Shape(shape.Rows, shape.Columns), [Component(outputs), Component(kernels), Component(inputs)]);
+            using Matrix values = Values(made);
+            return new DecomposedWeight(made, OutputError(best, values, h) / Math.Max(Nothing, target.SumOfSquares()));
+        }
+    }
+
+    /// <summary>
+    /// What a part of low rank leaves, in a number format: the format takes what it can of the weight, the part of low rank what that loses to the outputs, and both once more with the other taken off (as LoftQ, arXiv 2310.08659, does for
+    /// weights). With sparse instead of a format, the entries whose loss costs the outputs most.
+    /// </summary>
+    /// <param name="weights">[N, K].</param>
+    /// <param name="moments">Of the input.</param>
+    /// <param name="whitening">Of these.</param>
+    /// <param name="rank">Of the part of low rank.</param>
+    /// <param name="format">The number format; null: sparse.</param>
+    /// <param name="share">Share of the entries that sparse keeps.</param>
+    public DecomposedWeight Residual(float[] weights, InputMoments moments, Whitening whitening, int rank, UnitSpec? format, double share)
+    {
+        using Matrix best = whitening.Target(weights, shape.Rows);
+        double total = Math.Max(Nothing, best.SumOfSquares());
+        whitening.Unwhiten(best);
+        var low = format is null ? Cut(best, whitening, rank) : null;
+        WeightEncoding? rest = null;
+        for (int round = 0; round < ResidualRounds; round++)
+        {
+            using Matrix left = best.Top(best.Rows);
+            if (low is not null)
+            {
+                Subtract(left, low);
+            }
+
+            rest = format is UnitSpec spec ? Quantised(left, spec) : Sparse(left, moments, share);
+            using Matrix remaining = best.Top(best.Rows);
+            Subtract(remaining, rest);
+            low = Cut(remaining, whitening, rank);
+        }
+
+        StructuredEncoding made = SumOf.Of(low!, rest!);
+        using Matrix values = Values(made);
+        using Matrix error = best.Top(best.Rows);
+        for (int row = 0; row < error.Rows; row++)
+        {
+            VectorMath.AddScaled(values.Row(row), -1, error.Row(row));
+        }
+
+        whitening.Whiten(error);
+        return new DecomposedWeight(made, error.SumOfSquares() / total);
+    }
+
+    private StructuredEncoding Cut(Matrix weights, Whitening whitening, int rank)
+    {
+        using Matrix target = weights.Top(weights.Rows);
+        whitening.Whiten(target);
+        return (StructuredEncoding)new Decomposer(shape with { Structure = LowRank.Id }, stored, 0, context).Factors(target, whitening, rank).Encoding;
+    }
+
+    private DenseEncoding Quantised(Matrix values, UnitSpec format)
+    {
+        var whole = new Shape(shape.Rows, shape.Columns);
+        DenseEncoding source = Raw(Narrow(values), DType.F32, whole, context);
+        UnitSpec chosen = context.ChooseFormat?.Invoke(format, source) ?? format;
+        return DenseEncoding.Pending(context.BindFormat is { } bind ? bind(chosen, whole).Spec : chosen, source);
+    }
+
+    /// <summary>The entries with the largest squares times the mean square of their input, all others zero.</summary>
+    private WeightEncoding Sparse(Matrix values, InputMoments moments, double share)
+    {
+        float[] all = Narrow(values);
+        float[] diagonal = moments.Diagonal();
+        float[] scores = [.. all.Select((v, i) => v * v * diagonal[i % diagonal.Length])];
+        int kept = Math.Clamp((int)(all.Length * share), 1, all.Length);
+        float least = scores.OrderDescending().ElementAt(kept - 1);
+        for (int i = 0; i < all.Length; i++)
+        {
+            all[i] = scores[i] >= least ? all[i] : 0;
+        }
+
+        DenseEncoding dense = Raw(all, stored, new Shape(shape.Rows, shape.Columns), context);
+        return context.FindSparsity?.Invoke(dense) ?? dense;
+    }
+
+    private void Subtract(Matrix from, WeightEncoding encoding)
+    {
+        using Matrix values = Values(encoding);
+        for (int row = 0; row < from.Rows; row++)
+        {
+            VectorMath.AddScaled(values.Row(row), -1, from.Row(row));
+        }
+    }
+
+    /// <summary>What readers will see.</summary>
+    private Matrix Values(WeightEncoding encoding)
+    {
+        float[] values = new float[checked(shape.Rows * shape.Columns)];
+        context.OpenValues(encoding).ReadRows(0, shape.Rows, values);
+        return Plain(values);
     }
 
     /// <summary>The weight of full rank that makes up for what the layers before it became.</summary>

@@ -3,11 +3,12 @@ using ModelPack.Structures;
 namespace ModelPack.Passes;
 
 /// <summary>What ranks a matrix [rows, columns] may have in a structure, and what they cost.</summary>
-/// <param name="Structure"><c>lowrank</c>, <c>pivotrank</c> or <c>mpo</c>.</param>
-/// <param name="Rows">N.</param>
-/// <param name="Columns">K.</param>
+/// <param name="Structure"><c>lowrank</c>, <c>pivotrank</c>, <c>mpo</c>, <c>tucker2</c> or <c>cp</c>. The rank of <c>tucker2</c> is that of the longer side of inputs and outputs; the other gets as large a part of its own.</param>
+/// <param name="Rows">N; outputs of a convolution.</param>
+/// <param name="Columns">K; inputs times kernel elements of a convolution.</param>
 /// <param name="Sites">Cores of a tensor train.</param>
-internal sealed record RankShape(string Structure, int Rows, int Columns, int Sites)
+/// <param name="Kernel">Kernel elements of a convolution.</param>
+internal sealed record RankShape(string Structure, int Rows, int Columns, int Sites, int Kernel = 1)
 {
     /// <summary>More ranks than this are not looked at.</summary>
     private const int MostChoices = 256;
@@ -18,18 +19,42 @@ internal sealed record RankShape(string Structure, int Rows, int Columns, int Si
     /// <summary>True for tensor trains.</summary>
     public bool IsTrain => Structure == MpoShape.Id;
 
+    /// <summary>True for convolutions.</summary>
+    public bool IsConvolution => Structure is ConvolutionFactors.TuckerId or ConvolutionFactors.CpId;
+
+    /// <summary>Inputs of a convolution.</summary>
+    public int Inputs => Columns / Kernel;
+
     /// <summary>The largest rank, at which nothing is lost.</summary>
-    public int Full => IsTrain ? (int)Enumerable.Range(0, Sites - 1).Max(k => MpoShape.MaxRank(MpoShape.Factors(Rows, Sites), MpoShape.Factors(Columns, Sites), k)) : Math.Min(Rows, Columns);
+    public int Full => Structure == ConvolutionFactors.TuckerId ? Math.Max(MostOuter, MostInner)
+        : Structure == ConvolutionFactors.CpId ? (int)Math.Min(Math.Min((long)Rows * Kernel, (long)Inputs * Kernel), (long)Rows * Inputs)
+        : IsTrain ? (int)Enumerable.Range(0, Sites - 1).Max(k => MpoShape.MaxRank(MpoShape.Factors(Rows, Sites), MpoShape.Factors(Columns, Sites), k)) : Math.Min(Rows, Columns);
 
     /// <summary>Parameters at a rank.</summary>
     public long Parameters(int rank) => Structure switch
     {
         LowRank.Id => rank * ((long)Rows + Columns),
         LowRank.PivotId => rank * ((long)Rows + Columns - rank),
+        ConvolutionFactors.TuckerId => ((long)Rows * Outer(rank)) + ((long)Outer(rank) * Inner(rank) * Kernel) + ((long)Inner(rank) * Inputs),
+        ConvolutionFactors.CpId => rank * ((long)Rows + Kernel + Inputs),
         _ => Train(rank).Parameters,
     };
 
-    /// <summary>Multiplications per row of activations.</summary>
+    /// <summary>Outputs of the kernel between, at a rank.</summary>
+    public int Outer(int rank) => Structure == ConvolutionFactors.CpId ? rank : Part(rank, MostOuter);
+
+    /// <summary>Inputs of the kernel between.</summary>
+    public int Inner(int rank) => Structure == ConvolutionFactors.CpId ? rank : Part(rank, MostInner);
+
+    /// <summary>Outputs beyond which nothing is left to gain.</summary>
+    private int MostOuter => Math.Min(Rows, Columns);
+
+    /// <summary>Inputs beyond which nothing is left to gain: few outputs see no more combinations of many inputs than they have kernels.</summary>
+    private int MostInner => (int)Math.Min(Inputs, (long)Rows * Kernel);
+
+    private int Part(int rank, int side) => Math.Clamp((int)((((long)rank * side) + (Full / 2)) / Full), 1, side);
+
+    /// <summary>Multiplications per row of activations; of a convolution per position, strides left aside.</summary>
     public long Multiplications(int rank) => IsTrain ? Train(rank).MultiplicationsPerRow : Parameters(rank);
 
     /// <summary>The tensor train with one bond dimension, less where that is more than the bond can have.</summary>

@@ -49,6 +49,9 @@ internal sealed class Whitening : IDisposable
     /// <summary>K.</summary>
     public int Size => _moments.Size;
 
+    /// <summary>H.</summary>
+    public InputMoments Moments => _moments;
+
     /// <summary>
     /// The weights whose outputs are to be met, in these coordinates: W V^T, or where the inputs are not those of the model as it was, (W (H + D)) V^-1, the whitened least-squares solution of any rank.
     /// </summary>
@@ -89,6 +92,27 @@ internal sealed class Whitening : IDisposable
             }
         });
         return target;
+    }
+
+    /// <summary>Rows of weights in these coordinates, in place: a V^T.</summary>
+    public void Whiten(Matrix rows)
+    {
+        if (_factor is null)
+        {
+            return;
+        }
+
+        ForTiles(rows.Rows, (first, count) =>
+        {
+            for (int row = first; row < first + count; row++)
+            {
+                Span<double> to = rows.Row(row);
+                for (int j = 0; j < Size; j++)
+                {
+                    to[j] = VectorMath.Dot(_factor.Row(j), to[j..]);
+                }
+            }
+        });
     }
 
     /// <summary>Rows back as weights: a V^T = z is solved in place.</summary>

@@ -9,10 +9,13 @@ internal static class DecomposedMatrix
     /// <summary>The structure whose components are the factors; null for other weights.</summary>
     public static StructuredEncoding? Of(WeightEncoding encoding) => encoding switch
     {
-        StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id } matrix => matrix,
+        StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id or ConvolutionFactors.TuckerId or ConvolutionFactors.CpId } matrix => matrix,
         StructuredEncoding { Components: [WeightEncoding only] } => Of(only),
         _ => null,
     };
+
+    /// <summary>True for a part of low rank with what it leaves: the parts were made for each other and stay as they are.</summary>
+    public static bool IsSum(WeightEncoding encoding) => encoding is StructuredEncoding { Structure.Id: SumOf.Id } or StructuredEncoding { Components: [StructuredEncoding { Structure.Id: SumOf.Id }] };
 
     /// <summary>True for factors in a plain float type, which may be encoded; masks are not.</summary>
     public static bool IsPlain(WeightEncoding component) => Structured.IsRaw(component, out DType stored) && stored.IsFloat();

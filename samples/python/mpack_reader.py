@@ -756,6 +756,46 @@ class Artifact:
         grid[mask] = values.reshape(-1)[:stored].reshape(-1, height, width)
         return grid.transpose(0, 2, 1, 3).reshape(grid_rows * height, grid_columns * width)[:rows, :columns]
 
+    def _factored(self, kind, arguments, shape, components):
+        """Products and sums of components, in float32 and in the order of the specifications."""
+        parts = [self._node(c).astype(np.float32) for c in components]
+        if kind == "sum":
+            total = parts[0]
+            for part in parts[1:]:
+                total = total + part
+            return total
+        if kind == "lowrank":
+            return ordered_product(parts[0], parts[1])
+        if kind == "pivotrank":
+            mask = np.unpackbits(parts[0].astype(np.uint8).reshape(-1), bitorder="little")
+            require(not mask[shape[0]:].any() and mask.sum() == int(arguments["rank"]), "pivotrank: wrong mask")
+            stored = mask[:shape[0]].astype(bool)
+            left = np.zeros((shape[0], int(arguments["rank"])), np.float32)
+            left[stored] = np.eye(int(arguments["rank"]), dtype=np.float32)
+            left[~stored] = parts[2]
+            return ordered_product(left, parts[1])
+        if kind == "mpo":
+            rows, columns = ([int(n) for n in arguments[side].split("x")] for side in ("rows", "columns"))
+            ranks = [1] + [int(n) for n in arguments["ranks"].split("x")] + [1]
+            state = np.ones((1, 1, 1), np.float32)  # [rows so far, columns so far, rank]
+            for site, part in enumerate(parts):
+                core = part.reshape(rows[site], ranks[site + 1], ranks[site], columns[site])
+                n, k, rank = state.shape
+                grown = ordered_product(state.reshape(n * k, rank), core.transpose(2, 0, 3, 1).reshape(rank, -1))
+                grown = grown.reshape(n, k, rows[site], columns[site], ranks[site + 1]).transpose(0, 2, 1, 3, 4)
+                state = grown.reshape(n * rows[site], k * columns[site], ranks[site + 1])
+            return np.ascontiguousarray(state[:shape[0], :shape[1], 0])
+        inputs = parts[2].shape[1]
+        kernel = shape[1] // inputs
+        if kind == "cp":
+            filters = parts[0][:, :, None] * parts[1][None, :, :]
+        else:
+            filters = ordered_product(parts[0], parts[1]).reshape(shape[0], -1, kernel)
+        values = np.zeros((shape[0], inputs, kernel), np.float32)
+        for p in range(filters.shape[1]):
+            values += filters[:, p, None, :] * parts[2][p][None, :, None]
+        return values.reshape(shape[0], inputs * kernel)
+
     def _node(self, node):
         shape = tuple(node["shape"])
         if "structure" in node:
@@ -764,6 +804,10 @@ class Artifact:
                 return self._sparse(kind, arguments, shape, node["components"])
             if kind == "reshaped":
                 return self._node(node["components"][0]).reshape(shape)
+            if kind in ("lowrank", "pivotrank", "mpo", "tucker2", "cp", "sum"):
+                values = self._factored(kind, arguments, shape, node["components"])
+                require(values.shape == shape, f"{kind}: wrong shape")
+                return values
             require(kind == "permuted", f"this reader does not know the structure '{kind}'")
             component = self._node(node["components"][0])
             perm = [int(a) for a in arguments["perm"].split("x")] if arguments else []
@@ -774,6 +818,14 @@ class Artifact:
         streams = {role: self.stream(number) for role, number in node["streams"].items()}
         match = re.fullmatch(r"int([2-8])", kind)
         return decode_int(int(match[1]), arguments, shape, streams) if match else decode_raw(kind, shape, streams["values"])
+
+
+def ordered_product(left, right):
+    """left @ right with sums in ascending order, every product and sum rounded to float32."""
+    total = np.zeros((left.shape[0], right.shape[1]), np.float32)
+    for j in range(left.shape[1]):
+        total += left[:, j, None] * right[j]
+    return total
 
 
 def describe(node):

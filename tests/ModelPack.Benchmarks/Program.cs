@@ -36,6 +36,31 @@ if (args is ["--choices", var profile, ..])
     return 0;
 }
 
+// `--decompositions`: truncated decompositions of large matrices on two threads; `--ranks <folder> <checkpoint> <windows> <tokens>...`: perplexity by parameters for every structure, as points, table and pictures;
+// `--ranks <folder>` draws the points that are there.
+if (args is ["--decompositions"])
+{
+    Console.WriteLine(ModelPack.Benchmarks.Decomposition.DecompositionTimes.ToMarkdown(2));
+    return 0;
+}
+
+// `--rank-choices <rows> [format] [4096]`: products of low rank by factors and as a whole, and what plans choose.
+if (args is ["--rank-choices", var activations, ..])
+{
+    Console.WriteLine(ModelPack.Benchmarks.Decomposition.RankChoiceTable.ToMarkdown(int.Parse(activations, System.Globalization.CultureInfo.InvariantCulture), args.Length > 2 ? args[2] : "", args is [.., "4096"]));
+    return 0;
+}
+
+if (args is ["--ranks", var points])
+{
+    return ModelPack.Benchmarks.Decomposition.RankCurve.Draw(points);
+}
+
+if (args is ["--ranks", var ranks, var decomposed, var some, ..])
+{
+    return ModelPack.Benchmarks.Decomposition.RankCurve.Run(ranks, decomposed, args[4..], int.Parse(some, System.Globalization.CultureInfo.InvariantCulture), Console.Out);
+}
+
 // `--numbers [results-folder]`: every number format as `modelpack bench numbers` measures it, as a table.
 if (args is ["--numbers", ..])
 {

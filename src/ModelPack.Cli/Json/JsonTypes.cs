@@ -7,6 +7,7 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(CompileResult))]
 [JsonSerializable(typeof(CalibrateResult))]
 [JsonSerializable(typeof(TuneResult))]
+[JsonSerializable(typeof(StructureProfile))]
 [JsonSerializable(typeof(PackFileResult))]
 [JsonSerializable(typeof(InspectResult))]
 [JsonSerializable(typeof(ExplainResult))]

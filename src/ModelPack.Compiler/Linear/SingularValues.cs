@@ -6,10 +6,10 @@ public sealed class SingularValues : IDisposable
     /// <summary>Up to this many singular values all are computed; of larger matrices only a few more than are wanted.</summary>
     private const int MaxExact = 1024;
 
-    private const int LeastOversampling = 16;
+    private const int LeastOversampling = 32;
 
     /// <summary>Products with A A^T that turn the random vectors towards the large singular values.</summary>
-    private const int PowerIterations = 2;
+    private const int PowerIterations = 3;
 
     private SingularValues(Matrix left, double[] values, Matrix right, double total)
     {
@@ -53,7 +53,7 @@ public sealed class SingularValues : IDisposable
         int least = Math.Min(a.Rows, a.Columns);
         ArgumentOutOfRangeException.ThrowIfNegative(rank);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rank, least);
-        int wanted = Math.Max(rank + LeastOversampling, rank + (rank / 16));
+        int wanted = rank + Math.Max(LeastOversampling, rank / 8);
         return least <= MaxExact || wanted >= least ? Exact(a, rank, threads, cancellation) : Random(a, rank, wanted, seed, threads, cancellation);
     }
 

@@ -13,6 +13,7 @@ namespace ModelPack.Compiler.Planning;
 /// <code>
 /// lowrank    MatMul(x, W)  ->  u = product(x, A);  y = product(u, B)
 /// pivotrank  MatMul(x, W)  ->  u = product(x, A);  v = product(u, C);  y = Gather(Concat(u, v), order)
+/// sum        MatMul(x, W)  ->  y = Add(product(product(x, A), B), product(x, R)), where a kernel reads the format of R; such weights are small only when they are not expanded
 /// mpo        MatMul(x, W)  ->  s = Reshape(x);  s = MatMul(core, Reshape(s)) for every core;  y = Reshape(s)
 /// </code>
 /// </remarks>
@@ -48,6 +49,11 @@ public static class LowRankMatMul
             return NodeChoice.Expanded(new RejectedKernel(kernel, reason));
         }
 
+        if (matrix.Structure.Id == SumOf.Id)
+        {
+            return Sum(node, tensor, matrix, context);
+        }
+
         (double seconds, double dense) = Costs(matrix, tensor, context);
         string predicted = string.Create(CultureInfo.InvariantCulture, $"about {seconds / dense:0.00} times the time of the dense product at {context.Options.Rows} rows, {Multiplications(matrix) / ((double)matrix.Shape[0] * matrix.Shape[1]):0.000} of its multiplications");
         if (seconds >= dense)
@@ -69,13 +75,13 @@ public static class LowRankMatMul
     /// <summary>The matrix, and whether the tensor is its transpose.</summary>
     private static (StructuredEncoding Matrix, bool Transposed)? Matrix(WeightEncoding encoding) => encoding switch
     {
-        StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id } s => (s, false),
-        StructuredEncoding { Components: [StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id } inner] } s when s.Structure.Id == "permuted" && s.Structure.Text("perm", "") == "1x0" => (inner, true),
+        StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id or SumOf.Id } s => (s, false),
+        StructuredEncoding { Components: [StructuredEncoding { Structure.Id: LowRank.Id or LowRank.PivotId or MpoShape.Id or SumOf.Id } inner] } s when s.Structure.Id == "permuted" && s.Structure.Text("perm", "") == "1x0" => (inner, true),
         _ => null,
     };
 
-    private static string Kernel(StructuredEncoding matrix) => matrix.Structure.Id == MpoShape.Id
-        ? TrainName
+    private static string Kernel(StructuredEncoding matrix) => matrix.Structure.Id == MpoShape.Id ? TrainName
+        : matrix.Structure.Id == SumOf.Id ? (matrix.Components[0] is StructuredEncoding { Structure.Id: LowRank.Id } low ? Kernel(low) : Name) + "+" + (matrix.Components[^1] is DenseEncoding rest ? rest.Format.Id : "any")
         : $"{Name}({matrix.Structure.Text("rank", "")},{string.Join(',', Parts(matrix).Select(p => p is DenseEncoding d ? d.Format.Id : "any"))})";
 
     /// <summary>The components that are multiplied with, first one first.</summary>
@@ -83,6 +89,7 @@ public static class LowRankMatMul
     {
         LowRank.Id => [matrix.Components[1], matrix.Components[0]],
         LowRank.PivotId => [matrix.Components[1], matrix.Components[2]],
+        SumOf.Id => [.. matrix.Components.SelectMany(c => c is StructuredEncoding { Structure.Id: LowRank.Id } low ? Parts(low) : [c])],
         _ => [.. matrix.Components],
     };
 
@@ -119,6 +126,40 @@ public static class LowRankMatMul
         }
 
         return (factors, dense);
+    }
+
+    /// <summary>A part of low rank and what it leaves: packed where a kernel reads what is left.</summary>
+    private static NodeChoice Sum(Node node, Tensor tensor, StructuredEncoding matrix, PlanContext context)
+    {
+        string kernel = Kernel(matrix);
+        if (matrix.Components is not [StructuredEncoding { Structure.Id: LowRank.Id } low, DenseEncoding rest])
+        {
+            return NodeChoice.Expanded(new RejectedKernel(kernel, "it is no sum of a part of low rank and a dense one"));
+        }
+
+        Tensor residual = Part(tensor, rest, 1);
+        using (MatMulWeight? weight = context.Options.StockOperators ? null : PackedMatMul.Weight(residual))
+        {
+            if (weight is null)
+            {
+                return NodeChoice.Expanded(new RejectedKernel(kernel, $"no kernel multiplies with {rest.Format.Id}"));
+            }
+        }
+
+        Tensor factors = Part(tensor, low, 0);
+        string bias = node.Is("Gemm") ? node.Input(2) : "";
+        (string inner, string first, string second) = (Fresh(node, "inner", context), Fresh(node, "low", context), Fresh(node, "rest", context));
+        string result = bias.Length > 0 ? Fresh(node, "product", context) : node.Outputs[0];
+        ImmutableArray<Node> nodes =
+        [
+            .. Product(node, node.Inputs[0], Part(factors, low.Components[1], 1), inner, context),
+            .. Product(node, inner, Part(factors, low.Components[0], 0), first, context),
+            .. Product(node, node.Inputs[0], residual, second, context),
+            new Node { OpType = "Add", Inputs = [first, second], Outputs = [result] },
+            .. bias.Length > 0 ? (Node[])[MatMulNode.AddBias(node, result, bias)] : [],
+        ];
+        return new NodeChoice(kernel, nodes, [new RejectedKernel(NodeChoice.Expand, string.Create(
+            CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights"))]);
     }
 
     private static ImmutableArray<Node> Factors(Node node, Tensor tensor, StructuredEncoding matrix, PlanContext context)

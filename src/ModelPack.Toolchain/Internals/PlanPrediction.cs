@@ -18,7 +18,7 @@ internal static class PlanPrediction
     {
         // A weight bound as several streams is as long as all of them.
         Dictionary<string, long> bytes = plan.Bindings
-            .GroupBy(b => InitializerBinding.SplitComponent(b.Tensor) is (string whole, _) && reader.Find(whole) is not null ? whole : b.Tensor, b => b.DType.StorageBytes(b.Shape.ElementCount), StringComparer.Ordinal)
+            .GroupBy(b => Whole(b.Tensor, reader), b => b.DType.StorageBytes(b.Shape.ElementCount), StringComparer.Ordinal)
             .ToDictionary(g => g.Key, g => g.Sum(), StringComparer.Ordinal);
         long model = bytes.Values.Sum();
         NodeCost?[] nodes = [.. plan.Nodes.Select(node => node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor { Shape.Rank: 2 } tensor
@@ -46,6 +46,10 @@ internal static class PlanPrediction
             EstimatedJoules = profile.Watts > 0 ? seconds * profile.Watts * used : null,
         });
     }
+
+    /// <summary>The tensor that a component, or one of a component, belongs to.</summary>
+    private static string Whole(string name, PackReader reader) =>
+        InitializerBinding.SplitComponent(name) is (string tensor, _) && reader.Find(tensor) is not null ? Whole(tensor, reader) : name;
 
     /// <summary>Share of the multiplications of the dense product.</summary>
     private static double Density(string kernel, PackTensor tensor) =>

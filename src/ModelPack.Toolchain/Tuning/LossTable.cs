@@ -37,7 +37,7 @@ internal sealed class LossTable
             (int tensor, int candidate) = (i / space.Candidates.Count, i % space.Candidates.Count);
             if (space.Tensors[tensor].Forms[candidate] is Tensor form)
             {
-                _errors[tensor, candidate] = TuneSpace.RelativeSquaredError(form, limits.Cancellation);
+                _errors[tensor, candidate] = TuneSpace.RelativeSquaredError(space.Tensors[tensor].Original, form, limits.Cancellation);
             }
 
             limits.Progress?.Invoke("weights", Interlocked.Increment(ref done), _errors.Length, space.Tensors[tensor].Original.Name);

@@ -50,6 +50,25 @@ internal static class TuneFiles
         return new JsonObject { ["name"] = recipe.Name, ["summary"] = recipe.Summary, ["passes"] = passes, ["rules"] = rules }.ToJsonString(Indented) + "\n";
     }
 
+    /// <summary>A profile of structures.</summary>
+    internal static string ProfileJson(StructureProfile profile) => new JsonObject
+    {
+        ["input"] = profile.Input,
+        ["structure"] = profile.Structure,
+        ["loss_kind"] = profile.LossKind,
+        ["data"] = profile.Data,
+        ["samples"] = profile.Samples,
+        ["percents"] = new JsonArray([.. profile.Percents.Select(p => (JsonNode)p)]),
+        ["tensors"] = new JsonArray([.. profile.Tensors.Select(t => (JsonNode)new JsonObject
+        {
+            ["name"] = t.Name,
+            ["shape"] = new JsonArray([.. t.Shape.Select(d => (JsonNode)d)]),
+            ["kind"] = t.Kind,
+            ["ranks"] = new JsonArray([.. t.Ranks.Select(r => (JsonNode?)r)]),
+            ["losses"] = new JsonArray([.. t.Losses.Select(l => (JsonNode?)l)]),
+        })]),
+    }.ToJsonString(Indented) + "\n";
+
     private static string FrontJson(TuneResult result)
     {
         JsonArray Points(IEnumerable<TunePoint> points) => new([.. points.Select(p => (JsonNode)new JsonObject
@@ -83,7 +102,7 @@ internal static class TuneFiles
         return text.ToString();
     }
 
-    private static void WriteWhole(string path, string text)
+    internal static void WriteWhole(string path, string text)
     {
         string temporary = $"{path}.tmp-{Environment.ProcessId}";
         try

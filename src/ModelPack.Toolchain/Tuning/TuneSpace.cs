@@ -34,17 +34,17 @@ internal sealed class TuneSpace
     /// <param name="imported">The model as it came.</param>
     /// <param name="recipe">The recipe that will carry the choice.</param>
     /// <param name="candidates">Number formats.</param>
-    /// <param name="context">Makes contexts for passes.</param>
-    /// <exception cref="ModelPackException">MP2231: nothing to choose for.</exception>
-    public static TuneSpace Open(Model imported, Recipe recipe, IReadOnlyList<string> candidates, Func<PassContext> context)
+    /// <param name="context">Makes contexts for passes that leave encodings pending; true: for those that decompose.</param>
+    /// <exception cref="ModelPackException">MP2231: nothing to choose for. MP2245: a candidate is not understood.</exception>
+    public static TuneSpace Open(Model imported, Recipe recipe, IReadOnlyList<string> candidates, Func<bool, PassContext> context)
     {
         IReadOnlyList<IPass> passes = recipe.Resolve(PassCatalog.All).CreatePasses();
-        Model plain = new PassManager([.. passes.TakeWhile(p => p.Name != "quantize")]).Run(imported, context());
-        var encoded = candidates.Select(c => Encoded(imported, recipe, c, context())).ToArray();
+        Model plain = new PassManager([.. passes.TakeWhile(p => p.Name != "quantize")]).Run(imported, context(false));
+        var encoded = candidates.Select(c => Encoded(imported, recipe, TuneCandidate.Parse(c), context)).ToArray();
         var tensors = new List<TunableTensor>();
         foreach (Tensor tensor in plain.Graph.Initializers)
         {
-            Tensor?[] forms = [.. encoded.Select(e => e.TryGetValue(tensor.Name, out Tensor? found) && Leaf(found.Encoding) is not null ? found : null)];
+            Tensor?[] forms = [.. encoded.Select(e => e.GetValueOrDefault(tensor.Name))];
             if (forms.Any(f => f is not null))
             {
                 tensors.Add(new TunableTensor(tensor, forms));
@@ -61,19 +61,42 @@ internal sealed class TuneSpace
         .Select((t, i) => choices[i].Candidate < 0 ? null : t.Forms[choices[i].Candidate])
         .OfType<Tensor>().ToDictionary(t => t.Name, StringComparer.Ordinal);
 
-    /// <summary>Squared error by squared weights of a pending encoding.</summary>
-    public static double RelativeSquaredError(Tensor form, CancellationToken cancellation)
+    /// <summary>Squared error by squared weights of a pending encoding, or of factors.</summary>
+    public static double RelativeSquaredError(Tensor original, Tensor form, CancellationToken cancellation)
     {
         DenseEncoding leaf = Leaf(form.Encoding)!;
-        double error = TensorDifference.Compare(form.Name, EncodingValues.Open(leaf.Source!), EncodingValues.Open(leaf), cancellation).RelativeError ?? 0;
+        double error = TuneCandidate.IsFactors(form.Encoding)
+            ? TensorDifference.Compare(form.Name, EncodingValues.Open(original.Encoding), EncodingValues.Open(form.Encoding), cancellation).RelativeError ?? 0
+            : TensorDifference.Compare(form.Name, EncodingValues.Open(leaf.Source!), EncodingValues.Open(leaf), cancellation).RelativeError ?? 0;
         return error * error;
     }
 
-    private static Dictionary<string, Tensor> Encoded(Model imported, Recipe recipe, string candidate, PassContext context)
+    /// <summary>The same with some of the candidates only.</summary>
+    public TuneSpace Only(Func<string, bool> isWanted)
     {
-        IReadOnlyList<IPass> passes = recipe.With($"quantize.format={candidate}").Resolve(PassCatalog.All).CreatePasses();
-        Model model = new PassManager(passes).Run(imported, context);
-        return model.Graph.Initializers.ToDictionary(t => t.Name, StringComparer.Ordinal);
+        int[] kept = [.. Enumerable.Range(0, Candidates.Count).Where(c => isWanted(Candidates[c]))];
+        return new TuneSpace(Model, [.. kept.Select(c => Candidates[c])], [.. Tensors.Select(t => t with { Forms = [.. kept.Select(c => t.Forms[c])] })]);
+    }
+
+    /// <summary>The tensors that a candidate encodes.</summary>
+    private static Dictionary<string, Tensor> Encoded(Model imported, Recipe recipe, TuneCandidate candidate, Func<bool, PassContext> context)
+    {
+        IReadOnlyList<IPass> passes = recipe.With($"quantize.format={candidate.Format}").Resolve(PassCatalog.All).CreatePasses();
+        Model model;
+        try
+        {
+            model = candidate.Structure is null ? imported : Decomposed();
+        }
+        catch (ModelPackException e) when (e.Code == ErrorCodes.RankBudget)
+        {
+            return []; // No rank is as small as that: the candidate fits no tensor.
+        }
+
+        model = new PassManager(passes).Run(model, context(false));
+        Model Decomposed() => new PassManager([.. passes.TakeWhile(p => p.Name != "quantize"), candidate.Decompose()]).Run(imported, context(true));
+        return model.Graph.Initializers
+            .Where(t => Leaf(t.Encoding) is not null && (candidate.Structure is null || TuneCandidate.IsFactors(t.Encoding)))
+            .ToDictionary(t => t.Name, StringComparer.Ordinal);
     }
 
     /// <summary>The pending encoding in a tree, if there is one.</summary>

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using ModelPack.Compiler;
+using ModelPack.Compiler.Calibration;
 using ModelPack.Passes;
 
 namespace ModelPack.Toolchain;
@@ -62,13 +63,22 @@ public static class Tuner
         Recipe recipe = request.Sets.Aggregate(BaseRecipe(calibrated: samples is not null), (r, set) => r.With(set));
         var compile = new CompileRequest { Input = request.Input, Output = request.Output, Threads = request.Threads, MaxMemoryBytes = request.MaxMemoryBytes };
         IReadOnlyList<string> candidates = request.Candidates.Count > 0 ? request.Candidates : DefaultCandidates;
-        TuneSpace space = TuneSpace.Open(imported.Model, recipe, candidates, () => Pipelines.CreateContext(compile, cancellation, planOnly: true));
+        bool joint = candidates.Any(c => TuneCandidate.Parse(c).Structure is not null);
+        using OpenCalibrator? calibrator = joint && samples is not null ? new(Calibrator.Open(request.Data!, request.Options, limits)) : null;
+        using var scratch = new ScratchFile(request.MaxMemoryBytes / 4);
+        TuneSpace space = TuneSpace.Open(imported.Model, recipe, candidates, decompose => Pipelines.CreateContext(compile, cancellation, decompose ? calibrator?.Value : null, planOnly: !decompose, scratch, progress));
         using LossProbe? probe = samples is null ? null : new LossProbe(space.Model, samples, request.Samples, limits);
         string context = samples is null ? "" : $"{ArtifactContent.ToolVersion} {ModelIdentity.Of(space.Model, cancellation)} {samples.Info} {probe!.Count}";
         using TuneJournal journal = TuneJournal.Open(samples is null || request.Options.NoCache ? null : JournalPath(request.Options));
         var table = new LossTable(space, probe, journal, context, limits);
         var search = new TuneSearch(space, table, request.Target, ModelCompiler.InputBytes(imported), probe?.IsLanguageModel ?? false);
         TuneOutcome outcome = search.Run();
+        if (joint && space.Only(c => TuneCandidate.Parse(c).Structure is null) is { Candidates.Count: > 0 } formats)
+        {
+            // What formats alone would have done is a choice too, and its loss is measured like that of any other.
+            outcome = Better(outcome, formats, new LossTable(formats, probe, journal, context, limits), request.Target, ModelCompiler.InputBytes(imported), probe?.IsLanguageModel ?? false);
+        }
+
         var result = new TuneResult
         {
             Input = request.Input,
@@ -87,7 +97,32 @@ public static class Tuner
             Uniform = outcome.Uniform,
             Tensors = outcome.Tensors,
         };
-        return (WithRules(recipe, outcome.Tensors, request.Target), result);
+        return (WithRules(recipe, outcome.Tensors, request.Target, space), result);
+    }
+
+    /// <summary>The better of what was found and what number formats alone find; a target that they do not reach is none.</summary>
+    private static TuneOutcome Better(TuneOutcome found, TuneSpace formats, LossTable table, TuneTarget target, long inputBytes, bool nats)
+    {
+        TuneOutcome alone;
+        try
+        {
+            alone = new TuneSearch(formats, table, target, inputBytes, nats).Run();
+        }
+        catch (ModelPackException e) when (e.Code == ErrorCodes.TargetOutOfReach)
+        {
+            return found;
+        }
+
+        double Loss(TuneOutcome o) => o.Chosen.Loss ?? o.Chosen.Predicted;
+        bool better = target.Kind == TuneTargetKind.Loss ? alone.Chosen.Bytes < found.Chosen.Bytes : Loss(alone) < Loss(found);
+        TunePoint[] points = [.. found.Front.Concat(alone.Front).Select(p => p with { Chosen = false }).Append((better ? alone : found).Chosen)];
+        TunePoint[] front = [.. points.Where(p => p.Chosen || !points.Any(o => o.Bytes <= p.Bytes && (o.Loss ?? o.Predicted) < (p.Loss ?? p.Predicted))).OrderBy(p => p.Bytes).ThenByDescending(p => p.Chosen).DistinctBy(p => p.Bytes)];
+        return (better ? alone : found) with { Front = front, Uniform = found.Uniform };
+    }
+
+    private sealed record OpenCalibrator(ICalibrator Value) : IDisposable
+    {
+        public void Dispose() => (Value as IDisposable)?.Dispose();
     }
 
     private static CalibrationSamples OpenData(TuneRequest request, CancellationToken cancellation) => StatisticsFile.Recognizes(request.Data!)
@@ -106,17 +141,33 @@ public static class Tuner
         };
     }
 
-    private static Recipe WithRules(Recipe recipe, IReadOnlyList<TunedTensor> tensors, TuneTarget target) => recipe with
+    private static Recipe WithRules(Recipe recipe, IReadOnlyList<TunedTensor> tensors, TuneTarget target, TuneSpace space)
     {
-        Summary = $"Chosen by 'modelpack tune' for {target}",
-        Rules =
-        [
-            .. recipe.Rules,
-            .. tensors.Select(t => new RecipeRule(t.Name, false, Options(t))),
-        ],
-    };
+        string[] factored = [.. tensors.Where(t => t.Format != TuneSearch.Keep && TuneCandidate.Parse(t.Format).Structure is not null).Select(t => t.Name)];
+        var decompose = new RecipeStep("decompose", new JsonObject { ["include"] = new JsonArray([.. factored.Select(n => (JsonNode)n)]), ["exclusions"] = "none", ["allocation"] = "uniform", ["heal"] = false });
+        return recipe with
+        {
+            Summary = $"Chosen by 'modelpack tune' for {target}",
+            Passes = factored.Length == 0 ? recipe.Passes : [.. recipe.Passes.SelectMany(p => p.Pass == "quantize" ? (RecipeStep[])[decompose, p] : [p])],
+            Rules =
+            [
+                .. recipe.Rules,
+                .. tensors.Select(t => new RecipeRule(t.Name, false, Options(t, space))),
+            ],
+        };
+    }
 
-    private static ImmutableSortedDictionary<string, JsonObject?> Options(TunedTensor tensor) =>
-        ImmutableSortedDictionary.Create<string, JsonObject?>(StringComparer.Ordinal)
-            .Add("quantize", tensor.Format == TuneSearch.Keep ? null : new JsonObject { ["format"] = tensor.Format });
+    private static ImmutableSortedDictionary<string, JsonObject?> Options(TunedTensor tensor, TuneSpace space)
+    {
+        var none = ImmutableSortedDictionary.Create<string, JsonObject?>(StringComparer.Ordinal);
+        if (tensor.Format == TuneSearch.Keep)
+        {
+            return none.Add("quantize", null);
+        }
+
+        var candidate = TuneCandidate.Parse(tensor.Format);
+        ImmutableSortedDictionary<string, JsonObject?> options = none.Add("quantize", new JsonObject { ["format"] = candidate.Format });
+        int index = space.Candidates.ToList().IndexOf(tensor.Format);
+        return candidate.Structure is null ? options : options.Add("decompose", candidate.Options(space.Tensors.First(t => t.Original.Name == tensor.Name).Forms[index]!));
+    }
 }

@@ -28,6 +28,19 @@ public sealed class ArtifactDamageTests : IDisposable
     }
 
     [Fact]
+    public void Verify_factoredStructures_everyFifthByteFlipped_isNoticedAndNeverReadsWrong()
+    {
+        (byte[] artifact, Dictionary<string, byte[]> truth) = Make(PackContent.Empty with { Tensors = [.. ModelPack.Tests.Structures.FactoredSamples.Tensors()] });
+        Assert.Empty(Problems(artifact, truth));
+        for (int i = 0; i < artifact.Length; i += 5)
+        {
+            byte[] damaged = [.. artifact];
+            damaged[i] ^= (byte)(1 << (i % 8));
+            Assert.True(Problems(damaged, truth).Count > 0, $"flip of bit {i % 8} of byte {i} was not noticed");
+        }
+    }
+
+    [Fact]
     public void Open_everyTruncation_isRejected()
     {
         (byte[] artifact, Dictionary<string, byte[]> truth) = Make(PackSamples.Small());

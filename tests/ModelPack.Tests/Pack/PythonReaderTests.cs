@@ -153,6 +153,20 @@ public sealed class PythonReaderTests : IDisposable
     }
 
     [SkippableFact]
+    public void Read_factoredMatrices_givesTheSameValues()
+    {
+        Skip.If(Python.Value is null, "no python3 with numpy on this machine");
+        PackWriter.Write(_folder["a.mpack"], PackContent.Empty with { Tensors = [.. ModelPack.Tests.Structures.FactoredSamples.Tensors()] }, new PackOptions { Portable = true });
+        using PackReader reader = PackReader.Open(_folder["a.mpack"]);
+        foreach (PackTensor tensor in reader.Tensors)
+        {
+            (int exit, string output) = Run("read", _folder["a.mpack"], tensor.Name, _folder["t.npy"]);
+            Assert.True(exit == 0, $"{tensor.Name}: {output}");
+            Assert.Equal(Values(tensor.Encoding), ReadNpy(_folder["t.npy"]));
+        }
+    }
+
+    [SkippableFact]
     public void Read_records_givesTheSameValues()
     {
         Skip.If(Python.Value is null, "no python3 with numpy on this machine");

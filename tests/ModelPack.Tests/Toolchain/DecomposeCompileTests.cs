@@ -38,6 +38,53 @@ public sealed class DecomposeCompileTests : IDisposable
     }
 
     [Theory]
+    [InlineData("MatMul")]
+    [InlineData("Gemm")]
+    public void What_factors_leave_runs_packed_beside_them(string op)
+    {
+        string packed = Compile("lowrank", 8, "f32", op, ""","residual":"int4(block=32)" """);
+        ExplainedNode node = Inspection.Explain(packed).Nodes.Single(n => n.Tensor == "w");
+        Assert.Equal("modelpack:LowRankMatMul(8,f32,f32)+int4", node.Kernel);
+        Compare(packed, packed);
+        string stock = _folder["stock.onnx"];
+        Exporting.Export(packed, "onnx", stock);
+        Compare(stock, packed);
+    }
+
+    [Theory]
+    [InlineData("tucker2", 12, 2L, true)]
+    [InlineData("tucker2", 6, 1L, false)]
+    [InlineData("cp", 20, 1L, true)]
+    [InlineData("tucker2", 20, 1L, true)]
+    public void Convolutions_run_as_three_where_that_is_less(string structure, int rank, long stride, bool calibrated)
+    {
+        OnnxBuilder builder = new OnnxBuilder().Input("x", OnnxBuilder.Float, 1, 16, 9, 9).Output("y", OnnxBuilder.Float, "b", "c", "h", "w")
+            .Initializer("w", Values.Weights(1, 24 * 16 * 9), 24, 16, 3, 3).Initializer("b", Values.Weights(2, 24), 24)
+            .Node("Conv", ["x", "w", "b"], ["y"], attributes: [("pads", new long[] { 1, 1, 1, 1 }), ("strides", new[] { stride, stride })]);
+        string data = _folder["data"];
+        Directory.CreateDirectory(data);
+        NpyFile.Write(Path.Combine(data, "x.npy"), DType.F32, new Shape(1, 16, 9, 9), TensorData.FromBytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes(Values.Weights(7, 16 * 81).AsSpan()).ToArray()), default);
+        string packed = ModelCompiler.Compile(new CompileRequest
+        {
+            Input = _folder.Write("m.onnx", builder.Build()),
+            Output = _folder["m.mpack"],
+            Recipe = _folder.Write("r.json", $$"""{ "name": "r", "passes": ["canonicalize",{"pass":"decompose","convolutions":"{{structure}}","rank":{{rank}},"ends":"decompose","min_elements":1,"min_vectors":1}] }"""),
+            Calibration = calibrated ? data : null,
+            CalibrationOptions = new CalibrationOptions { NoCache = true },
+        }).Output;
+
+        ExplainedNode node = Inspection.Explain(packed).Nodes.Single(n => n.Tensor == "w");
+        Assert.True((structure == "cp" || rank < 20) == node.Kernel.StartsWith("ort:FactoredConv(", StringComparison.Ordinal), $"{node.Kernel}; {string.Join(", ", node.Alternatives.Select(a => $"{a.Kernel}: {a.Reason}"))}");
+        using ModelSession model = ModelSession.Open(packed);
+        using ModelSession dense = ModelSession.Open(packed, new ModelSessionOptions { ExpandAll = true });
+        NamedTensor x = NamedTensor.Of("x", Values.Weights(5, 16 * 81), 1, 16, 9, 9);
+        float[] expected = dense.Run(x)[0].Values<float>().ToArray();
+        float[] actual = model.Run(x)[0].Values<float>().ToArray();
+        Assert.Equal(expected.Length, actual.Length);
+        Assert.All(expected.Zip(actual), p => Assert.InRange(p.Second, p.First - 1e-4, p.First + 1e-4));
+    }
+
+    [Theory]
     [InlineData("pivotrank", 64, "int8")]
     [InlineData("mpo", 4, "f32")]
     public void Exports_run_on_stock_operators(string structure, int rank, string format)
@@ -90,7 +137,7 @@ public sealed class DecomposeCompileTests : IDisposable
     }
 
     /// <summary>y = x w (+ b).</summary>
-    private string Compile(string structure, int rank, string format, string op)
+    private string Compile(string structure, int rank, string format, string op, string more = "")
     {
         OnnxBuilder builder = new OnnxBuilder().Input("x", OnnxBuilder.Float, "rows", K).Output("y", OnnxBuilder.Float, "rows", N);
         builder = op == "Gemm"
@@ -101,7 +148,7 @@ public sealed class DecomposeCompileTests : IDisposable
         {
             Input = _folder.Write("m.onnx", builder.Build()),
             Output = _folder["m.mpack"],
-            Recipe = _folder.Write("r.json", $$"""{ "name": "r", "passes": ["canonicalize",{"pass":"decompose","structure":"{{structure}}","rank":{{rank}},"ends":"decompose"}{{quantize}}] }"""),
+            Recipe = _folder.Write("r.json", $$"""{ "name": "r", "passes": ["canonicalize",{"pass":"decompose","structure":"{{structure}}","rank":{{rank}},"ends":"decompose"{{more}}}{{quantize}}] }"""),
         }).Output;
     }
 

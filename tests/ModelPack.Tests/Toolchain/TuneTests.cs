@@ -108,6 +108,73 @@ public sealed class TuneTests
         Assert.Equal(part.Tensors.Select(t => t.Format), bytes.Tensors.Select(t => t.Format));
     }
 
+    /// <summary>Factors and formats on one front: no worse than formats alone, and the recipe makes what was found.</summary>
+    [Theory]
+    [InlineData(5.0)]
+    [InlineData(4.3)]
+    public void Run_factorsAsCandidates_areNeverWorseThanFormatsAlone(double bits)
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        string[] sets = ["quantize.min_elements=64"];
+        TuneRequest alone = Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, bits)) with { Candidates = ["int3(block=32)", "int4(block=32)", "int8(block=32)"], Sets = sets };
+        TuneResult formats = Tuner.Run(alone);
+        TuneResult joint = Tuner.Run(alone with { Candidates = [.. alone.Candidates, "pivotrank(percent=60)>int8(block=32)", "lowrank(percent=75)>int4(block=32)", "lowrank(percent=1)>int8(block=32)"] });
+
+        Assert.InRange(joint.Loss, 0, formats.Loss);
+        Assert.InRange(joint.BitsPerWeight, 0, bits);
+        Assert.Equal(6, joint.Uniform.Count);
+    }
+
+    [Fact]
+    public void Run_factorsAlone_writesARecipeThatMakesThem()
+    {
+        using var folder = new TempFolder();
+        string model = folder.Write("m.onnx", NetworkModel.Language());
+        TuneResult result = Tuner.Run(new TuneRequest
+        {
+            Input = model,
+            Output = folder["r.json"],
+            Target = new TuneTarget(TuneTargetKind.Bits, 20),
+            Candidates = ["pivotrank(percent=60)>int8(block=32)"],
+            Sets = ["quantize.min_elements=64"],
+        });
+        string[] factored = [.. result.Tensors.Where(t => t.Format.StartsWith("pivotrank", StringComparison.Ordinal)).Select(t => t.Name)];
+        CompileResult compiled = ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], Recipe = result.Output });
+        Assert.Equal(factored, compiled.Tensors.Where(t => t.Encoding.Contains("pivotrank(", StringComparison.Ordinal)).Select(t => t.Name));
+    }
+
+    [Theory]
+    [InlineData("tucker>int8")]
+    [InlineData("pivotrank(rank=3)>int8")]
+    public void Run_candidateThatIsNone_isAnError(string candidate)
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        var error = Assert.Throws<ModelPackException>(() => Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, 4)) with { Candidates = [candidate] }));
+        Assert.Equal(candidate.StartsWith("tucker", StringComparison.Ordinal) ? ErrorCodes.BadCandidate : ErrorCodes.BadUnitArgument, error.Code);
+    }
+
+    [Fact]
+    public void Profile_losesMoreWithFewerParameters_andDrawsIt()
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        StructureProfile profile = StructureProfiler.Run(
+            Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Loss, 0)) with { Sets = ["decompose.min_elements=64", "decompose.min_vectors=1", "decompose.ends=decompose"] }, "lowrank");
+
+        Assert.NotEmpty(profile.Tensors);
+        Assert.All(profile.Tensors, t =>
+        {
+            double[] losses = [.. t.Losses.OfType<double>()];
+            int[] ranks = [.. t.Ranks.OfType<int>()];
+            Assert.Equal(losses.Length, ranks.Length);
+            Assert.True(losses[^1] >= losses[0] && ranks[^1] <= ranks[0], $"{t.Name}: {string.Join(", ", losses)}");
+        });
+        Assert.Equal("svg", XDocument.Load(folder["r.svg"]).Root!.Name.LocalName);
+        Assert.Equal(profile.Tensors.Count, JsonNode.Parse(File.ReadAllText(folder["r.json"]))!["tensors"]!.AsArray().Count);
+    }
+
     [Fact]
     public void Run_again_measuresNothingTwice_evenAfterHalfALine()
     {
