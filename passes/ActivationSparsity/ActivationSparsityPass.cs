@@ -34,7 +34,8 @@ internal sealed class ActivationSparsityPass(PassOptions options, TensorRules ru
         context.Cancellation.ThrowIfCancellationRequested();
         if (model.Kind != ModelKind.Onnx)
         {
-            throw new ModelPackException(ErrorCodes.CalibrationNeedsGraph, "a checkpoint has no graph whose activations could be set to zero: compile the model as .onnx, or take the pass 'activation-sparsity' out of the recipe");
+            return model.Graph.Initializers.IsEmpty ? model
+                : throw new ModelPackException(ErrorCodes.CalibrationNeedsGraph, "a checkpoint has no graph whose activations could be set to zero: compile the model as .onnx, or take the pass 'activation-sparsity' out of the recipe");
         }
 
         Perceptron[] found = Find(model, context);
