@@ -59,6 +59,9 @@ public sealed class NativeLibraryTests
         Assert.Contains(folder["libmodelpack_ort."], error, StringComparison.Ordinal);
     }
 
+    /// <summary>Whether the library can be built here.</summary>
+    internal static bool CanBuild => OperatingSystem.IsLinux() && Has("gcc") && Variant() is not null;
+
     private static string Compile(TempFolder folder)
     {
         // The package names the library without the version that its header asks the loader for.
@@ -78,7 +81,7 @@ public sealed class NativeLibraryTests
     }
 
     /// <summary>The variant that the library will choose on this processor; null where there is none.</summary>
-    private static string? Variant()
+    internal static string? Variant()
     {
         if (RuntimeInformation.OSArchitecture == Architecture.Arm64)
         {
@@ -86,6 +89,20 @@ public sealed class NativeLibraryTests
         }
 
         return !Avx2.IsSupported || !Fma.IsSupported ? null : !Avx512Vbmi.IsSupported ? "avx2" : AvxVnni.IsSupported ? "avx512-vnni" : "avx512";
+    }
+
+    /// <summary>Libraries of a folder run a packed model in the program in C, once.</summary>
+    internal static void RunOnce(string libraries)
+    {
+        using var folder = new TempFolder();
+        string host = Compile(folder);
+        string artifact = folder["m.mpack"];
+        ModelCompiler.Compile(new CompileRequest { Input = SamplePaths.Model, Output = artifact, Recipe = "int4", Accuracy = "fast" });
+        Exporting.Export(artifact, "onnx", folder["m.onnx"], ExportForm.Packed);
+        short[] ids = [.. MemoryMarshal.Cast<byte, short>(File.ReadAllBytes(SamplePaths.EvalTokens)).ToArray().Take(40)];
+        File.WriteAllBytes(folder["tokens.bin"], MemoryMarshal.AsBytes<short>(ids).ToArray());
+        Run(host, Path.Combine(libraries, "libmodelpack_ort.so"), folder["m.onnx"], folder["tokens.bin"], folder["m.f32"], "1");
+        Assert.Equal(Expected(artifact, ids), MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(folder["m.f32"])).ToArray());
     }
 
     private static bool Has(string program)

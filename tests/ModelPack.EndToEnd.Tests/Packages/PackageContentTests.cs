@@ -50,8 +50,21 @@ public sealed class PackageContentTests(PackageFeed feed)
             all.AddRange(assemblies.Select(a => Path.GetFileNameWithoutExtension(a)));
         }
 
-        string[] product = [.. RepositoryTree.Files("*.csproj", "src", "passes", "formats").Select(f => Path.GetFileNameWithoutExtension(f)).Where(p => p is not ("ModelPack.Cli" or "ModelPack.MSBuild"))];
+        string[] product = [.. RepositoryTree.Files("*.csproj", "src", "passes", "formats").Select(f => Path.GetFileNameWithoutExtension(f)).Where(p => p is not ("ModelPack.Cli" or "ModelPack.MSBuild" or "ModelPack.OrtOps.Native"))];
         Assert.Equal(product.Order(StringComparer.Ordinal), all.Order(StringComparer.Ordinal));
+    }
+
+    [SkippableFact]
+    public void Native_package_has_libraries_that_a_program_in_c_runs_with()
+    {
+        Skip.IfNot(PackageFeed.Wanted, PackageFeed.SkipReason);
+        Skip.IfNot(NativeLibraryTests.CanBuild, "needs Linux and gcc");
+        using var folder = new TempFolder();
+        ZipFile.ExtractToDirectory(feed.Package("ModelPack.OrtOps.Native"), folder["package"]);
+        string libraries = Assert.Single(Directory.GetDirectories(folder["package/runtimes"]));
+
+        Assert.Equal(["libmodelpack_ort.so", $"libmodelpack_ort.{NativeLibraryTests.Variant()}.so"], Directory.GetFiles(Path.Combine(libraries, "native")).Select(f => Path.GetFileName(f)).OrderBy(f => f.Length));
+        NativeLibraryTests.RunOnce(Path.Combine(libraries, "native"));
     }
 
     [SkippableFact]

@@ -11,7 +11,7 @@ namespace ModelPack.EndToEnd.Tests.Packages;
 public sealed class PackageFeed : IDisposable
 {
     private const string ReadyFeed = "MODELPACK_FEED";
-    private static readonly string[] Projects = ["ModelPack.Runtime", "ModelPack.Toolchain", "ModelPack.MSBuild", "ModelPack.Cli"];
+    private static readonly string[] Projects = ["ModelPack.Runtime", "ModelPack.Toolchain", "ModelPack.MSBuild", "ModelPack.Cli", "ModelPack.OrtOps.Native"];
     private readonly TempFolder _folder = new();
     private readonly Lazy<string> _feed;
 
@@ -110,14 +110,15 @@ public sealed class PackageFeed : IDisposable
         }
 
         string feed = _folder["feed"];
-        foreach (string project in Projects)
+        foreach (string project in Projects.Where(p => p != "ModelPack.OrtOps.Native" || NativeLibraryTests.CanBuild))
         {
-            // Of the tool only the package for this machine: the others take minutes.
+            // Of the tool only the package for this machine, and of the native libraries the one for it: the others take minutes.
             using Process process = Process.Start(new ProcessStartInfo(CliProcess.Host,
             [
                 "pack", RepositoryTree.PathTo("src", project), "-c", "Release", "-o", feed, "--artifacts-path", _folder["build"], "-v", "quiet", "-nologo",
                 $"-p:Version=0.1.0-test.{Environment.ProcessId}",
                 $"-p:ToolPackageRuntimeIdentifiers={System.Runtime.InteropServices.RuntimeInformation.RuntimeIdentifier}",
+                $"-p:NativeVariants={NativeLibraryTests.Variant()}",
             ])
             { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true })!;
             CliRun run = CliProcess.Finish(process);

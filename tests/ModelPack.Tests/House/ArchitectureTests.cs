@@ -42,6 +42,8 @@ public sealed class ArchitectureTests
         ["ModelPack.Cli"] = [Toolchain],
         // Packs the tool and starts it; refers to none of its code.
         ["ModelPack.MSBuild"] = ["ModelPack.Cli"],
+        // Packs what a script makes of the operators.
+        ["ModelPack.OrtOps.Native"] = [],
     };
 
     public static TheoryData<string> Projects => [.. MayReferTo.Keys];
@@ -54,6 +56,12 @@ public sealed class ArchitectureTests
 
         Findings.None(project.Projects.Except(MayReferTo[name]));
     }
+
+    /// <summary>Everything in the packages but the tool, which is a program, and what runs inside MSBuild.</summary>
+    [Fact]
+    public void Projects_of_packages_list_their_public_interface() => Findings.None(
+        MayReferTo.Keys.Except(["ModelPack.Cli", "ModelPack.MSBuild", "ModelPack.OrtOps.Native"])
+            .Where(name => !File.Exists(Path.Combine(Path.GetDirectoryName(RepositoryTree.Files(name + ".csproj", "src", "formats", "passes").Single())!, "PublicAPI.Unshipped.txt"))));
 
     [Fact]
     public void Product_projects_are_all_entered_in_the_table_of_arrows()
