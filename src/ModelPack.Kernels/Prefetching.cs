@@ -9,7 +9,7 @@ internal static unsafe class Prefetching
     private const int LineBytes = 64;
 
     /// <summary>How far ahead: about what arrives while the loads before it are worked on. Measured best among 1 to 16 KiB for weights that come from memory; in caches it costs nothing that shows.</summary>
-    private const int AheadBytes = 4096;
+    public const int AheadBytes = 4096;
 
     /// <summary>Asks for as many lines as the caller is about to read, far ahead of them. Beyond the end of the data it does nothing.</summary>
     /// <param name="at">What is read now.</param>

@@ -40,13 +40,7 @@ public readonly record struct TileLayout(int Rows, int Columns, int Bits, int Un
     public int UnitBytes => TileRows * UnitColumns * Bits / 8;
 
     /// <summary>Bytes of one scale.</summary>
-    public int ScaleBytes => Scale switch
-    {
-        TileScale.F32 => 4,
-        TileScale.BF16 => 2,
-        TileScale.E8M0 => 1,
-        _ => 0,
-    };
+    public int ScaleBytes => Scale.Bytes();
 
     /// <summary>Where the zero points of a tile start.</summary>
     public long ZerosOffset => Align((long)Blocks * TileRows * ScaleBytes);

@@ -15,3 +15,16 @@ public enum TileScale
     /// <summary>1 byte: powers of two, the biased exponent of an f32.</summary>
     E8M0,
 }
+
+/// <summary>Sizes of <see cref="TileScale"/>.</summary>
+internal static class TileScaleSizes
+{
+    /// <summary>Bytes of one scale.</summary>
+    public static int Bytes(this TileScale scale) => scale switch
+    {
+        TileScale.F32 => 4,
+        TileScale.BF16 => 2,
+        TileScale.E8M0 => 1,
+        _ => 0,
+    };
+}

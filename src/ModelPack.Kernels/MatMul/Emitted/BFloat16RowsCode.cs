@@ -16,7 +16,7 @@ internal static class BFloat16RowsCode
 
     private const int LoopUnroll = 8;
 
-    private const int VectorBytes = 64;
+    private const int VectorBytes = TilePlanes.VectorBytes;
 
     private const Gpr Blocks = Gpr.Rax;
 

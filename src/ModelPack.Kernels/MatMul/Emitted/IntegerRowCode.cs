@@ -22,9 +22,7 @@ internal sealed class IntegerRowCode
     /// <summary>Units that are written out; more of them run in a loop.</summary>
     private const int MaxUnrolledUnits = 8;
 
-    private const int VectorBytes = 64;
-
-    private const int PrefetchAheadBytes = 4096;
+    private const int VectorBytes = TilePlanes.VectorBytes;
 
     private const int Total = 31;
 
@@ -82,14 +80,6 @@ internal sealed class IntegerRowCode
     private int Units => _shape.Groups / _unitGroups;
 
     private int UnitBytes => _unitGroups * _shape.Bits * VectorBytes / 8;
-
-    private int ScaleBytes => _shape.Scale switch
-    {
-        TileScale.F32 => 4,
-        TileScale.BF16 => 2,
-        TileScale.E8M0 => 1,
-        _ => 0,
-    };
 
     /// <summary>Whether there is code for a kind of weights.</summary>
     public static bool Has(IntegerRowShape shape) => shape.Bits is >= 2 and <= 8 && (!shape.HasTable || shape.Bits is 2 or 4);
@@ -214,7 +204,7 @@ internal sealed class IntegerRowCode
                 {
                     var at = new Mem(Weights, (unit * UnitBytes) + ((plane.FirstVector + (group / perVector)) * VectorBytes));
                     _code.Load(Vector, at);
-                    _code.Prefetch(at + PrefetchAheadBytes);
+                    _code.Prefetch(at + Prefetching.AheadBytes);
                 }
 
                 int set = plane.Places == 1 ? group % _sets : unit % _sets;
@@ -307,9 +297,9 @@ internal sealed class IntegerRowCode
             }
 
             // Behind the scales of a tile come its codes: by the time they are due their first lines have been asked for, as those of the next tile by its codes.
-            _code.Prefetch(at + PrefetchAheadBytes);
+            _code.Prefetch(at + Prefetching.AheadBytes);
             _code.Multiply(Factor, Vector, Factor);
-            _code.Add(Scales, TileLayout.TileRows * ScaleBytes);
+            _code.Add(Scales, TileLayout.TileRows * _shape.Scale.Bytes());
         }
 
         _code.ToSingle(result, result);

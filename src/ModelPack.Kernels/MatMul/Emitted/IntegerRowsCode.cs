@@ -17,7 +17,7 @@ internal static class IntegerRowsCode
 
     private const int LoopUnroll = 4;
 
-    private const int VectorBytes = 64;
+    private const int VectorBytes = TilePlanes.VectorBytes;
 
     private const Gpr Blocks = Gpr.Rax;
 

@@ -78,8 +78,9 @@ internal readonly unsafe struct PackedActivations
         }
     }
 
+    /// <summary>Puts the groups of one row, 4 bytes each, between those of the others of its batch.</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void Scatter(int* groups, int count, int* to, int stride)
+    internal static void Scatter(int* groups, int count, int* to, int stride)
     {
         for (int i = 0; i < count; i++)
         {

@@ -61,17 +61,7 @@ internal readonly unsafe struct PackedBFloat16
                 new Span<uint>(row, packed._pairs).Clear();
             }
 
-            Scatter(row, packed._pairs, (uint*)packed.Column(r / packed.BatchRows, 0) + (r % packed.BatchRows), packed.BatchRows);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void Scatter(uint* pairs, int count, uint* to, int stride)
-    {
-        for (int i = 0; i < count; i++)
-        {
-            *to = pairs[i];
-            to += stride;
+            PackedActivations.Scatter((int*)row, packed._pairs, (int*)packed.Column(r / packed.BatchRows, 0) + (r % packed.BatchRows), packed.BatchRows);
         }
     }
 

@@ -9,7 +9,7 @@ internal static unsafe class TilePanel
     /// <summary>Blocks are unpacked together up to this size, so that they stay in the first cache with the activations that are streamed past them.</summary>
     private const int TargetBytes = 16 << 10;
 
-    private const int VectorBytes = 64;
+    private const int VectorBytes = TilePlanes.VectorBytes;
 
     /// <summary>Bytes of scales and zero points in front of a block.</summary>
     public static int HeaderBytes(int tiles, bool hasZeros) => tiles * VectorBytes * (hasZeros ? 2 : 1);
