@@ -13,6 +13,9 @@ public enum ScratchUse
 
     /// <summary>Outputs of a part of one layer that the next layer reads.</summary>
     Hidden,
+
+    /// <summary>What a part of a convolution multiplies, and its outputs.</summary>
+    Window,
 }
 
 /// <summary>Memory of the current thread for intermediate results of kernel calls; it grows to the largest size asked for and is kept until the thread ends.</summary>
@@ -33,7 +36,7 @@ public sealed unsafe class ThreadScratch
     /// <summary>At least so many bytes at a multiple of 64, valid until the next call for the same use on this thread.</summary>
     public static void* Get(ScratchUse use, long bytes)
     {
-        t_current ??= new ThreadScratch[3];
+        t_current ??= new ThreadScratch[4];
         ThreadScratch scratch = t_current[(int)use] ??= new ThreadScratch();
         if (scratch._bytes < (nuint)bytes)
         {

@@ -104,7 +104,7 @@ internal sealed unsafe class ContextualMlp
                 return status;
             }
 
-            Activation activation = GatedMlp.ActivationOf(name);
+            Activation activation = ActivationKernels.Find(name);
             if (activation == Activation.None || !float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float threshold) || !(threshold >= 0))
             {
                 return OrtApi.Error(OrtApi.InvalidArgument, $"{Name}: there is no activation '{name}' with threshold '{text}'");

@@ -66,10 +66,6 @@ internal sealed unsafe class GatedMlp
         };
     }
 
-    /// <summary>The activation of a name; <see cref="Activation.None"/> for others.</summary>
-    internal static Activation ActivationOf(string? name) =>
-        name switch { "relu" => Activation.Relu, "silu" => Activation.Silu, "gelu" => Activation.Gelu, "gelu_tanh" => Activation.GeluTanh, _ => Activation.None };
-
     [UnmanagedCallersOnly]
     private static byte* GetName(CustomOp* op) => s_name;
 
@@ -102,7 +98,7 @@ internal sealed unsafe class GatedMlp
                 return status;
             }
 
-            Activation activation = ActivationOf(text);
+            Activation activation = ActivationKernels.Find(text);
             if (activation == Activation.None)
             {
                 return OrtApi.Error(OrtApi.InvalidArgument, $"{Name}: there is no activation '{text}'");

@@ -176,6 +176,24 @@ internal static unsafe class OrtApi
     public static nint SetInferredOutput(nint context, nuint index, nint info) =>
         ((delegate* unmanaged<nint, nuint, nint, nint>)s_table[ShapeInferContextSetOutputTypeShapeIndex])(context, index, info);
 
+    /// <summary>Says what the only output of a node is: f32 of these dimensions, which are numbers or, below 0, names.</summary>
+    public static nint SetInferredShape(nint context, long* dims, byte** symbols, nuint rank)
+    {
+        nint output = 0;
+        nint status = CreateShapeInfo(&output);
+        if (status != 0)
+        {
+            return status;
+        }
+
+        status = SetElementType(output, Float);
+        status = status != 0 ? status : SetDimensions(output, dims, rank);
+        status = status != 0 ? status : SetSymbols(output, symbols, rank);
+        status = status != 0 ? status : SetInferredOutput(context, 0, output);
+        ReleaseShapeInfo(output);
+        return status;
+    }
+
     /// <summary>An integer attribute while shapes are inferred.</summary>
     public static nint GetInferredInt(nint context, ReadOnlySpan<byte> name, long* value)
     {

@@ -6,7 +6,8 @@ namespace ModelPack.OrtOps;
 
 /// <summary>
 /// The operator <c>ai.modelpack::PackedMatMul</c>: y [..., N] = x [..., K] W^T + bias, W [N, K] in a number format and in execution layout, dense or sparse, never expanded. Inputs: x f32, W u8 [bytes] (a constant,
-/// see <see cref="PackedMatrix"/>, <see cref="PackedSparseMatrix"/> and <see cref="PackedMaskedMatrix"/>), optionally bias f32 [N]. Attributes: <c>N</c> (for shape inference), <c>arithmetic</c> (<c>f32</c>, or <c>int8</c> or <c>bf16</c> to round activations).
+/// see <see cref="PackedMatrix"/>, <see cref="PackedSparseMatrix"/> and <see cref="PackedMaskedMatrix"/>), optionally bias f32 [N]. Attributes: <c>N</c> (for shape inference), <c>arithmetic</c> (<c>f32</c>, or <c>int8</c> or <c>bf16</c> to round activations),
+/// optionally <c>activation</c> (<c>relu</c>, <c>silu</c>, <c>gelu</c>, <c>gelu_tanh</c>, <c>hardswish</c>) of what comes out.
 /// </summary>
 internal sealed unsafe class PackedMatMul
 {
@@ -22,6 +23,8 @@ internal sealed unsafe class PackedMatMul
 
     private readonly IMatMulRun _run;
 
+    private readonly Activation _activation;
+
     /// <summary>Where the weight passes through memory together with others; null when all stay.</summary>
     private ResidentWindow? _window;
 
@@ -33,9 +36,10 @@ internal sealed unsafe class PackedMatMul
     /// <summary>The tiles: constant, so ONNX Runtime neither moves nor frees them before the kernel.</summary>
     private readonly byte* _tiles;
 
-    private PackedMatMul(IMatMulRun run, byte* tiles)
+    private PackedMatMul(IMatMulRun run, Activation activation, byte* tiles)
     {
         _run = run;
+        _activation = activation;
         _tiles = tiles;
     }
 
@@ -117,7 +121,9 @@ internal sealed unsafe class PackedMatMul
         try
         {
             nint status = OrtApi.GetText(info, "arithmetic\0"u8, out string? arithmetic);
+            Activation activation = default;
             PackedInput input = default;
+            status = status != 0 ? status : ReadActivation(info, "PackedMatMul", out activation);
             status = status != 0 ? status : PackedInput.Read(info, 1, "PackedMatMul", out input);
             if (status != 0)
             {
@@ -138,7 +144,7 @@ internal sealed unsafe class PackedMatMul
                 HugePages.Use((nint)data, bytes);
             }
 
-            var made = new PackedMatMul(run, data + offset)
+            var made = new PackedMatMul(run, activation, data + offset)
             {
                 _window = window,
                 _number = window?.Add((nint)data, bytes) ?? 0,
@@ -151,6 +157,21 @@ internal sealed unsafe class PackedMatMul
         {
             return OrtApi.Error(OrtApi.Fail, $"PackedMatMul: {e.Message}");
         }
+    }
+
+    /// <summary>The attribute <c>activation</c>, which may be absent.</summary>
+    internal static nint ReadActivation(nint info, string op, out Activation activation)
+    {
+        activation = Activation.None;
+        nint absent = OrtApi.GetText(info, "activation\0"u8, out string? name);
+        if (absent != 0)
+        {
+            OrtApi.ReleaseStatus(absent);
+            return 0;
+        }
+
+        activation = ActivationKernels.Find(name);
+        return activation == Activation.None ? OrtApi.Error(OrtApi.InvalidArgument, $"{op}: there is no activation '{name}'") : 0;
     }
 
     /// <summary>The product with a weight; null when no kernel reads it.</summary>
@@ -221,19 +242,7 @@ internal sealed unsafe class PackedMatMul
             }
         }
 
-        nint output = 0;
-        status = status != 0 ? status : OrtApi.CreateShapeInfo(&output);
-        if (status != 0)
-        {
-            return status;
-        }
-
-        status = OrtApi.SetElementType(output, OrtApi.Float);
-        status = status != 0 ? status : OrtApi.SetDimensions(output, dims, rank);
-        status = status != 0 ? status : OrtApi.SetSymbols(output, symbols, rank);
-        status = status != 0 ? status : OrtApi.SetInferredOutput(context, 0, output);
-        OrtApi.ReleaseShapeInfo(output);
-        return status;
+        return status != 0 ? status : OrtApi.SetInferredShape(context, dims, symbols, rank);
     }
 
     [UnmanagedCallersOnly]
@@ -308,11 +317,11 @@ internal sealed unsafe class PackedMatMul
         int pieces = (int)Math.Min(Math.Min(_run.Parts, Math.Max(1, work / MinWorkPerThread)), (long)Environment.ProcessorCount * PiecesPerThread);
         if (pieces == 1)
         {
-            _run.Run(_tiles, scratch, rows, 0, _run.Parts, bias, y);
+            Run(scratch, rows, 0, _run.Parts, bias, y);
             return 0;
         }
 
-        var job = new Job { Kernel = _self, Tiles = _tiles, Scratch = scratch, Rows = rows, Pieces = pieces, Bias = bias, Y = y };
+        var job = new Job { Kernel = _self, Scratch = scratch, Rows = rows, Pieces = pieces, Bias = bias, Y = y };
         return OrtApi.ParallelFor(context, &Piece, (nuint)pieces, &job);
     }
 
@@ -320,11 +329,26 @@ internal sealed unsafe class PackedMatMul
     private static void Piece(void* data, nuint index)
     {
         var job = (Job*)data;
-        IMatMulRun run = ((PackedMatMul)GCHandle.FromIntPtr(job->Kernel).Target!)._run;
-        long parts = run.Parts;
+        var kernel = (PackedMatMul)GCHandle.FromIntPtr(job->Kernel).Target!;
+        long parts = kernel._run.Parts;
         int first = (int)(parts * (long)index / job->Pieces);
         int end = (int)(parts * ((long)index + 1) / job->Pieces);
-        run.Run(job->Tiles, job->Scratch, job->Rows, first, end - first, job->Bias, job->Y);
+        kernel.Run(job->Scratch, job->Rows, first, end - first, job->Bias, job->Y);
+    }
+
+    /// <summary>Some parts, with what is to be done to them.</summary>
+    private void Run(void* scratch, int rows, int first, int count, float* bias, float* y)
+    {
+        _run.Run(_tiles, scratch, rows, first, count, bias, y);
+        if (_activation != Activation.None)
+        {
+            int output = first * _run.PartOutputs;
+            int outputs = Math.Min(count * _run.PartOutputs, _run.Outputs - output);
+            for (int r = 0; r < rows; r++)
+            {
+                ActivationKernels.Run(KernelTiers.Current, _activation, y + ((long)r * _run.Outputs) + output, outputs);
+            }
+        }
     }
 
     /// <summary>Dimensions, their number and product.</summary>
@@ -358,7 +382,6 @@ internal sealed unsafe class PackedMatMul
     private struct Job
     {
         public nint Kernel;
-        public byte* Tiles;
         public void* Scratch;
         public int Rows;
         public int Pieces;

@@ -37,7 +37,9 @@ public static unsafe class Registration
                     return status;
                 }
 
-                status = Add(domain, PackedMatMul.Describe(Text("PackedMatMul")));
+                CustomOp product = PackedMatMul.Describe(Text("PackedMatMul"));
+                status = Add(domain, product);
+                status = status != 0 ? status : Add(domain, PackedConv.Describe(Text("PackedConv"), product));
                 status = status != 0 ? status : Add(domain, GatedMlp.Describe(Text("GatedMlp")));
                 status = status != 0 ? status : Add(domain, ContextualMlp.Describe(Text("ContextualMlp")));
                 if (status != 0)

@@ -29,30 +29,13 @@ internal sealed class GatedMlp
 
     private readonly IReadOnlyList<Node> _nodes;
     private readonly HashSet<string> _sparseTiles;
-    private readonly Dictionary<string, int> _producers = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, List<int>> _users = new(StringComparer.Ordinal);
+    private readonly NodeUses _uses;
 
     private GatedMlp(IReadOnlyList<Node> nodes, Graph graph, HashSet<string> sparseTiles)
     {
         _nodes = nodes;
         _sparseTiles = sparseTiles;
-        for (int i = 0; i < nodes.Count; i++)
-        {
-            foreach (string output in nodes[i].Outputs)
-            {
-                _producers.TryAdd(output, i);
-            }
-
-            foreach (string input in nodes[i].Inputs.Concat(nodes[i].Subgraphs().SelectMany(GraphNames.Free)))
-            {
-                Use(input, i);
-            }
-        }
-
-        foreach (ValueInfo output in graph.Outputs)
-        {
-            Use(output.Name, -1);
-        }
+        _uses = new NodeUses(nodes, graph);
     }
 
     /// <summary>Replaces all that there are.</summary>
@@ -105,16 +88,6 @@ internal sealed class GatedMlp
         }
     }
 
-    private void Use(string value, int node)
-    {
-        if (!_users.TryGetValue(value, out List<int>? users))
-        {
-            _users.Add(value, users = []);
-        }
-
-        users.Add(node);
-    }
-
     /// <summary>The perceptron whose h is made by a node.</summary>
     private Found? Match(int product)
     {
@@ -125,11 +98,11 @@ internal sealed class GatedMlp
 
         foreach ((string activated, string other) in new[] { (_nodes[product].Input(0), _nodes[product].Input(1)), (_nodes[product].Input(1), _nodes[product].Input(0)) })
         {
-            if (Product(other, users: 1) is int up && Activation(activated) is (string activation, int gate, int[] between)
+            if (Product(other, users: 1) is int up && _uses.Activation(activated, IsProduct) is (string activation, int gate, int[] between) && activation != "hardswish"
                 && _nodes[up].Inputs[0] == _nodes[gate].Inputs[0] && _nodes[up].Int("N", 0) == _nodes[gate].Int("N", 0) && up != gate)
             {
                 string h = _nodes[product].Outputs[0];
-                int down = _users.TryGetValue(h, out List<int>? users) && users is [int only] && only >= 0 && _nodes[only].Input(0) == h && IsProduct(_nodes[only]) ? only : -1;
+                int down = _uses.Of(h) is [>= 0 and var only] && _nodes[only].Input(0) == h && IsProduct(_nodes[only]) ? only : -1;
                 return new Found(activation, gate, up, down, product, [gate, up, product, .. between, .. down < 0 ? Array.Empty<int>() : [down]]);
             }
         }
@@ -137,37 +110,7 @@ internal sealed class GatedMlp
         return null;
     }
 
-    /// <summary>Which activation a value is, of which product, and the nodes that make it of that.</summary>
-    private (string Name, int Gate, int[] Between)? Activation(string value)
-    {
-        if (Only(value) is not int at)
-        {
-            return null;
-        }
-
-        Node node = _nodes[at];
-        if (node.Is("Relu") || node.Is("Gelu"))
-        {
-            string name = node.Is("Relu") ? "relu" : node.Attribute("approximate")?.ToString() == "tanh" ? "gelu_tanh" : "gelu";
-            return Product(node.Input(0), users: 1) is int gate ? (name, gate, [at]) : null;
-        }
-
-        foreach ((string g, string s) in new[] { (node.Input(0), node.Input(1)), (node.Input(1), node.Input(0)) })
-        {
-            if (node.Is("Mul") && Only(s) is int sigmoid && _nodes[sigmoid].Is("Sigmoid") && _nodes[sigmoid].Input(0) == g && Product(g, users: 2) is int gate)
-            {
-                return ("silu", gate, [at, sigmoid]);
-            }
-        }
-
-        return null;
-    }
-
-    /// <summary>The node that makes a value which one other node reads.</summary>
-    private int? Only(string value) => _users.TryGetValue(value, out List<int>? users) && users is [>= 0] && _producers.TryGetValue(value, out int at) ? at : null;
-
-    private int? Product(string value, int users) =>
-        _users.TryGetValue(value, out List<int>? all) && all.Count == users && !all.Contains(-1) && _producers.TryGetValue(value, out int at) && IsProduct(_nodes[at]) ? at : null;
+    private int? Product(string value, int users) => _uses.Producer(value, users) is int at && IsProduct(_nodes[at]) ? at : null;
 
     private static bool IsPacked(Node node) => node.OpType == "PackedMatMul" && node.Domain == PackedMatMul.Domain;
 

@@ -50,7 +50,7 @@ public static class Planner
             }
         }
 
-        ImmutableArray<Node> fused = GatedMlp.Fuse(nodes.ToImmutable(), planned, context);
+        ImmutableArray<Node> fused = Epilogues.Join(GatedMlp.Fuse(nodes.ToImmutable(), planned, context), graph);
         // A bias that became integers is read as floats by others at most.
         HashSet<string> read = context.Lowered.Count == 0 ? [] : [.. fused.SelectMany(n => n.Inputs.Concat(n.Subgraphs().SelectMany(GraphNames.Free))), .. graph.Outputs.Select(o => o.Name)];
         bool Keep(Tensor t) => (!weights.ContainsKey(t.Name) || dense.Contains(t.Name)) && (!context.Lowered.Contains(t.Name) || read.Contains(t.Name));
@@ -116,7 +116,7 @@ public static class Planner
             0 => QuantizedGather.Choose(node, tensor, weight, context),
             1 when PackedMatMul.IsKept(tensor, context) =>
                 NodeChoice.Expanded(new RejectedKernel("modelpack:PackedMatMul", "adds in another order than dense weights are multiplied in: plan with accuracy 'exact' to use it")),
-            1 => IntegerKernels.Choose(node, tensor, context) ?? SparseMatMul.Choose(node, tensor, context) ?? MaskedMatMul.Choose(node, tensor, context) ?? LowRankMatMul.Choose(node, tensor, context) ?? FactoredConvolution.Choose(node, tensor, context) ?? MeasuredProduct.Choose(node, tensor, weight, context) ?? PackedMatMul.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),
+            1 => IntegerKernels.Choose(node, tensor, context) ?? SparseMatMul.Choose(node, tensor, context) ?? MaskedMatMul.Choose(node, tensor, context) ?? LowRankMatMul.Choose(node, tensor, context) ?? FactoredConvolution.Choose(node, tensor, context) ?? PackedConv.Choose(node, tensor, context) ?? MeasuredProduct.Choose(node, tensor, weight, context) ?? PackedMatMul.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),
             _ => null,
         };
         return choice ?? NodeChoice.Expanded(weight is null ? [] : [new RejectedKernel("ort:*", $"no operator reads block integers as input {input} of {node.OpType}")]);

@@ -31,7 +31,7 @@ internal readonly unsafe struct ActivationCodes(byte* codes, int codeBytes, floa
     /// <summary>Bytes of scratch for the three parts.</summary>
     public static long Bytes(in TileLayout layout, int paddedRows, int codeBytes) => paddedRows * (((long)layout.PaddedColumns * codeBytes) + (2L * sizeof(int) * layout.Blocks) + 64);
 
-    /// <summary>Where the parts lie in scratch; parameters as of <see cref="Round(float*, int, in TileLayout, int, int, int, byte*)"/>.</summary>
+    /// <summary>Where the parts lie in scratch; parameters as of <see cref="Round"/>.</summary>
     public static ActivationCodes At(int rows, in TileLayout layout, int codeBytes, int batch, byte* scratch)
     {
         int padded = (rows + batch - 1) / batch * batch;
@@ -40,7 +40,7 @@ internal readonly unsafe struct ActivationCodes(byte* codes, int codeBytes, floa
         return new ActivationCodes((byte*)(((nint)(sums + ((long)padded * layout.Blocks)) + 63) & ~63), codeBytes, scales, sums, rows, padded);
     }
 
-    /// <summary>Rounds rows of activations. NaN and infinities make the whole block NaN, as they would make the products.</summary>
+    /// <summary>Rounds rows of activations.</summary>
     /// <param name="x">[rows, columns].</param>
     /// <param name="rows">Rows.</param>
     /// <param name="layout">Of the weight.</param>
@@ -64,24 +64,20 @@ internal readonly unsafe struct ActivationCodes(byte* codes, int codeBytes, floa
                 new Span<sbyte>(row, layout.PaddedColumns * codeBytes).Clear();
             }
 
-            for (int b = 0; b < layout.Blocks; b++)
+            long first = (long)r * layout.Blocks;
+            if (r >= rows)
             {
-                int first = b * block;
-                int count = Math.Min(block, layout.Columns - first);
-                long at = ((long)r * layout.Blocks) + b;
-                if (r >= rows || count <= 0)
+                new Span<float>(scales + first, layout.Blocks).Clear();
+                new Span<int>(sums + first, layout.Blocks).Clear();
+            }
+            else
+            {
+                RowRounding.Run(x + ((long)r * layout.Columns), layout.Columns, block, row, scales + first, sums + first);
+                for (int b = 0; b < layout.Blocks; b++)
                 {
-                    scales[at] = 0;
-                    sums[at] = 0;
-                    continue;
+                    sums[first + b] *= layout.HasZeros ? -1 : -zero;
                 }
 
-                scales[at] = Round(x + ((long)r * layout.Columns) + first, count, row + first, out int sum);
-                sums[at] = sum * (layout.HasZeros ? -1 : -zero);
-            }
-
-            if (r < rows)
-            {
                 new Span<sbyte>(row + layout.Columns, layout.PaddedColumns - layout.Columns).Clear();
                 if (codeBytes == 2)
                 {
@@ -105,65 +101,5 @@ internal readonly unsafe struct ActivationCodes(byte* codes, int codeBytes, floa
             lower.Store((short*)row + i);
             upper.Store((short*)row + i + 8);
         }
-    }
-
-    /// <summary>One block; returns its scale.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    public static float Round(float* x, int count, sbyte* codes, out int sum)
-    {
-        int bits = LargestBits(x, count);
-        float largest = BitConverter.Int32BitsToSingle(bits);
-        float factor = largest > 0 ? 127f / largest : 0;
-        if (!float.IsFinite(factor))
-        {
-            // The block is too small to matter, or holds something that is no number.
-            new Span<sbyte>(codes, count).Clear();
-            sum = 0;
-            return float.IsFinite(largest) ? 0 : float.NaN;
-        }
-
-        int i = 0;
-        Vector256<int> sums = Vector256<int>.Zero;
-        Vector256<float> f = Vector256.Create(factor);
-        for (; i + 16 <= count; i += 16)
-        {
-            Vector256<int> a = Vector256.ConvertToInt32Native(Vector256.Round(Vector256.Load(x + i) * f));
-            Vector256<int> b = Vector256.ConvertToInt32Native(Vector256.Round(Vector256.Load(x + i + 8) * f));
-            sums += a + b;
-            Vector256<short> words = Vector256.Narrow(a, b);
-            Vector128.Narrow(words.GetLower(), words.GetUpper()).Store(codes + i);
-        }
-
-        sum = Vector256.Sum(sums);
-        for (; i < count; i++)
-        {
-            int code = (int)MathF.Round(x[i] * factor);
-            codes[i] = (sbyte)code;
-            sum += code;
-        }
-
-        return largest / 127f;
-    }
-
-    /// <summary>Bits of the largest magnitude, in the order of integers: infinities and NaN are above all numbers.</summary>
-    private static int LargestBits(float* x, int count)
-    {
-        const int magnitude = 0x7FFFFFFF;
-        int i = 0;
-        Vector256<int> largest = Vector256<int>.Zero;
-        Vector256<int> mask = Vector256.Create(magnitude);
-        for (; i + 8 <= count; i += 8)
-        {
-            largest = Vector256.Max(largest, Vector256.Load((int*)x + i) & mask);
-        }
-
-        Vector128<int> half = Vector128.Max(largest.GetLower(), largest.GetUpper());
-        int result = Math.Max(Math.Max(half[0], half[1]), Math.Max(half[2], half[3]));
-        for (; i < count; i++)
-        {
-            result = Math.Max(result, ((int*)x)[i] & magnitude);
-        }
-
-        return result;
     }
 }

@@ -36,6 +36,13 @@ public unsafe interface IMatMulRun : IDisposable
     /// <param name="scratch"><see cref="ScratchBytes"/> bytes at a multiple of 64, kept until all parts are done.</param>
     void Prepare(float* x, int rows, void* scratch);
 
+    /// <summary>The same for activations that lie column by column, as images do, with the same result for numbers; false, and nothing done, where it would not be faster than to transpose them first.</summary>
+    /// <param name="x">Where offsets start from.</param>
+    /// <param name="offsets">[inputs] values from there to the <paramref name="rows"/> values of each column.</param>
+    /// <param name="rows">1 to <see cref="MatMulRun.MaxRows"/>.</param>
+    /// <param name="scratch">As of <see cref="Prepare"/>.</param>
+    bool PrepareColumns(float* x, long* offsets, int rows, void* scratch) => false;
+
     /// <summary>Computes the outputs of some parts.</summary>
     /// <param name="tiles">The execution layout of the weight.</param>
     /// <param name="scratch">What was prepared.</param>

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Kernels.MatMul;
@@ -55,10 +54,10 @@ internal static unsafe class Interleaving
         int c = 0;
         if (rows == Batch && Sse.IsSupported)
         {
-            for (; c <= columns - Vector128<float>.Count; c += Vector128<float>.Count)
+            for (; c <= columns - Transposing.SquareSize; c += Transposing.SquareSize)
             {
-                Square(x + c, stride, to + (Batch * (long)c));
-                Square(x + (4L * stride) + c, stride, to + (Batch * (long)c) + 4);
+                Transposing.Square(x + c, stride, to + (Batch * (long)c), Batch);
+                Transposing.Square(x + (4L * stride) + c, stride, to + (Batch * (long)c) + 4, Batch);
             }
         }
 
@@ -69,22 +68,5 @@ internal static unsafe class Interleaving
                 to[(Batch * (long)c) + r] = r < rows ? x[((long)r * stride) + c] : 0;
             }
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Square(float* x, long stride, float* to)
-    {
-        Vector128<float> a = Vector128.Load(x);
-        Vector128<float> b = Vector128.Load(x + stride);
-        Vector128<float> c = Vector128.Load(x + (2 * stride));
-        Vector128<float> d = Vector128.Load(x + (3 * stride));
-        Vector128<float> ab = Sse.UnpackLow(a, b);
-        Vector128<float> cd = Sse.UnpackLow(c, d);
-        Sse.MoveLowToHigh(ab, cd).Store(to);
-        Sse.MoveHighToLow(cd, ab).Store(to + Batch);
-        ab = Sse.UnpackHigh(a, b);
-        cd = Sse.UnpackHigh(c, d);
-        Sse.MoveLowToHigh(ab, cd).Store(to + (2 * Batch));
-        Sse.MoveHighToLow(cd, ab).Store(to + (3 * Batch));
     }
 }

@@ -61,6 +61,8 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     double IMatMulRun.MultiplicationsPerRow => (double)Weight.Layout.Rows * Weight.Layout.Columns;
 
+    bool IMatMulRun.PrepareColumns(float* x, long* offsets, int rows, void* scratch) => _path.PrepareColumns(x, offsets, rows, scratch);
+
     void IMatMulRun.Run(byte* tiles, void* scratch, int rows, int first, int count, in MatMulOutput to) => Multiply(tiles, scratch, rows, first, count, to);
 
     void IDisposable.Dispose() => Weight.Dispose();

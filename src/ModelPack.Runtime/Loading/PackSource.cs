@@ -18,7 +18,7 @@ internal sealed class PackSource(PackReader reader) : IWeightSource
         public DenseEncoding? Matrix => tensor.Encoding switch
         {
             DenseEncoding { Shape.Rank: 2 } dense => dense,
-            StructuredEncoding { Structure.Id: "permuted", Components: [DenseEncoding { Shape.Rank: 2 } dense] } => dense,
+            StructuredEncoding { Structure.Id: "permuted" or "reshaped", Components: [DenseEncoding { Shape.Rank: 2 } dense] } => dense,
             _ => null,
         };
 

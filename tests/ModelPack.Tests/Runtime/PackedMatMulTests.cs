@@ -1,11 +1,11 @@
 using System.Reflection;
-using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.Kernels.MatMul;
 using ModelPack.OrtOps;
 using ModelPack.Runtime.Native;
 using ModelPack.Testing;
 using ModelPack.Testing.Onnx;
+using ModelPack.Tests.Kernels;
 using Xunit;
 
 namespace ModelPack.Tests.Runtime;
@@ -41,7 +41,7 @@ public sealed class PackedMatMulTests
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode(format, N, K, Values.Weights(1, N * K));
         float[] bias = Values.Weights(2, N);
-        using InferenceSession session = Open(Model(Packed(matrix), arithmetic, bias), threads: 2);
+        using InferenceSession session = Open(Model(matrix.Packed(), arithmetic, bias), threads: 2);
         foreach (long[] batch in new[] { new long[] { 1 }, [300], [2, 3], [0], [] })
         {
             int rows = (int)batch.Aggregate(1L, (a, b) => a * b);
@@ -66,7 +66,7 @@ public sealed class PackedMatMulTests
     public void Results_do_not_depend_on_threads()
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode("mxfp4", N, K, Values.Weights(1, N * K));
-        byte[] model = Model(Packed(matrix), "f32", null);
+        byte[] model = Model(matrix.Packed(), "f32", null);
         float[] x = Values.Weights(3, 300 * K);
         using InferenceSession one = Open(model, threads: 1);
         using InferenceSession two = Open(model, threads: 3);
@@ -78,7 +78,7 @@ public sealed class PackedMatMulTests
     public void Shape_of_the_output_is_inferred()
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N, K, Values.Weights(1, N * K));
-        using InferenceSession session = Open(Model(Packed(matrix), "f32", null, anyShape: false), threads: 1);
+        using InferenceSession session = Open(Model(matrix.Packed(), "f32", null, anyShape: false), threads: 1);
 
         NodeMetadata output = session.OutputMetadata["y"];
         Assert.Equal(N, output.Dimensions[^1]);
@@ -92,7 +92,7 @@ public sealed class PackedMatMulTests
     public void Damaged_weights_are_errors_when_the_session_is_made(string damage, string message)
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N, K, Values.Weights(1, N * K));
-        byte[] bytes = Packed(matrix);
+        byte[] bytes = matrix.Packed();
         if (damage == "cut")
         {
             bytes = bytes[..^64];
@@ -111,12 +111,44 @@ public sealed class PackedMatMulTests
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("relu")]
+    [InlineData("silu")]
+    [InlineData("gelu")]
+    [InlineData("gelu_tanh")]
+    [InlineData("hardswish")]
+    public void Activation_is_applied_to_what_comes_out(string activation)
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N - 3, K, Values.Weights(1, (N - 3) * K));
+        float[] bias = Values.Weights(2, N - 3);
+        using InferenceSession plain = Open(Model(matrix.Packed(), "int8", bias, outputs: N - 3), threads: 1);
+        using InferenceSession session = Open(Model(matrix.Packed(), "int8", bias, outputs: N - 3, activation: activation), threads: 2);
+        foreach (int rows in new[] { 1, 2, 150 })
+        {
+            float[] x = Values.Weights(3, rows * K);
+            float[] expected = Run(plain, x, [rows, K], out _);
+            float[] y = Run(session, x, [rows, K], out _);
+            for (int i = 0; i < y.Length; i++)
+            {
+                Assert.Equal(ActivationReference.Of(activation, expected[i]), y[i], 2e-6 * (1 + Math.Abs(expected[i])));
+            }
+        }
+    }
+
+    [Fact]
+    public void Unknown_activation_is_an_error()
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N, K, Values.Weights(1, N * K));
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Open(Model(matrix.Packed(), "f32", null, activation: "tanh"), threads: 1).Dispose());
+        Assert.Contains("no activation 'tanh'", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Activations_of_another_width_are_an_error()
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N, K, Values.Weights(1, N * K));
         byte[] model = new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float, "batch", "width").Output("y", OnnxBuilder.Float, "batch", N)
-            .Initializer("w", OnnxBuilder.UInt8, Packed(matrix), Packed(matrix).Length)
+            .Initializer("w", OnnxBuilder.UInt8, matrix.Packed(), matrix.Packed().Length)
             .Node("PackedMatMul", ["x", "w"], ["y"], Registration.Domain, "", ("N", (long)N), ("arithmetic", "f32")).Build();
         using InferenceSession session = Open(model, threads: 1);
 
@@ -124,7 +156,7 @@ public sealed class PackedMatMulTests
         Assert.Contains("is not 96", error.Message, StringComparison.Ordinal);
     }
 
-    private static byte[] Model(byte[] weight, string arithmetic, float[]? bias, bool anyShape = true)
+    private static byte[] Model(byte[] weight, string arithmetic, float[]? bias, bool anyShape = true, int outputs = N, string? activation = null)
     {
         OnnxBuilder model = new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float).Initializer("w", OnnxBuilder.UInt8, weight, weight.Length);
         if (!anyShape)
@@ -136,24 +168,11 @@ public sealed class PackedMatMulTests
         _ = anyShape ? model.Output("y", OnnxBuilder.Float) : model.Output("y", OnnxBuilder.Float, "rows", "outputs");
         if (bias is not null)
         {
-            model.Initializer("b", bias, N);
+            model.Initializer("b", bias, outputs);
         }
 
-        return model.Node("PackedMatMul", bias is null ? ["x", "w"] : ["x", "w", "b"], ["y"], Registration.Domain, "", ("N", (long)N), ("arithmetic", arithmetic)).Build();
-    }
-
-    /// <summary>The execution layout with its header.</summary>
-    private static unsafe byte[] Packed(EncodedMatrix matrix)
-    {
-        using MatMulWeight weight = MatMulWeight.TryCreate(matrix.Spec, N, K)!;
-        int header = PackedMatrix.HeaderBytes(weight.Format);
-        byte[] bytes = new byte[PackedMatrix.Bytes(weight)];
-        PackedMatrix.WriteHeader(weight, bytes.AsSpan(0, header));
-        void* tiles = NativeMemory.AlignedAlloc((nuint)weight.Bytes, 64);
-        weight.Pack(matrix.Streams(weight.Roles), 0, weight.Layout.Tiles, (nint)tiles);
-        new Span<byte>(tiles, (int)weight.Bytes).CopyTo(bytes.AsSpan(header));
-        NativeMemory.AlignedFree(tiles);
-        return bytes;
+        (string, object)[] attributes = [("N", (long)outputs), ("arithmetic", arithmetic), .. activation is null ? Array.Empty<(string, object)>() : [("activation", activation)]];
+        return model.Node("PackedMatMul", bias is null ? ["x", "w"] : ["x", "w", "b"], ["y"], Registration.Domain, "", attributes).Build();
     }
 
     private static InferenceSession Open(byte[] model, int threads)

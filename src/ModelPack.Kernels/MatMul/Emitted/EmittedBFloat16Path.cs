@@ -46,6 +46,17 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
         PackedBFloat16.Round(x, rows, MaxRows, Weight.Layout, scratch);
     }
 
+    public override bool PrepareColumns(float* x, long* offsets, int rows, void* scratch)
+    {
+        if (rows == 1)
+        {
+            return false;
+        }
+
+        PackedBFloat16.RoundColumns(x, offsets, rows, MaxRows, Weight.Layout, scratch);
+        return true;
+    }
+
     public override void Multiply(byte* tile, in TileWeight weight, void* scratch, int rows, int first, int count, in MatMulOutput to)
     {
         if (rows == 1)

@@ -44,6 +44,17 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
         PackedActivations.Round(x, rows, Weight.Layout, Weight.Tile.ByteZero, (byte*)scratch);
     }
 
+    public override bool PrepareColumns(float* x, long* offsets, int rows, void* scratch)
+    {
+        if (rows == 1 && _row is not null)
+        {
+            return false;
+        }
+
+        PackedActivations.RoundColumns(x, offsets, rows, Weight.Layout, Weight.Tile.ByteZero, (byte*)scratch);
+        return true;
+    }
+
     public override void Multiply(byte* tile, in TileWeight weight, void* scratch, int rows, int first, int count, in MatMulOutput to)
     {
         if (rows > 1)

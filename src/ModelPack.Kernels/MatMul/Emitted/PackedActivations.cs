@@ -1,5 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Kernels.MatMul;
 
@@ -10,6 +12,8 @@ namespace ModelPack.Kernels.MatMul;
 [StructLayout(LayoutKind.Auto)]
 internal readonly unsafe struct PackedActivations
 {
+    private const int LargestCode = 127;
+
     private readonly byte* _at;
 
     private PackedActivations(int rows, in TileLayout layout, byte* scratch)
@@ -34,11 +38,11 @@ internal readonly unsafe struct PackedActivations
     /// <summary>Bytes of scales and sums in front of a block.</summary>
     public static int HeaderBytes(int rows) => rows * (sizeof(float) + sizeof(int));
 
-    /// <summary>Bytes of scratch: one row more than is kept, which is rounded before it is put in order.</summary>
+    /// <summary>Bytes of scratch: one row more than is kept, which is rounded before it is put in order, with its scales and sums.</summary>
     public static long Bytes(int rows, in TileLayout layout)
     {
         PackedActivations packed = At(rows, layout, null);
-        return (packed.Batches * packed.BatchBytes) + layout.PaddedColumns;
+        return (packed.Batches * packed.BatchBytes) + layout.PaddedColumns + ((sizeof(float) + sizeof(int)) * (long)layout.Blocks);
     }
 
     /// <summary>Where they lie in scratch.</summary>
@@ -47,34 +51,148 @@ internal readonly unsafe struct PackedActivations
     /// <summary>A block of a batch.</summary>
     public byte* Block(int batch, int block) => _at + (batch * BatchBytes) + (block * BlockBytes);
 
-    /// <summary>Rounds rows; parameters as of <see cref="ActivationCodes.Round(float*, int, in TileLayout, int, int, int, byte*)"/>.</summary>
+    /// <summary>Rounds rows; parameters as of <see cref="ActivationCodes.Round"/>.</summary>
     public static void Round(float* x, int rows, in TileLayout layout, int zero, byte* scratch)
     {
         PackedActivations packed = At(rows, layout, scratch);
-        sbyte* codes = (sbyte*)(scratch + (packed.Batches * packed.BatchBytes));
+        float* scales = (float*)(scratch + (packed.Batches * packed.BatchBytes));
+        int* sums = (int*)(scales + layout.Blocks);
+        sbyte* codes = (sbyte*)(sums + layout.Blocks);
         int block = layout.BlockUnits * layout.UnitColumns;
         int batchRows = packed.BatchRows;
-        for (int row = 0; row < packed.Batches * batchRows; row++)
+        int factor = layout.HasZeros ? -1 : -zero;
+        int all = packed.Batches * batchRows;
+        for (int row = 0; row < all; row++)
         {
-            int place = row % batchRows;
-            for (int b = 0; b < layout.Blocks; b++)
+            if (row < rows)
             {
-                byte* to = packed.Block(row / batchRows, b);
-                int first = b * block;
-                int count = row < rows ? Math.Min(block, layout.Columns - first) : 0;
-                int padded = Math.Min(block, layout.PaddedColumns - first);
-                float scale = 0;
-                int sum = 0;
-                if (count > 0)
-                {
-                    scale = ActivationCodes.Round(x + ((long)row * layout.Columns) + first, count, codes, out sum);
-                }
-
-                new Span<sbyte>(codes + Math.Max(0, count), padded - Math.Max(0, count)).Clear();
-                ((float*)to)[place] = scale;
-                ((int*)to)[batchRows + place] = sum * (layout.HasZeros ? -1 : -zero);
-                Scatter((int*)codes, padded / sizeof(int), (int*)(to + HeaderBytes(batchRows)) + place, batchRows);
+                RowRounding.Run(x + ((long)row * layout.Columns), layout.Columns, block, codes, scales, sums);
+                new Span<sbyte>(codes + layout.Columns, layout.PaddedColumns - layout.Columns).Clear();
             }
+            else
+            {
+                new Span<byte>(scales, (int)((byte*)codes - (byte*)scales) + layout.PaddedColumns).Clear();
+            }
+
+            Place(codes, scales, sums, factor, layout, packed.Block(row / batchRows, 0), row % batchRows, batchRows);
+        }
+    }
+
+    /// <summary>Rounds activations that lie column by column, two batches at a time; the machine has AVX-512.</summary>
+    /// <param name="x">Where offsets start from.</param>
+    /// <param name="offsets">[columns] values from there to the rows of each column.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="layout">Of the weight.</param>
+    /// <param name="zero">Zero point of what is multiplied.</param>
+    /// <param name="scratch"><see cref="Bytes"/> bytes at a multiple of 64.</param>
+    public static void RoundColumns(float* x, long* offsets, int rows, in TileLayout layout, int zero, byte* scratch)
+    {
+        PackedActivations packed = At(rows, layout, scratch);
+        int block = layout.BlockUnits * layout.UnitColumns;
+        int factor = layout.HasZeros ? -1 : -zero;
+        for (int b = 0; b < layout.Blocks; b++)
+        {
+            int columns = Math.Min(block, layout.Columns - (b * block));
+            int groups = Math.Min(block, layout.PaddedColumns - (b * block)) / sizeof(int);
+            for (int batch = 0; batch < packed.Batches; batch += 2)
+            {
+                int first = batch * packed.BatchRows;
+                byte* next = batch + 1 < packed.Batches ? packed.Block(batch + 1, b) : null;
+                RoundBlock(x + first, offsets + ((long)b * block), columns, groups, rows - first, factor, packed.BatchRows, packed.Block(batch, b), next);
+            }
+        }
+    }
+
+    /// <summary>A block of the rows of one or two batches.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void RoundBlock(float* x, long* offsets, int columns, int groups, int rows, int sumFactor, int batchRows, byte* to, byte* next)
+    {
+        bool isNext = next != null;
+        Vector512<int> lanes = Vector512<int>.Indices;
+        Vector512<float> kept = Vector512.LessThan(lanes, Vector512.Create(batchRows)).AsSingle();
+        Vector512<float> there = Vector512.LessThan(lanes, Vector512.Create(Math.Min(!isNext ? batchRows : 2 * batchRows, rows))).AsSingle();
+        Vector512<int> second = lanes + Vector512.Create(batchRows);
+        var bits = Vector512<int>.Zero;
+        for (int c = 0; c < columns; c++)
+        {
+            bits = Avx512F.Max(bits, Avx512F.MaskLoad(x + offsets[c], there, Vector512<float>.Zero).AsInt32() & Vector512.Create(0x7FFFFFFF));
+        }
+
+        // What is too small to matter, or no number, has codes of zero.
+        Vector512<float> infinite = Vector512.Create(float.PositiveInfinity);
+        Vector512<float> largest = bits.AsSingle();
+        Vector512<float> factor = Vector512.Create((float)LargestCode) / largest;
+        Vector512<float> isNumber = Vector512.LessThan(largest, infinite);
+        Vector512<float> isUsual = Vector512.LessThan(factor, infinite) & isNumber;
+        factor &= isUsual;
+        Vector512<float> scale = Vector512.ConditionalSelect(isUsual, largest / Vector512.Create((float)LargestCode), Vector512.AndNot(Vector512.Create(float.NaN), isNumber));
+        int* codes = (int*)(to + HeaderBytes(batchRows));
+        int* nextCodes = (int*)(next + HeaderBytes(batchRows));
+        var sum = Vector512<int>.Zero;
+        int whole = columns / sizeof(int);
+        for (int g = 0; g < groups; g++)
+        {
+            int left = g < whole ? sizeof(int) : columns - (g * sizeof(int));
+            Vector512<int> a = left > 0 ? Code(x + offsets[0], there, factor) : Vector512<int>.Zero;
+            Vector512<int> b = left > 1 ? Code(x + offsets[1], there, factor) : Vector512<int>.Zero;
+            Vector512<int> c = left > 2 ? Code(x + offsets[2], there, factor) : Vector512<int>.Zero;
+            Vector512<int> d = left > 3 ? Code(x + offsets[3], there, factor) : Vector512<int>.Zero;
+            sum += a + b + (c + d);
+            Put(Group(a, b, c, d), codes, nextCodes, isNext, kept, second);
+            codes += batchRows;
+            nextCodes += batchRows;
+            offsets += sizeof(int);
+        }
+
+        Put(scale.AsInt32(), (int*)to, (int*)next, isNext, kept, second);
+        Put(sum * Vector512.Create(sumFactor), (int*)to + batchRows, (int*)next + batchRows, isNext, kept, second);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<int> Code(float* column, Vector512<float> there, Vector512<float> factor) =>
+        Avx512F.ConvertToVector512Int32(Avx512F.MaskLoad(column, there, Vector512<float>.Zero) * factor);
+
+    /// <summary>The low bytes of four vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<int> Group(Vector512<int> first, Vector512<int> second, Vector512<int> third, Vector512<int> fourth)
+    {
+        Vector512<int> low = Vector512.Create(0xFF);
+        return (first & low) | ((second & low) << 8) | ((third & low) << 16) | (fourth << 24);
+    }
+
+    /// <summary>Values of one batch, and those of the next behind them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Put(Vector512<int> values, int* to, int* next, bool isNext, Vector512<float> kept, Vector512<int> second)
+    {
+        Avx512F.MaskStore((float*)to, kept, values.AsSingle());
+        if (isNext)
+        {
+            Avx512F.MaskStore((float*)next, kept, Avx512F.PermuteVar16x32(values.AsSingle(), second));
+        }
+    }
+
+    /// <summary>Puts one row between the others of its batch.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void Place(sbyte* codes, float* scales, int* sums, int factor, in TileLayout layout, byte* to, int place, int batchRows)
+    {
+        int blockGroups = layout.BlockUnits * layout.UnitColumns / sizeof(int);
+        int groups = layout.PaddedColumns / sizeof(int);
+        int* from = (int*)codes;
+        for (int b = 0; b < layout.Blocks; b++)
+        {
+            ((float*)to)[place] = scales[b];
+            ((int*)to)[batchRows + place] = sums[b] * factor;
+            int count = Math.Min(blockGroups, groups);
+            int* at = (int*)(to + HeaderBytes(batchRows)) + place;
+            for (int i = 0; i < count; i++)
+            {
+                *at = from[i];
+                at += batchRows;
+            }
+
+            from += count;
+            groups -= count;
+            to += HeaderBytes(batchRows) + ((long)blockGroups * sizeof(int) * batchRows);
         }
     }
 

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace ModelPack.Kernels.MatMul;
 
@@ -65,6 +66,36 @@ internal readonly unsafe struct PackedBFloat16
         }
     }
 
+    /// <summary>Rounds rows that lie column by column; the machine has AVX-512, and no batch more rows than a vector.</summary>
+    /// <param name="x">Where offsets start from.</param>
+    /// <param name="offsets">[columns] values from there to the rows of each column.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="maxRows">Most rows of a batch.</param>
+    /// <param name="layout">Of the weight.</param>
+    /// <param name="scratch"><see cref="Bytes"/> bytes at a multiple of 64.</param>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    public static void RoundColumns(float* x, long* offsets, int rows, int maxRows, in TileLayout layout, void* scratch)
+    {
+        PackedBFloat16 packed = At(rows, maxRows, layout, scratch);
+        int batchRows = packed.BatchRows;
+        Vector512<int> lanes = Vector512<int>.Indices;
+        Vector512<float> kept = Vector512.LessThan(lanes, Vector512.Create(batchRows)).AsSingle();
+        for (int batch = 0; batch < packed.Batches; batch++)
+        {
+            float* at = x + (batch * batchRows);
+            Vector512<float> there = Vector512.LessThan(lanes, Vector512.Create(Math.Min(batchRows, rows - (batch * batchRows)))).AsSingle();
+            float* to = (float*)packed.Column(batch, 0);
+            for (int pair = 0; pair < packed._pairs; pair++)
+            {
+                int column = pair * BFloat16RowsCode.PairColumns;
+                Vector512<uint> first = column < layout.Columns ? Bits(Avx512F.MaskLoad(at + offsets[column], there, Vector512<float>.Zero)) : Vector512<uint>.Zero;
+                Vector512<uint> second = column + 1 < layout.Columns ? Bits(Avx512F.MaskLoad(at + offsets[column + 1], there, Vector512<float>.Zero)) : Vector512<uint>.Zero;
+                Avx512F.MaskStore(to, kept, (first | (second << 16)).AsSingle());
+                to += batchRows;
+            }
+        }
+    }
+
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Round(float* x, int count, ushort* to)
     {
@@ -87,5 +118,13 @@ internal readonly unsafe struct PackedBFloat16
         Vector256<uint> bits = x.AsUInt32();
         Vector256<uint> rounded = (bits + Vector256.Create(0x7FFFu) + ((bits >>> 16) & Vector256.Create(1u))) >>> 16;
         return Vector256.ConditionalSelect(Vector256.Equals(x, x).AsUInt32(), rounded, (bits >>> 16) | Vector256.Create(0x40u));
+    }
+    /// <summary>The same of sixteen.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Bits(Vector512<float> x)
+    {
+        Vector512<uint> bits = x.AsUInt32();
+        Vector512<uint> rounded = (bits + Vector512.Create(0x7FFFu) + ((bits >>> 16) & Vector512.Create(1u))) >>> 16;
+        return Vector512.ConditionalSelect(Vector512.Equals(x, x).AsUInt32(), rounded, (bits >>> 16) | Vector512.Create(0x40u));
     }
 }

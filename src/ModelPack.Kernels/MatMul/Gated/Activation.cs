@@ -17,4 +17,7 @@ public enum Activation
 
     /// <summary>x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.</summary>
     GeluTanh,
+
+    /// <summary>x max(0, min(1, x / 6 + 1 / 2)).</summary>
+    HardSwish,
 }

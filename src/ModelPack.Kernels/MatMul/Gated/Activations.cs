@@ -26,6 +26,7 @@ internal static unsafe class Activations<TSimd>
                 Activation.Silu => TSimd.Multiply(x, Sigmoid(x)),
                 Activation.Gelu => Gelu(x),
                 Activation.GeluTanh => GeluTanh(x),
+                Activation.HardSwish => TSimd.Multiply(x, TSimd.Max(TSimd.Zero, TSimd.Min(TSimd.Create(1f), TSimd.MultiplyAdd(x, TSimd.Create(1f / 6), TSimd.Create(0.5f))))),
                 _ => x,
             };
             TSimd.Store(factors == null ? y : TSimd.Multiply(y, TSimd.Load(factors + i)), values + i);
@@ -91,6 +92,33 @@ internal static unsafe class Activations<TSimd>
 /// <summary>Activations on any instruction set.</summary>
 public static unsafe class ActivationKernels
 {
+    private const int Vector = 16;
+
+    private static readonly (string Name, Activation Activation)[] s_names =
+        [("relu", Activation.Relu), ("silu", Activation.Silu), ("gelu", Activation.Gelu), ("gelu_tanh", Activation.GeluTanh), ("hardswish", Activation.HardSwish)];
+
+    /// <summary>The activation of a name as operators write it; <see cref="Activation.None"/> for others.</summary>
+    public static Activation Find(string? name) => Array.Find(s_names, n => n.Name == name).Activation;
+
+    /// <summary>values[i] = f(values[i]).</summary>
+    /// <param name="tier">Instruction set.</param>
+    /// <param name="activation">f.</param>
+    /// <param name="values">[count] in and out.</param>
+    /// <param name="count">Any number.</param>
+    public static void Run(KernelTier tier, Activation activation, float* values, int count)
+    {
+        int whole = count & -Vector;
+        Run(tier, activation, values, null, whole);
+        if (whole < count)
+        {
+            float* rest = stackalloc float[Vector];
+            new Span<float>(rest, Vector).Clear();
+            new ReadOnlySpan<float>(values + whole, count - whole).CopyTo(new Span<float>(rest, Vector));
+            Run(tier, activation, rest, null, Vector);
+            new ReadOnlySpan<float>(rest, count - whole).CopyTo(new Span<float>(values + whole, count - whole));
+        }
+    }
+
     /// <summary>values[i] = f(values[i]), times factors[i] where there are factors.</summary>
     /// <param name="tier">Instruction set.</param>
     /// <param name="activation">f.</param>
