@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using System.Xml.Linq;
 using ModelPack.Testing;
+using ModelPack.Testing.Onnx;
 using ModelPack.Toolchain;
 using Xunit;
 
@@ -126,6 +127,55 @@ public sealed class TuneTests
         Assert.Equal(6, joint.Uniform.Count);
     }
 
+    /// <summary>Bits, ranks and sparsity on one front.</summary>
+    [Theory]
+    [InlineData(5.0)]
+    [InlineData(4.3)]
+    public void Run_joint_isNeverWorseThanFormatsAlone(double bits)
+    {
+        using var folder = new TempFolder();
+        (string model, string tokens) = Language(folder);
+        TuneRequest alone = Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, bits)) with { Sets = ["quantize.min_elements=64"] };
+        TuneResult formats = Tuner.Run(alone);
+        TuneResult joint = Tuner.Run(alone with { Joint = true });
+
+        Assert.InRange(joint.Loss, 0, formats.Loss);
+        Assert.InRange(joint.BitsPerWeight, 0, bits);
+        Assert.Equal(Tuner.DefaultCandidates.Concat(Tuner.JointCandidates), joint.Uniform.Select(u => u.Name));
+        Assert.All(joint.Front, p => Assert.DoesNotContain(joint.Front, o => !o.Chosen && !p.Chosen && o.Bytes < p.Bytes && o.Loss < p.Loss));
+    }
+
+    /// <summary>Three of four weights are zero, which formats of four bits alone do not make use of. The recipe makes what was found, zeros stay zeros.</summary>
+    [Fact]
+    public void Run_sparseWeights_areChosenSparse_andTheRecipeStoresThemSo()
+    {
+        const string format = "int4(block=32)";
+        using var folder = new TempFolder();
+        float[] weights = Values.Weights(3, 128 * 256);
+        for (int i = 0; i < weights.Length; i++)
+        {
+            weights[i] = (((uint)i * 2654435761u) >> 16) % 4 == 1 ? weights[i] : 0;
+        }
+
+        string model = folder.Write("m.onnx", new OnnxBuilder().Input("x", OnnxBuilder.Float, "n", 128).Output("y", OnnxBuilder.Float, "n", 128).Initializer("in", Values.Weights(1, 128 * 128), 128, 128)
+            .Initializer("middle", weights, 128, 256).Initializer("out", Values.Weights(2, 256 * 128), 256, 128)
+            .Node("MatMul", ["x", "in"], ["a"]).Node("MatMul", ["a", "middle"], ["b"]).Node("Relu", ["b"], ["c"]).Node("MatMul", ["c", "out"], ["y"]).Build());
+        TuneResult result = Tuner.Run(new TuneRequest
+        {
+            Input = model,
+            Output = folder["r.json"],
+            Target = new TuneTarget(TuneTargetKind.Bits, 4.4),
+            Candidates = ["int3(block=32)", format, $"sparse(percent=75)>{format}"],
+        });
+        Assert.Equal($"sparse(percent=75)>{format}", result.Tensors.Single(t => t.Name == "middle").Format);
+
+        CompileResult compiled = ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], Recipe = result.Output });
+        string encoding = compiled.Tensors.Single(t => t.Name == "middle").Encoding;
+        Assert.Matches(@"> (bitmap|nm|bank)[^>]*> \{ u8; int", encoding);
+        ComparedTensor compared = Comparison.Compare(model, folder["m.mpack"]).Tensors.Single(t => t.Name == "middle");
+        Assert.InRange(compared.RelativeError!.Value, 0, 0.15);
+    }
+
     [Fact]
     public void Run_factorsAlone_writesARecipeThatMakesThem()
     {
@@ -146,13 +196,15 @@ public sealed class TuneTests
 
     [Theory]
     [InlineData("tucker>int8")]
+    [InlineData("sum>int8")]
+    [InlineData("sparse(block=3)>int8")]
     [InlineData("pivotrank(rank=3)>int8")]
     public void Run_candidateThatIsNone_isAnError(string candidate)
     {
         using var folder = new TempFolder();
         (string model, string tokens) = Language(folder);
         var error = Assert.Throws<ModelPackException>(() => Tuner.Run(Request(folder, model, tokens, new TuneTarget(TuneTargetKind.Bits, 4)) with { Candidates = [candidate] }));
-        Assert.Equal(candidate.StartsWith("tucker", StringComparison.Ordinal) ? ErrorCodes.BadCandidate : ErrorCodes.BadUnitArgument, error.Code);
+        Assert.Equal(!candidate.Contains('(', StringComparison.Ordinal) ? ErrorCodes.BadCandidate : ErrorCodes.BadUnitArgument, error.Code);
     }
 
     [Fact]
