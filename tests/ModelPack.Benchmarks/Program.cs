@@ -48,6 +48,7 @@ if (args is ["--decompositions"])
 if (args is ["--fused-ranks", var fusedRows, var fusedFormat])
 {
     Console.WriteLine(ModelPack.Benchmarks.Decomposition.FusedRankTable.ToMarkdown(int.Parse(fusedRows, System.Globalization.CultureInfo.InvariantCulture), fusedFormat));
+    Console.WriteLine(ModelPack.Benchmarks.Decomposition.FusedRankTable.NodeCost());
     return 0;
 }
 

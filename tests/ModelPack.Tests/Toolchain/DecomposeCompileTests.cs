@@ -158,6 +158,45 @@ public sealed class DecomposeCompileTests : IDisposable
     }
 
     [Fact]
+    public void Embeddings_become_tensor_trains_by_option()
+    {
+        string[] sets = ["structure=mpo", "sites=3", "allocation=uniform", "min_vectors=1", "min_elements=64", "exclusions=none", "parameters_percent=75", "rank_multiple=1"];
+        string Encoding(params string[] more) => CompileLanguage("e.mpack", 0, [.. sets, .. more]).Tensors.Single(t => t.Name == "embed").Encoding;
+        Assert.DoesNotContain("mpo(", Encoding(), StringComparison.Ordinal);
+        Assert.Contains("mpo(", Encoding("embeddings=decompose"), StringComparison.Ordinal);
+        Assert.True(Verification.Verify(_folder["e.mpack"]).Ok);
+        Assert.True(double.IsFinite(Evaluation.Perplexity(_folder["e.mpack"], _folder["c.tokens.bin"], 8).Perplexity!.Value));
+    }
+
+    /// <summary>Down projections and the first quarter of the blocks stay whole by default, unless what layers cost was measured.</summary>
+    [Theory]
+    [InlineData("auto", "uniform", false)]
+    [InlineData("auto", "sensitivity", true)]
+    [InlineData("none", "uniform", true)]
+    [InlineData("paper", "sensitivity", false)]
+    public void Exclusions_are_defaults_that_sensitivity_overrides(string exclusions, string allocation, bool decomposed)
+    {
+        byte[] model = new OnnxBuilder().Input("x", OnnxBuilder.Float, 40, 32).Output("y", OnnxBuilder.Float, "n", "m")
+            .Initializer("layers.0.up_proj", Values.Weights(1, 32 * 64), 32, 64).Initializer("layers.1.up_proj", Values.Weights(2, 64 * 64), 64, 64).Initializer("layers.1.down_proj", Values.Weights(3, 64 * 64), 64, 64)
+            .Initializer("layers.7.up_proj", Values.Weights(4, 64 * 32), 64, 32)
+            .Node("MatMul", ["x", "layers.0.up_proj"], ["a"]).Node("MatMul", ["a", "layers.1.up_proj"], ["b"]).Node("MatMul", ["b", "layers.1.down_proj"], ["c"]).Node("MatMul", ["c", "layers.7.up_proj"], ["y"]).Build();
+        string data = _folder["data"];
+        Directory.CreateDirectory(data);
+        NpyFile.Write(Path.Combine(data, "x.npy"), DType.F32, new Shape(40, 32), TensorData.FromBytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes(Values.Weights(7, 40 * 32).AsSpan()).ToArray()), default);
+        CompileResult result = ModelCompiler.Compile(new CompileRequest
+        {
+            Input = _folder.Write("m.onnx", model),
+            Output = _folder["m.mpack"],
+            Recipe = _folder.Write("r.json", $$"""{ "name": "r", "passes": ["canonicalize",{"pass":"decompose","structure":"lowrank","parameters_percent":88,"exclusions":"{{exclusions}}","allocation":"{{allocation}}","ends":"decompose","min_elements":1,"min_vectors":1,"rank_multiple":1}] }"""),
+            Calibration = data,
+            CalibrationOptions = new CalibrationOptions { NoCache = true },
+        });
+        string[] factored = [.. result.Tensors.Where(t => t.Encoding.Contains("lowrank(", StringComparison.Ordinal)).Select(t => t.Name)];
+        Assert.NotEmpty(factored);
+        Assert.Equal(decomposed, factored.Any(f => f.Contains("layers.0", StringComparison.Ordinal) || f.Contains("layers.1", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public void Gate_keeps_the_last_step_that_loses_no_more()
     {
         string[] sets = ["structure=lowrank", "min_vectors=1", "min_elements=64", "ends=decompose", "exclusions=none", "allocation=uniform", "parameters_percent=55"];
