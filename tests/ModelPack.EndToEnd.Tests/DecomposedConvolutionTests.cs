@@ -8,7 +8,7 @@ namespace ModelPack.EndToEnd.Tests;
 /// <summary>Tucker-2 on the recogniser of PaddleOCR: its kernels of more than one element keep two thirds of their parameters.</summary>
 public sealed class DecomposedConvolutionTests(Xunit.Abstractions.ITestOutputHelper output)
 {
-    /// <summary>141 of the 200 lines when it was made.</summary>
+    /// <summary>189 of the 200 lines when it was made: passes/Decompose/README.md.</summary>
     [SkippableFact]
     public void Compile_recogniserWithTuckerKernels_readsMostLinesAlike()
     {
@@ -28,7 +28,7 @@ public sealed class DecomposedConvolutionTests(Xunit.Abstractions.ITestOutputHel
         {
             Input = model,
             Output = folder["t.mpack"],
-            Recipe = folder.Write("r.json", """{ "name": "r", "passes": ["canonicalize", "fold-constants", { "pass": "decompose", "convolutions": "tucker2", "include": ["conv2d_*"], "parameters_percent": 66, "rank_multiple": 1, "allocation": "uniform" }] }"""),
+            Recipe = folder.Write("r.json", """{ "name": "r", "passes": ["canonicalize", "fold-constants", { "pass": "decompose", "convolutions": "tucker2", "include": ["conv2d_*"], "parameters_percent": 66, "rank_multiple": 1, "allocation": "uniform", "heal": false, "damping_permille": 100, "healing_rounds": 0 }] }"""),
             Calibration = folder["data"],
             CalibrationOptions = new CalibrationOptions { NoCache = true },
         });
@@ -39,7 +39,7 @@ public sealed class DecomposedConvolutionTests(Xunit.Abstractions.ITestOutputHel
         var lines = VarietyLines.Read();
         int same = lines.Count(l => Read(packed, l.Values, l.Shape, keys) == Read(original, l.Values, l.Shape, keys));
         output.WriteLine($"{same} of {lines.Count} lines are read alike; {string.Join(", ", result.Tensors.Where(t => t.Encoding.Contains("tucker2(", StringComparison.Ordinal)).Select(t => $"{t.Name} {t.Encoding}: {t.InputBytes} -> {t.OutputBytes} bytes"))}");
-        Assert.True(same >= lines.Count * 0.6, $"{same} of {lines.Count} lines are read alike");
+        Assert.True(same >= lines.Count * 0.93, $"{same} of {lines.Count} lines are read alike");
     }
 
     private static string Read(ModelSession session, float[] values, long[] shape, string[] keys)

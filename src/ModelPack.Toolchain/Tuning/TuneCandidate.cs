@@ -48,9 +48,11 @@ internal sealed record TuneCandidate(string Format, string? Structure, int Perce
     }
 
     /// <summary>The pass that makes it, for all layers alike.</summary>
-    public IPass MakingPass()
+    /// <param name="tensors">Names of those that matter.</param>
+    public IPass MakingPass(IEnumerable<string> tensors)
     {
         JsonObject options = Uniform(PassName);
+        options["include"] = new JsonArray([.. tensors.Select(t => (JsonNode)t)]);
         options[Structure == Sparse ? "structure" : "parameters_percent"] = Structure == Sparse ? Pattern : Percent;
         options[Structure == Sparse ? "sparsity_percent" : "structure"] = Structure == Sparse ? Percent : Structure;
         return Pass(PassName, options);

@@ -41,7 +41,12 @@ internal sealed class TuneSpace
     {
         IReadOnlyList<IPass> passes = recipe.Resolve(PassCatalog.All).CreatePasses();
         Model plain = new PassManager([.. passes.TakeWhile(p => p.Name != "quantize")]).Run(imported, context(false));
-        var encoded = candidates.Select(c => Encoded(imported, recipe, TuneCandidate.Parse(c), context)).ToArray();
+        TuneCandidate[] parsed = [.. candidates.Select(TuneCandidate.Parse)];
+
+        // What only number formats would encode is all that others need to look at.
+        string[] wanted = parsed.Any(c => c.IsStructured)
+            ? [.. new PassManager(passes).Run(imported, context(false)).Graph.Initializers.Where(t => Leaf(t.Encoding) is not null).Select(t => t.Name)] : [];
+        var encoded = parsed.Select(c => Encoded(imported, recipe, c, wanted, context)).ToArray();
         var tensors = new List<TunableTensor>();
         foreach (Tensor tensor in plain.Graph.Initializers)
         {
@@ -80,8 +85,13 @@ internal sealed class TuneSpace
     }
 
     /// <summary>The tensors that a candidate encodes.</summary>
-    private static Dictionary<string, Tensor> Encoded(Model imported, Recipe recipe, TuneCandidate candidate, Func<bool, PassContext> context)
+    private static Dictionary<string, Tensor> Encoded(Model imported, Recipe recipe, TuneCandidate candidate, string[] wanted, Func<bool, PassContext> context)
     {
+        if (candidate.IsStructured && wanted.Length == 0)
+        {
+            return [];
+        }
+
         recipe = recipe.With($"quantize.format={candidate.Format}");
         recipe = candidate.PassName == "sparsify" ? WithSparsity(recipe) : recipe;
         IReadOnlyList<IPass> passes = recipe.Resolve(PassCatalog.All).CreatePasses();
@@ -96,7 +106,7 @@ internal sealed class TuneSpace
         }
 
         model = new PassManager(passes).Run(model, context(false));
-        Model Made() => new PassManager([.. passes.TakeWhile(p => p.Name != "quantize"), candidate.MakingPass()]).Run(imported, context(true));
+        Model Made() => new PassManager([.. passes.TakeWhile(p => p.Name != "quantize"), candidate.MakingPass(wanted)]).Run(imported, context(true));
         return model.Graph.Initializers.Where(t => Leaf(t.Encoding) is not null && candidate.Fits(t.Encoding)).ToDictionary(t => t.Name, StringComparer.Ordinal);
     }
 

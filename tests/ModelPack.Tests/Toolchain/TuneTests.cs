@@ -8,7 +8,7 @@ using Xunit;
 namespace ModelPack.Tests.Toolchain;
 
 /// <summary>The search for an encoding per tensor: it reaches its targets, beats what anybody would try first, goes on where it was stopped, and gives a recipe that does what it says.</summary>
-public sealed class TuneTests
+public sealed class TuneTests(Xunit.Abstractions.ITestOutputHelper output)
 {
     private const int Tokens = 16;
 
@@ -143,6 +143,34 @@ public sealed class TuneTests
         Assert.InRange(joint.BitsPerWeight, 0, bits);
         Assert.Equal(Tuner.DefaultCandidates.Concat(Tuner.JointCandidates), joint.Uniform.Select(u => u.Name));
         Assert.All(joint.Front, p => Assert.DoesNotContain(joint.Front, o => !o.Chosen && !p.Chosen && o.Bytes < p.Bytes && o.Loss < p.Loss));
+    }
+
+    /// <summary>Two blocks of the sample model at two sizes, bits alone and all together: what is printed is in passes/Decompose/README.md.</summary>
+    [SkippableTheory]
+    [InlineData(3.75)]
+    [InlineData(2.9)]
+    public void Run_jointOnTheSample_isNeverWorseThanFormatsAlone(double bits)
+    {
+        Skip.IfNot(LongTests.Wanted, "takes minutes: only with MODELPACK_LONG_TESTS");
+        using var folder = new TempFolder();
+        var alone = new TuneRequest
+        {
+            Input = RepositoryTree.PathTo("samples", "models", "tinyllama", "model.onnx"),
+            Output = folder["r.json"],
+            Target = new TuneTarget(TuneTargetKind.Bits, bits),
+            Data = RepositoryTree.PathTo("samples", "models", "tinyllama", "calib.tokens.bin"),
+            Options = new CalibrationOptions { Window = 128, CacheFolder = Path.Combine(Path.GetTempPath(), "modelpack-joint") },
+            Samples = 4,
+            Candidates = ["int2(block=32,search=mse,symmetric=false)", "int3(block=32,search=mse,symmetric=false)", "int4(block=32,search=mse)", "int5(block=128)", "int6(block=128)", "int8(block=128)"],
+            Sets = ["""quantize.include=["model.layers.2.*","model.layers.5.*"]"""],
+        };
+        TuneResult formats = Tuner.Run(alone);
+        TuneResult joint = Tuner.Run(alone with { Candidates = [.. alone.Candidates, "lowrank(percent=75)>int6(block=128)", "pivotrank(percent=90)>int4(block=32,search=mse)", "sparse(percent=50)>int6(block=128)", "sparse(percent=40)>int4(block=32,search=mse)"] });
+        output.WriteLine(string.Join('\n', new[] { formats, joint }.SelectMany(r => r.Uniform.Append(r.Front.Single(p => p.Chosen))).Select(p => $"{p.Name}: {p.BitsPerWeight:0.000} bits, loss {p.Loss:0.00000}")));
+        output.WriteLine(string.Join(' ', joint.Tensors.GroupBy(t => t.Format).Select(g => $"{g.Key}: {g.Count()}")));
+
+        Assert.InRange(joint.Loss, 0, formats.Loss);
+        Assert.InRange(joint.BitsPerWeight, 0, bits);
     }
 
     /// <summary>Three of four weights are zero, which formats of four bits alone do not make use of. The recipe makes what was found, zeros stay zeros.</summary>
@@ -282,6 +310,11 @@ public sealed class TuneTests
         }
 
         TuneResult result = Tuner.Run(Request(folder, model, folder["data"], new TuneTarget(TuneTargetKind.Loss, 0.01)) with { Sets = ["quantize.min_elements=64"] });
+
+        // Kernels of more than one element, one at a time.
+        StructureProfile profile = StructureProfiler.Run(Request(folder, model, folder["data"], new TuneTarget(TuneTargetKind.Loss, 0)) with { Sets = ["decompose.min_elements=64", "decompose.min_vectors=1", "decompose.ends=decompose"] }, "tucker2");
+        Assert.NotEmpty(profile.Tensors);
+        Assert.All(profile.Tensors, t => Assert.True(t.Shape.Count == 4 && t.Shape[2] * t.Shape[3] > 1 && t.Losses.OfType<double>().Any(l => l > 0) && t.Ranks.OfType<int>().All(r => r > 0), t.Name));
 
         Assert.Equal(("output-noise", 3), (result.LossKind, result.Samples));
         Assert.InRange(result.Loss, 1e-9, 0.01);
