@@ -162,7 +162,7 @@ public sealed class TuneTests(Xunit.Abstractions.ITestOutputHelper output)
             Options = new CalibrationOptions { Window = 128, CacheFolder = Path.Combine(Path.GetTempPath(), "modelpack-joint") },
             Samples = 4,
             Candidates = ["int2(block=32,search=mse,symmetric=false)", "int3(block=32,search=mse,symmetric=false)", "int4(block=32,search=mse)", "int5(block=128)", "int6(block=128)", "int8(block=128)"],
-            Sets = ["""quantize.include=["model.layers.2.*","model.layers.5.*"]"""],
+            Sets = ["quantize.include=model.layers.2.*,model.layers.5.*"],
         };
         TuneResult formats = Tuner.Run(alone);
         TuneResult joint = Tuner.Run(alone with { Candidates = [.. alone.Candidates, "lowrank(percent=75)>int6(block=128)", "pivotrank(percent=90)>int4(block=32,search=mse)", "sparse(percent=50)>int6(block=128)", "sparse(percent=40)>int4(block=32,search=mse)"] });
