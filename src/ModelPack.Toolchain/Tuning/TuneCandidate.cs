@@ -94,8 +94,8 @@ internal sealed record TuneCandidate(string Format, string? Structure, int Perce
         }
 
         UnitSpec spec = ((StructuredEncoding)encoding).Structure;
-        string channels = string.Join('x', new[] { "inputs", "outputs" }.Select(side => spec.Text(side, "")).Where(s => s.Length > 0));
-        return spec.Text("rank", "") is { Length: > 0 } rank ? rank : spec.Text("ranks", channels.Length > 0 ? channels : "1").Split('x').MaxBy(r => int.Parse(r, CultureInfo.InvariantCulture))!;
+        string channels = spec.Text("inputs", "1") + "x" + spec.Text("outputs", "1");
+        return spec.Text("rank", "") is { Length: > 0 } rank ? rank : spec.Text("ranks", channels).Split('x').MaxBy(r => int.Parse(r, CultureInfo.InvariantCulture))!;
     }
 
     /// <summary>True for a tensor that is factors.</summary>

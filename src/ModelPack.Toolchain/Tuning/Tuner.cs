@@ -35,10 +35,10 @@ public static class Tuner
         "lowrank(percent=75)>int6(block=128)",
         "pivotrank(percent=75)>int8(block=128)",
         "lowrank(percent=50)>int8(block=128)",
-        "sparse(percent=50)>int4(block=32,search=mse)",
-        "sparse(percent=30)>int6(block=128)",
-        "sparse(percent=50)>int6(block=128)",
         "sparse(pattern=2:4)>int6(block=128)",
+        "sparse(pattern=32:64)>int6(block=128)",
+        "sparse(pattern=32:64)>int8(block=128)",
+        "sparse(percent=75)>int8(block=128)",
     ];
 
     /// <summary>Searches, and writes the choice as a recipe, with the front of best choices beside it (.front.json, .front.csv, .front.svg).</summary>

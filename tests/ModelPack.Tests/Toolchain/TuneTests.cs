@@ -165,7 +165,7 @@ public sealed class TuneTests(Xunit.Abstractions.ITestOutputHelper output)
             Sets = ["quantize.include=model.layers.2.*,model.layers.5.*"],
         };
         TuneResult formats = Tuner.Run(alone);
-        TuneResult joint = Tuner.Run(alone with { Candidates = [.. alone.Candidates, "lowrank(percent=75)>int6(block=128)", "pivotrank(percent=90)>int4(block=32,search=mse)", "sparse(percent=50)>int6(block=128)", "sparse(percent=40)>int4(block=32,search=mse)"] });
+        TuneResult joint = Tuner.Run(alone with { Candidates = [.. alone.Candidates, "lowrank(percent=75)>int6(block=128)", "pivotrank(percent=90)>int4(block=32,search=mse)", "sparse(pattern=32:64)>int6(block=128)", "sparse(pattern=2:4)>int4(block=32,search=mse)"] });
         output.WriteLine(string.Join('\n', new[] { formats, joint }.SelectMany(r => r.Uniform.Append(r.Front.Single(p => p.Chosen))).Select(p => $"{p.Name}: {p.BitsPerWeight:0.000} bits, loss {p.Loss:0.00000}")));
         output.WriteLine(string.Join(' ', joint.Tensors.GroupBy(t => t.Format).Select(g => $"{g.Key}: {g.Count()}")));
 
