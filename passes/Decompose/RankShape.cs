@@ -3,7 +3,7 @@ using ModelPack.Structures;
 namespace ModelPack.Passes;
 
 /// <summary>What ranks a matrix [rows, columns] may have in a structure, and what they cost.</summary>
-/// <param name="Structure"><c>lowrank</c>, <c>pivotrank</c>, <c>mpo</c>, <c>tucker2</c> or <c>cp</c>. The rank of <c>tucker2</c> is that of the longer side of inputs and outputs; the other gets as large a part of its own.</param>
+/// <param name="Structure"><c>lowrank</c>, <c>pivotrank</c>, <c>mpo</c>, <c>tucker2</c> or <c>cp</c>. The rank of <c>tucker2</c> is that of the longer side of inputs and outputs; the other gets as large a part of its own, unless <see cref="Decomposer.Balances"/>.</param>
 /// <param name="Rows">N; outputs of a convolution.</param>
 /// <param name="Columns">K; inputs times kernel elements of a convolution.</param>
 /// <param name="Sites">Cores of a tensor train.</param>
