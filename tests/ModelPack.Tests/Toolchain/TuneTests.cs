@@ -159,7 +159,7 @@ public sealed class TuneTests(Xunit.Abstractions.ITestOutputHelper output)
             Output = folder["r.json"],
             Target = new TuneTarget(TuneTargetKind.Bits, bits),
             Data = RepositoryTree.PathTo("samples", "models", "tinyllama", "calib.tokens.bin"),
-            Options = new CalibrationOptions { Window = 128, CacheFolder = Path.Combine(Path.GetTempPath(), "modelpack-joint") },
+            Options = new CalibrationOptions { Window = 128, CacheFolder = folder["cache"] },
             Samples = 4,
             Candidates = ["int2(block=32,search=mse,symmetric=false)", "int3(block=32,search=mse,symmetric=false)", "int4(block=32,search=mse)", "int5(block=128)", "int6(block=128)", "int8(block=128)"],
             Sets = ["quantize.include=model.layers.2.*,model.layers.5.*"],
