@@ -88,6 +88,17 @@ public sealed class DecomposeKindsTests
         }
     }
 
+    [Fact]
+    public void Balanced_tucker_is_the_same_on_any_number_of_threads()
+    {
+        float[] weights = Weights(Outputs, Inputs * Kernel);
+        using var moments = InputMoments.Of(null, Inputs * Kernel, 0);
+        using var whitening = new Whitening(moments, isIdentity: true, 1, default);
+        float[] Made(int threads) => Pipeline.Values(
+            new Decomposer(new RankShape("tucker2", Outputs, Inputs * Kernel, 2, Kernel), DType.F32, 2, Pipeline.Context(threads: threads)) { Balances = true }.Run(weights, moments, whitening, 9).Encoding);
+        Assert.Equal(Made(1), Made(3));
+    }
+
     /// <summary>Rounds of conjugate gradients on the inputs: least squares on the data never get worse, and here better.</summary>
     [Fact]
     public void Rounds_improve_the_inputs_of_tucker()
