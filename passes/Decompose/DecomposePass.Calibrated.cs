@@ -7,8 +7,11 @@ namespace ModelPack.Passes;
 /// <summary>Decomposition with calibration data.</summary>
 internal sealed partial class DecomposePass
 {
-    /// <summary>Parts of the way to the budget after which the gate measures.</summary>
+    /// <summary>Parts of the way to the budget after which the loss is measured.</summary>
     private const int GateLevels = 4;
+
+    /// <summary>Times that what lies between the last part within the budget of losses and the first beyond is halved.</summary>
+    private const int Halvings = 3;
 
     private Dictionary<string, Tensor> DecomposeCalibrated(Model model, Layer[] layers, PassContext context)
     {
@@ -30,30 +33,85 @@ internal sealed partial class DecomposePass
         }
 
         Func<long, int[]> share = Sharing(model, layers, probe, context);
-        int levels = limit > 0 && probe is not null ? GateLevels : 1;
-        Dictionary<string, Tensor> result = [];
-        for (int level = 1; level <= levels; level++)
+        if (limit > 0 && probe is not null)
         {
-            int[] ranks = share(Budget(layers, (double)level / levels));
-            Dictionary<string, Tensor> made = DecomposeInOrder(model, layers, ranks, context);
-            if (probe?.Measure(made) is double loss)
-            {
-                context.Measure("loss", loss);
-                string found = string.Create(CultureInfo.InvariantCulture, $"loss {loss:0.0000}{(probe.IsLanguageModel ? " nats per token on the calibration data" : " of the outputs' power on the calibration data")}");
-                if (limit > 0 && loss > limit)
-                {
-                    context.Report(DiagnosticSeverity.Warning, $"{found}, more than 'max_loss_permille' allows: {(level == 1 ? "nothing is decomposed" : "the step before it is kept")}");
-                    break;
-                }
+            return WithinLoss(model, layers, limit, share, probe, context);
+        }
 
-                context.Report(DiagnosticSeverity.Info, found);
+        int[] ranks = share(Budget(layers, 1));
+        Dictionary<string, Tensor> made = DecomposeInOrder(model, layers, ranks, context);
+        if (probe is not null)
+        {
+            context.Report(DiagnosticSeverity.Info, Found(made, probe, context, out _));
+        }
+
+        ReportTotal(layers, ranks, context);
+        return made;
+    }
+
+    /// <summary>The fewest parameters, no fewer than the budget, with which the model loses no more than it may: in quarters of the way until one loses too much, then by halves.</summary>
+    private Dictionary<string, Tensor> WithinLoss(Model model, Layer[] layers, double limit, Func<long, int[]> share, ILossProbe probe, PassContext context)
+    {
+        Dictionary<string, Tensor> result = [];
+        int[]? kept = null;
+        string closest = "";
+        bool Fits(double part)
+        {
+            int[] ranks;
+            try
+            {
+                ranks = share(Budget(layers, part));
+            }
+            catch (ModelPackException e) when (e.Code == ErrorCodes.RankBudget)
+            {
+                closest = e.Message;
+                return false;
             }
 
-            ReportTotal(layers, ranks, context);
-            result = made;
+            Dictionary<string, Tensor> made = DecomposeInOrder(model, layers, ranks, context);
+            string found = Found(made, probe, context, out double loss);
+            if (loss > limit)
+            {
+                closest = $"{found}, more than 'max_loss_permille' allows";
+                return false;
+            }
+
+            context.Report(DiagnosticSeverity.Info, found);
+            (result, kept) = (made, ranks);
+            return true;
+        }
+
+        (double low, double high) = (0, 0);
+        for (int level = 1; level <= GateLevels && high == 0; level++)
+        {
+            double part = (double)level / GateLevels;
+            (low, high) = Fits(part) ? (part, 0) : (low, part);
+        }
+
+        for (int i = 0; i < Halvings && high > 0; i++)
+        {
+            double part = (low + high) / 2;
+            (low, high) = Fits(part) ? (part, high) : (low, part);
+        }
+
+        if (high > 0)
+        {
+            context.Report(DiagnosticSeverity.Warning, $"{closest}: {(kept is null ? "nothing is decomposed" : "the fewest parameters that were found within it are kept")}");
+        }
+
+        if (kept is not null)
+        {
+            ReportTotal(layers, kept, context);
         }
 
         return result;
+    }
+
+    private static string Found(Dictionary<string, Tensor> made, ILossProbe probe, PassContext context, out double loss)
+    {
+        loss = probe.Measure(made);
+        context.Measure("loss", loss);
+        return string.Create(CultureInfo.InvariantCulture, $"loss {loss:0.0000}{(probe.IsLanguageModel ? " nats per token on the calibration data" : " of the outputs' power on the calibration data")}");
     }
 
     /// <summary>Decomposes the layers of one input after the other, in the order of the graph.</summary>
@@ -103,6 +161,24 @@ internal sealed partial class DecomposePass
         }
 
         return made;
+    }
+
+    /// <summary>What the outputs of layers lack in the mean, by the names of their weights.</summary>
+    private Dictionary<string, float[]> Corrections(Model model, Layer[] layers, Dictionary<string, Tensor> made, PassContext context)
+    {
+        int[][] inputs = ByInput(model, layers);
+        CalibrationTap[] taps = [.. inputs.Select(g => Tap(layers[g[0]], drift: false))];
+        using ICalibrationStatistics statistics = context.Calibrator!.Collect(model, taps);
+        var corrections = new Dictionary<string, float[]>(StringComparer.Ordinal);
+        for (int g = 0; g < inputs.Length; g++)
+        {
+            foreach (Layer layer in inputs[g].SelectMany(i => layers[i].All).Where(l => made.ContainsKey(l.Tensor.Name)))
+            {
+                corrections[layer.Tensor.Name] = BiasCorrection.Of(WeightMatrix.Of(layer.Tensor, layer.Usage.Layout), WeightMatrix.Of(made[layer.Tensor.Name], layer.Usage.Layout), statistics[taps[g].Key], context);
+            }
+        }
+
+        return corrections;
     }
 
     /// <summary>Decomposes a layer, or with rank 0 solves for it; false when its values are no numbers.</summary>

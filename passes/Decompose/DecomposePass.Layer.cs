@@ -36,7 +36,7 @@ internal sealed partial class DecomposePass
         /// <summary>Parameters at a rank; 0 for all.</summary>
         public long Parameters(int rank) => rank == 0 ? Shape.Dense : Shape.Parameters(rank);
 
-        public Decomposer Decomposer(PassContext context, bool healed) => new(Shape, Stored, healed ? (int)Chosen.Integer("healing_rounds") : 0, context);
+        public Decomposer Decomposer(PassContext context, bool healed) => new(Shape, Stored, healed ? (int)Chosen.Integer("healing_rounds") : 0, context) { Balances = !IsDecided };
 
         /// <summary>The weight in its new form.</summary>
         public DecomposedWeight Run(float[] weights, InputMoments moments, Whitening whitening, int rank, bool healed, PassContext context)

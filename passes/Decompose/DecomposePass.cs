@@ -66,9 +66,21 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
             return model;
         }
 
+        bool corrects = options.Flag("bias_correction") && calibrated && !options.Flag("heal");
+        if (options.Flag("bias_correction") && !corrects)
+        {
+            context.Report(DiagnosticSeverity.Warning, "'bias_correction' needs calibration data and 'heal' off: healed layers make up for the means of those before them already");
+        }
+
         Dictionary<string, Tensor> made = calibrated ? DecomposeCalibrated(model, layers, context) : DecomposeAlone(layers, context);
         context.Measure("tensors_decomposed", made.Values.Count(IsDecomposed));
-        return made.Count == 0 ? model : model with { Graph = model.Graph with { Initializers = [.. model.Graph.Initializers.Select(t => made.GetValueOrDefault(t.Name, t))] } };
+        if (made.Count == 0)
+        {
+            return model;
+        }
+
+        Model changed = model with { Graph = model.Graph with { Initializers = [.. model.Graph.Initializers.Select(t => made.GetValueOrDefault(t.Name, t))] } };
+        return corrects ? BiasCorrection.Apply(changed, Corrections(model, layers, made, context), context) : changed;
     }
 
     /// <summary>What is to be done with a tensor; null: nothing, and the reason is reported where it is one of the options.</summary>

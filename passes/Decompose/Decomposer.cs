@@ -15,7 +15,7 @@ internal sealed record DecomposedWeight(WeightEncoding Encoding, double Loss);
 /// <summary>Decomposes one weight.</summary>
 /// <param name="shape">What it becomes.</param>
 /// <param name="stored">Type of the components.</param>
-/// <param name="healingRounds">Rounds of least squares of a tensor train.</param>
+/// <param name="healingRounds">Rounds of least squares of a tensor train, and of the inputs of Tucker-2.</param>
 /// <param name="context">Threads, storage, seed.</param>
 internal sealed class Decomposer(RankShape shape, DType stored, int healingRounds, PassContext context)
 {
@@ -23,6 +23,9 @@ internal sealed class Decomposer(RankShape shape, DType stored, int healingRound
 
     /// <summary>Rounds of residual and part of low rank.</summary>
     private const int ResidualRounds = 4;
+
+    /// <summary>True when a rank of Tucker-2 says how many parameters there are, and what loses least decides how many of inputs and how many of outputs.</summary>
+    public bool Balances { get; init; }
 
     /// <summary>Loss at each of some ranks, by the singular values that are cut off.</summary>
     /// <param name="weights">[N, K].</param>
@@ -67,21 +70,25 @@ internal sealed class Decomposer(RankShape shape, DType stored, int healingRound
         using Matrix h = Square(whitening.Moments);
         using Matrix plain = Plain(weights);
         using Matrix wanted = MatrixProduct.Of(plain, false, h, false, context.Threads, context.Cancellation);
-        var convolution = new ConvolutionDecomposer(new ConvolutionSizes(shape.Rows, shape.Inputs, shape.Kernel, 0, 0), h, wanted, context);
-        (double[] inputs, Matrix vectors) = convolution.Inputs(plain);
-        vectors.Dispose();
-        double all = Math.Max(Nothing, inputs.Sum());
-        using SingularValues svd = SingularValues.Of(target, Math.Min(target.Rows, target.Columns), context.PassSeed, context.Threads, context.Cancellation);
-        double Loss(int outer, int inner) => Math.Min(1, (svd.Discarded(outer) / total) + (inputs.Skip(inner).Sum() / all));
+        ConvolutionBound bound = Bound(new ConvolutionDecomposer(new ConvolutionSizes(shape.Rows, shape.Inputs, shape.Kernel, 0, 0), h, wanted, context), plain, target, total);
         var tucker = shape with { Structure = ConvolutionFactors.TuckerId };
         return
         [
             .. ranks.Select(rank =>
             {
                 int like = shape.Structure == ConvolutionFactors.TuckerId ? rank : Enumerable.Range(1, tucker.Full).LastOrDefault(r => tucker.Parameters(r) <= shape.Parameters(rank), 1);
-                return Loss(tucker.Outer(like), tucker.Inner(like));
+                (int outer, int inner) = Balances ? bound.Best(tucker, tucker.Parameters(like)) : (tucker.Outer(like), tucker.Inner(like));
+                return bound.Loss(outer, inner);
             }),
         ];
+    }
+
+    private ConvolutionBound Bound(ConvolutionDecomposer convolution, Matrix plain, Matrix target, double total)
+    {
+        (double[] inputs, Matrix vectors) = convolution.Inputs(plain);
+        vectors.Dispose();
+        using SingularValues svd = SingularValues.Of(target, Math.Min(target.Rows, target.Columns), context.PassSeed, context.Threads, context.Cancellation);
+        return new ConvolutionBound([.. svd.Values.Select(v => v * v / total)], [.. inputs.Select(v => v / Math.Max(Nothing, inputs.Sum()))]);
     }
 
     private DecomposedWeight Convolution(float[] weights, Matrix target, InputMoments moments, Whitening whitening, int rank)
@@ -93,7 +100,13 @@ internal sealed class Decomposer(RankShape shape, DType stored, int healingRound
         (int outer, int inner) = (shape.Outer(rank), shape.Inner(rank));
         var convolution = new ConvolutionDecomposer(new ConvolutionSizes(shape.Rows, shape.Inputs, shape.Kernel, outer, inner), h, wanted, context);
         bool cp = shape.Structure == ConvolutionFactors.CpId;
-        (Matrix outputs, Matrix kernels, Matrix inputs) = cp ? convolution.Polyadic(best, rank) : convolution.Tucker(best, outer, inner);
+        if (Balances && !cp)
+        {
+            ConvolutionBound bound = Bound(convolution, best, target, Math.Max(Nothing, target.SumOfSquares()));
+            (outer, inner) = convolution.Balance(best, shape, shape.Parameters(rank), bound.Best(shape, shape.Parameters(rank)));
+        }
+
+        (Matrix outputs, Matrix kernels, Matrix inputs) = cp ? convolution.Polyadic(best, rank) : convolution.Tucker(best, outer, inner, healingRounds);
         using (outputs)
         using (kernels)
         using (inputs)

@@ -3,7 +3,7 @@ using ModelPack.Structures;
 namespace ModelPack.Passes;
 
 /// <summary>What ranks a matrix [rows, columns] may have in a structure, and what they cost.</summary>
-/// <param name="Structure"><c>lowrank</c>, <c>pivotrank</c>, <c>mpo</c>, <c>tucker2</c> or <c>cp</c>. The rank of <c>tucker2</c> is that of the longer side of inputs and outputs; the other gets as large a part of its own.</param>
+/// <param name="Structure"><c>lowrank</c>, <c>pivotrank</c>, <c>mpo</c>, <c>tucker2</c> or <c>cp</c>. The rank of <c>tucker2</c> is that of the longer side of inputs and outputs; the other gets as large a part of its own, unless <see cref="Decomposer.Balances"/>.</param>
 /// <param name="Rows">N; outputs of a convolution.</param>
 /// <param name="Columns">K; inputs times kernel elements of a convolution.</param>
 /// <param name="Sites">Cores of a tensor train.</param>
@@ -47,10 +47,13 @@ internal sealed record RankShape(string Structure, int Rows, int Columns, int Si
     public int Inner(int rank) => Structure == ConvolutionFactors.CpId ? rank : Part(rank, MostInner);
 
     /// <summary>Outputs beyond which nothing is left to gain.</summary>
-    private int MostOuter => Math.Min(Rows, Columns);
+    public int MostOuter => Math.Min(Rows, Columns);
 
     /// <summary>Inputs beyond which nothing is left to gain: few outputs see no more combinations of many inputs than they have kernels.</summary>
-    private int MostInner => (int)Math.Min(Inputs, (long)Rows * Kernel);
+    public int MostInner => (int)Math.Min(Inputs, (long)Rows * Kernel);
+
+    /// <summary>Inputs that a number of parameters leaves beside some outputs; 0 for none.</summary>
+    public int MostInputs(long parameters, int outer) => (int)Math.Clamp((parameters - ((long)Rows * outer)) / (((long)outer * Kernel) + Inputs), 0, MostInner);
 
     private int Part(int rank, int side) => Math.Clamp((int)((((long)rank * side) + (Full / 2)) / Full), 1, side);
 

@@ -67,7 +67,7 @@ internal sealed partial class SparsifyPass
     {
         ICalibrator calibrator = context.Calibrator!;
         int[][] inputs = ByInput(model, layers);
-        bool follow = calibrator.CanRun;
+        bool follow = calibrator.CanRun && options.Flag("heal");
         CalibrationTap[] taps = [.. inputs.Select(g => Tap(layers[g[0]], follow))];
         using ICalibrationRun? run = follow ? calibrator.Begin(model, withReference: true) : null;
         using ICalibrationStatistics? all = follow ? null : calibrator.Collect(model, taps);

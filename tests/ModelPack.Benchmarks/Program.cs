@@ -44,6 +44,14 @@ if (args is ["--decompositions"])
     return 0;
 }
 
+// `--fused-ranks <rows> <format>`: both products of low rank for some rows at a time, beside one after the other.
+if (args is ["--fused-ranks", var fusedRows, var fusedFormat])
+{
+    Console.WriteLine(ModelPack.Benchmarks.Decomposition.FusedRankTable.ToMarkdown(int.Parse(fusedRows, System.Globalization.CultureInfo.InvariantCulture), fusedFormat));
+    Console.WriteLine(ModelPack.Benchmarks.Decomposition.FusedRankTable.NodeCost());
+    return 0;
+}
+
 // `--rank-choices <rows> [format] [4096]`: products of low rank by factors and as a whole, and what plans choose.
 if (args is ["--rank-choices", var activations, ..])
 {

@@ -15,21 +15,22 @@ internal static class TuneCommand
         var data = new Option<string?>("--data", "-d") { Description = "A token file (uint16, little-endian), a folder of .npy inputs, or one of such folders, on which losses are measured; without it errors of the weights decide", HelpName = "data" };
         Option<int> samples = NumberOption.Create("--samples", "Samples of the data to measure on, spread over them", 16, 1, int.MaxValue);
         Option<int> window = NumberOption.Create("--window", "Tokens per sample of a token file", 256, 2, 1 << 20);
-        var candidates = new Option<string[]>("--candidate") { Description = "A number format to choose from, or factors in one such as 'pivotrank(percent=75)>int8(block=128)'; repeatable. By default integers of 2 to 8 bits in blocks of 32 or 128, and nf4(block=128)", HelpName = "format" };
+        var candidates = new Option<string[]>("--candidate") { Description = "A number format to choose from, or factors or what is left of sparse weights in one, such as 'pivotrank(percent=75)>int8(block=128)' or 'sparse(pattern=2:4)>int6(block=128)'; repeatable. By default integers of 2 to 8 bits in blocks of 32 or 128, and nf4(block=128)", HelpName = "format" };
+        var joint = new Option<bool>("--joint") { Description = "Choose among factors and sparse weights as well, beside number formats; never worse than these alone" };
         var structure = new Option<string?>("--structure") { Description = "Choose nothing: decompose one layer at a time at five shares of its parameters and measure what the model loses; the profile goes to --output as JSON, with a heat map (.svg) beside it", HelpName = "structure" };
-        structure.AcceptOnlyFromAmong("lowrank", "pivotrank", "mpo", "kronecker");
+        structure.AcceptOnlyFromAmong("lowrank", "pivotrank", "mpo", "kronecker", "tucker2", "cp");
         var sets = new Option<string[]>("--set") { Description = "Override one option of one pass, for example quantize.ends=keep. Repeatable", HelpName = "pass.option=value" };
         var cache = new Option<string?>("--cache") { Description = "Folder for measurements, from which an interrupted search goes on, or none; by default a folder of the user's cache", HelpName = "folder|none" };
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
         var command = new Command("tune", "Choose an encoding for every weight, for a size or a loss, by measuring what each does to the outputs")
         {
-            model, output, target.Bits, target.Size, target.Loss, structure, data, samples, window, candidates, sets, cache, maxMemory,
+            model, output, target.Bits, target.Size, target.Loss, structure, data, samples, window, candidates, joint, sets, cache, maxMemory,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             string? profiled = session.Get(structure);
             TuneTarget? reach = target.Get(session);
-            if (profiled is not null && (reach is not null || session.Get(data) is null || session.Get(candidates) is { Length: > 0 }))
+            if (profiled is not null && (reach is not null || session.Get(data) is null || session.Get(candidates) is { Length: > 0 } || session.Get(joint)))
             {
                 throw new UsageException("--structure needs --data, and takes neither a target nor candidates: it measures and chooses nothing");
             }
@@ -43,6 +44,7 @@ internal static class TuneCommand
                 Samples = session.Get(samples),
                 Options = new CalibrationOptions { Window = session.Get(window), CacheFolder = session.Get(cache), NoCache = session.Get(cache) == "none" },
                 Candidates = session.Get(candidates) ?? [],
+                Joint = session.Get(joint),
                 Sets = session.Get(sets) ?? [],
                 MaxMemoryBytes = session.Get(maxMemory).Bytes,
                 Threads = session.Threads,

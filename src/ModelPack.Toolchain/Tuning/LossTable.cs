@@ -13,6 +13,7 @@ internal sealed class LossTable
     private readonly LossProbe? _probe;
     private readonly TuneJournal _journal;
     private readonly string _context;
+    private readonly Dictionary<Tensor, string> _structured = new(ReferenceEqualityComparer.Instance);
     private readonly double[,] _errors;
     private readonly double?[,] _measured;
     private readonly CalibrationLimits _limits;
@@ -31,6 +32,11 @@ internal sealed class LossTable
         _limits = limits;
         _errors = new double[space.Tensors.Count, space.Candidates.Count];
         _measured = new double?[space.Tensors.Count, space.Candidates.Count];
+        foreach ((Tensor? form, int candidate) in space.Tensors.SelectMany(t => t.Forms.Select((f, c) => (f, c))).Where(f => f.f is not null && TuneCandidate.Parse(space.Candidates[f.c]).IsStructured))
+        {
+            _structured[form!] = space.Candidates[candidate];
+        }
+
         int done = 0;
         Parallel.For(0, _errors.Length, new ParallelOptions { MaxDegreeOfParallelism = limits.Threads, CancellationToken = limits.Cancellation }, i =>
         {
@@ -113,7 +119,7 @@ internal sealed class LossTable
     private double Run(Dictionary<string, Tensor> replaced)
     {
         _limits.Cancellation.ThrowIfCancellationRequested();
-        string what = string.Join('\n', replaced.Values.OrderBy(t => t.Name, StringComparer.Ordinal).Select(t => string.Create(CultureInfo.InvariantCulture, $"{t.Name} {t.Encoding.Describe()}")));
+        string what = string.Join('\n', replaced.Values.OrderBy(t => t.Name, StringComparer.Ordinal).Select(t => string.Create(CultureInfo.InvariantCulture, $"{t.Name} {t.Encoding.Describe()}{(_structured.TryGetValue(t, out string? made) ? " " + made : "")}")));
         return _journal.Get($"{_context}\n{what}", () =>
         {
             Measurements++;

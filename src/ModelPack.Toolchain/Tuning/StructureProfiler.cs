@@ -89,7 +89,8 @@ public static class StructureProfiler
     /// <summary>All layers at a share of their parameters, whitened but not healed: each is to be looked at alone.</summary>
     private static Dictionary<string, Tensor> Decomposed(Model imported, string structure, int percent, IReadOnlyList<string> sets, PassContext context)
     {
-        var options = new JsonObject { ["structure"] = structure, ["parameters_percent"] = percent, ["allocation"] = "uniform", ["exclusions"] = "none", ["heal"] = false, ["rank_multiple"] = 1 };
+        bool filters = structure is "tucker2" or "cp";
+        var options = new JsonObject { [filters ? "convolutions" : "structure"] = structure, ["parameters_percent"] = percent, ["allocation"] = "uniform", ["exclusions"] = "none", ["heal"] = false, ["rank_multiple"] = 1 };
         foreach (string set in sets)
         {
             int at = set.IndexOf('=', StringComparison.Ordinal);
@@ -100,7 +101,7 @@ public static class StructureProfiler
 
         try
         {
-            return new PassManager([.. Before.Select(Plain), TuneCandidate.Pass(options)]).Run(imported, context).Graph.Initializers.Where(t => TuneCandidate.IsFactors(t.Encoding)).ToDictionary(t => t.Name, StringComparer.Ordinal);
+            return new PassManager([.. Before.Select(Plain), TuneCandidate.Pass("decompose", options)]).Run(imported, context).Graph.Initializers.Where(t => TuneCandidate.IsFactors(t.Encoding) && (!filters || t.Shape.Rank > 2)).ToDictionary(t => t.Name, StringComparer.Ordinal);
         }
         catch (ModelPackException e) when (e.Code == ErrorCodes.RankBudget)
         {

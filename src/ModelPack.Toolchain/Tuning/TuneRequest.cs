@@ -24,6 +24,9 @@ public sealed record TuneRequest
     /// <summary>Number formats to choose from; empty: <see cref="Tuner.DefaultCandidates"/>.</summary>
     public IReadOnlyList<string> Candidates { get; init; } = [];
 
+    /// <summary>Whether factors and sparse weights (<see cref="Tuner.JointCandidates"/>) are choices as well.</summary>
+    public bool Joint { get; init; }
+
     /// <summary>Overrides of the form <c>pass.option=value</c>.</summary>
     public IReadOnlyList<string> Sets { get; init; } = [];
 

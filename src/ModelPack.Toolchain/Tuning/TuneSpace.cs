@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using ModelPack.Compiler;
 using ModelPack.Pack;
 using ModelPack.Passes;
@@ -34,13 +35,18 @@ internal sealed class TuneSpace
     /// <param name="imported">The model as it came.</param>
     /// <param name="recipe">The recipe that will carry the choice.</param>
     /// <param name="candidates">Number formats.</param>
-    /// <param name="context">Makes contexts for passes that leave encodings pending; true: for those that decompose.</param>
+    /// <param name="context">Makes contexts for passes that leave encodings pending; true: for those that decompose or prune.</param>
     /// <exception cref="ModelPackException">MP2231: nothing to choose for. MP2245: a candidate is not understood.</exception>
     public static TuneSpace Open(Model imported, Recipe recipe, IReadOnlyList<string> candidates, Func<bool, PassContext> context)
     {
         IReadOnlyList<IPass> passes = recipe.Resolve(PassCatalog.All).CreatePasses();
         Model plain = new PassManager([.. passes.TakeWhile(p => p.Name != "quantize")]).Run(imported, context(false));
-        var encoded = candidates.Select(c => Encoded(imported, recipe, TuneCandidate.Parse(c), context)).ToArray();
+        TuneCandidate[] parsed = [.. candidates.Select(TuneCandidate.Parse)];
+
+        // What only number formats would encode is all that others need to look at.
+        string[] wanted = parsed.Any(c => c.IsStructured)
+            ? [.. new PassManager(passes).Run(imported, context(false)).Graph.Initializers.Where(t => Leaf(t.Encoding) is not null).Select(t => t.Name)] : [];
+        var encoded = parsed.Select(c => Encoded(imported, recipe, c, wanted, context)).ToArray();
         var tensors = new List<TunableTensor>();
         foreach (Tensor tensor in plain.Graph.Initializers)
         {
@@ -61,11 +67,11 @@ internal sealed class TuneSpace
         .Select((t, i) => choices[i].Candidate < 0 ? null : t.Forms[choices[i].Candidate])
         .OfType<Tensor>().ToDictionary(t => t.Name, StringComparer.Ordinal);
 
-    /// <summary>Squared error by squared weights of a pending encoding, or of factors.</summary>
+    /// <summary>Squared error by squared weights of a pending encoding, or of a structure.</summary>
     public static double RelativeSquaredError(Tensor original, Tensor form, CancellationToken cancellation)
     {
         DenseEncoding leaf = Leaf(form.Encoding)!;
-        double error = TuneCandidate.IsFactors(form.Encoding)
+        double error = TuneCandidate.IsFactors(form.Encoding) || TuneCandidate.IsSparse(form.Encoding)
             ? TensorDifference.Compare(form.Name, EncodingValues.Open(original.Encoding), EncodingValues.Open(form.Encoding), cancellation).RelativeError ?? 0
             : TensorDifference.Compare(form.Name, EncodingValues.Open(leaf.Source!), EncodingValues.Open(leaf), cancellation).RelativeError ?? 0;
         return error * error;
@@ -79,13 +85,20 @@ internal sealed class TuneSpace
     }
 
     /// <summary>The tensors that a candidate encodes.</summary>
-    private static Dictionary<string, Tensor> Encoded(Model imported, Recipe recipe, TuneCandidate candidate, Func<bool, PassContext> context)
+    private static Dictionary<string, Tensor> Encoded(Model imported, Recipe recipe, TuneCandidate candidate, string[] wanted, Func<bool, PassContext> context)
     {
-        IReadOnlyList<IPass> passes = recipe.With($"quantize.format={candidate.Format}").Resolve(PassCatalog.All).CreatePasses();
+        if (candidate.IsStructured && wanted.Length == 0)
+        {
+            return [];
+        }
+
+        recipe = recipe.With($"quantize.format={candidate.Format}");
+        recipe = candidate.PassName == "sparsify" ? WithSparsity(recipe) : recipe;
+        IReadOnlyList<IPass> passes = recipe.Resolve(PassCatalog.All).CreatePasses();
         Model model;
         try
         {
-            model = candidate.Structure is null ? imported : Decomposed();
+            model = candidate.IsStructured ? Made() : imported;
         }
         catch (ModelPackException e) when (e.Code == ErrorCodes.RankBudget)
         {
@@ -93,11 +106,14 @@ internal sealed class TuneSpace
         }
 
         model = new PassManager(passes).Run(model, context(false));
-        Model Decomposed() => new PassManager([.. passes.TakeWhile(p => p.Name != "quantize"), candidate.Decompose()]).Run(imported, context(true));
-        return model.Graph.Initializers
-            .Where(t => Leaf(t.Encoding) is not null && (candidate.Structure is null || TuneCandidate.IsFactors(t.Encoding)))
-            .ToDictionary(t => t.Name, StringComparer.Ordinal);
+        Model Made() => new PassManager([.. passes.TakeWhile(p => p.Name != "quantize"), candidate.MakingPass(wanted)]).Run(imported, context(true));
+        return model.Graph.Initializers.Where(t => Leaf(t.Encoding) is not null && candidate.Fits(t.Encoding)).ToDictionary(t => t.Name, StringComparer.Ordinal);
     }
+
+    /// <summary>The recipe with a last pass that stores what is left of sparse weights only, whatever their number format.</summary>
+    public static Recipe WithSparsity(Recipe recipe) => recipe.Passes.Any(p => p.Pass == "detect-sparsity")
+        ? recipe.With("detect-sparsity.quantized=yes")
+        : recipe with { Passes = [.. recipe.Passes, new RecipeStep("detect-sparsity", new JsonObject { ["quantized"] = "yes" })] };
 
     /// <summary>The pending encoding in a tree, if there is one.</summary>
     private static DenseEncoding? Leaf(WeightEncoding encoding) => encoding switch

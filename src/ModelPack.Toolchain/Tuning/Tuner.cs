@@ -28,6 +28,19 @@ public static class Tuner
         "int8(block=128)",
     ];
 
+    /// <summary>What a joint search adds to the number formats: fewer parameters, and fewer weights that are not zero, each with as many bits as would else be too many for the same size.</summary>
+    public static IReadOnlyList<string> JointCandidates { get; } =
+    [
+        "pivotrank(percent=90)>int4(block=32,search=mse)",
+        "lowrank(percent=75)>int6(block=128)",
+        "pivotrank(percent=75)>int8(block=128)",
+        "lowrank(percent=50)>int8(block=128)",
+        "sparse(pattern=2:4)>int6(block=128)",
+        "sparse(pattern=32:64)>int6(block=128)",
+        "sparse(pattern=32:64)>int8(block=128)",
+        "sparse(percent=75)>int8(block=128)",
+    ];
+
     /// <summary>Searches, and writes the choice as a recipe, with the front of best choices beside it (.front.json, .front.csv, .front.svg).</summary>
     /// <exception cref="ModelPackException">The input, the data or the output is bad; MP2230: the target cannot be reached.</exception>
     /// <exception cref="OperationCanceledException">Cancelled; nothing was written but the journal, from which the same search goes on.</exception>
@@ -62,18 +75,18 @@ public static class Tuner
         using CalibrationSamples? samples = request.Data is null ? null : OpenData(request, cancellation);
         Recipe recipe = request.Sets.Aggregate(BaseRecipe(calibrated: samples is not null), (r, set) => r.With(set));
         var compile = new CompileRequest { Input = request.Input, Output = request.Output, Threads = request.Threads, MaxMemoryBytes = request.MaxMemoryBytes };
-        IReadOnlyList<string> candidates = request.Candidates.Count > 0 ? request.Candidates : DefaultCandidates;
-        bool joint = candidates.Any(c => TuneCandidate.Parse(c).Structure is not null);
+        IReadOnlyList<string> candidates = [.. request.Candidates.Count > 0 ? request.Candidates : DefaultCandidates, .. request.Joint ? JointCandidates : []];
+        bool joint = candidates.Any(c => TuneCandidate.Parse(c).IsStructured);
         using OpenCalibrator? calibrator = joint && samples is not null ? new(Calibrator.Open(request.Data!, request.Options, limits)) : null;
         using var scratch = new ScratchFile(request.MaxMemoryBytes / 4);
-        TuneSpace space = TuneSpace.Open(imported.Model, recipe, candidates, decompose => Pipelines.CreateContext(compile, cancellation, decompose ? calibrator?.Value : null, planOnly: !decompose, scratch, progress));
+        TuneSpace space = TuneSpace.Open(imported.Model, recipe, candidates, makes => Pipelines.CreateContext(compile, cancellation, makes ? calibrator?.Value : null, planOnly: !makes, scratch, progress));
         using LossProbe? probe = samples is null ? null : new LossProbe(space.Model, samples, request.Samples, limits);
         string context = samples is null ? "" : $"{ArtifactContent.ToolVersion} {ModelIdentity.Of(space.Model, cancellation)} {samples.Info} {probe!.Count}";
         using TuneJournal journal = TuneJournal.Open(samples is null || request.Options.NoCache ? null : JournalPath(request.Options));
         var table = new LossTable(space, probe, journal, context, limits);
         var search = new TuneSearch(space, table, request.Target, ModelCompiler.InputBytes(imported), probe?.IsLanguageModel ?? false);
         TuneOutcome outcome = search.Run();
-        if (joint && space.Only(c => TuneCandidate.Parse(c).Structure is null) is { Candidates.Count: > 0 } formats)
+        if (joint && space.Only(c => !TuneCandidate.Parse(c).IsStructured) is { Candidates.Count: > 0 } formats)
         {
             // What formats alone would have done is a choice too, and its loss is measured like that of any other.
             outcome = Better(outcome, formats, new LossTable(formats, probe, journal, context, limits), request.Target, ModelCompiler.InputBytes(imported), probe?.IsLanguageModel ?? false);
@@ -143,12 +156,19 @@ public static class Tuner
 
     private static Recipe WithRules(Recipe recipe, IReadOnlyList<TunedTensor> tensors, TuneTarget target, TuneSpace space)
     {
-        string[] factored = [.. tensors.Where(t => t.Format != TuneSearch.Keep && TuneCandidate.Parse(t.Format).Structure is not null).Select(t => t.Name)];
-        var decompose = new RecipeStep("decompose", new JsonObject { ["include"] = new JsonArray([.. factored.Select(n => (JsonNode)n)]), ["exclusions"] = "none", ["allocation"] = "uniform", ["heal"] = false });
+        ILookup<string, string> made = tensors.Where(t => t.Format != TuneSearch.Keep).Select(t => (t.Name, Candidate: TuneCandidate.Parse(t.Format))).Where(t => t.Candidate.IsStructured)
+            .ToLookup(t => t.Candidate.PassName, t => t.Name, StringComparer.Ordinal);
+        RecipeStep[] making = [.. made.OrderBy(g => g.Key, StringComparer.Ordinal).Select(g =>
+        {
+            JsonObject options = TuneCandidate.Uniform(g.Key);
+            options["include"] = new JsonArray([.. g.Select(n => (JsonNode)n)]);
+            return new RecipeStep(g.Key, options);
+        })];
+        recipe = made.Contains("sparsify") ? TuneSpace.WithSparsity(recipe) : recipe;
         return recipe with
         {
             Summary = $"Chosen by 'modelpack tune' for {target}",
-            Passes = factored.Length == 0 ? recipe.Passes : [.. recipe.Passes.SelectMany(p => p.Pass == "quantize" ? (RecipeStep[])[decompose, p] : [p])],
+            Passes = [.. recipe.Passes.SelectMany(p => p.Pass == "quantize" ? (RecipeStep[])[.. making, p] : [p])],
             Rules =
             [
                 .. recipe.Rules,
@@ -166,8 +186,8 @@ public static class Tuner
         }
 
         var candidate = TuneCandidate.Parse(tensor.Format);
-        ImmutableSortedDictionary<string, JsonObject?> options = none.Add("quantize", new JsonObject { ["format"] = candidate.Format });
+        ImmutableSortedDictionary<string, JsonObject?> options = none.Add("quantize", candidate.QuantizeOptions());
         int index = space.Candidates.ToList().IndexOf(tensor.Format);
-        return candidate.Structure is null ? options : options.Add("decompose", candidate.Options(space.Tensors.First(t => t.Original.Name == tensor.Name).Forms[index]!));
+        return candidate.IsStructured ? options.Add(candidate.PassName, candidate.Options(space.Tensors.First(t => t.Original.Name == tensor.Name).Forms[index]!)) : options;
     }
 }

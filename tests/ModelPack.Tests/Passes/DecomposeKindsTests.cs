@@ -58,6 +58,64 @@ public sealed class DecomposeKindsTests
         }
     }
 
+    /// <summary>Most of what is seen comes from few inputs: within the same parameters, fewer of them and more outputs lose less than equal parts of both.</summary>
+    [Fact]
+    public void Inputs_and_outputs_of_tucker_are_balanced_within_the_parameters()
+    {
+        float[] weights = Weights(Outputs, Inputs * Kernel);
+        for (int o = 0; o < Outputs; o++)
+        {
+            for (int i = 2; i < Inputs; i++)
+            {
+                foreach (ref float weight in weights.AsSpan(((o * Inputs) + i) * Kernel, Kernel))
+                {
+                    weight *= 0.02f;
+                }
+            }
+        }
+
+        using var moments = InputMoments.Of(null, Inputs * Kernel, 0);
+        using var whitening = new Whitening(moments, isIdentity: true, 1, default);
+        var shape = new RankShape("tucker2", Outputs, Inputs * Kernel, 2, Kernel);
+        Decomposer balancing = new(shape, DType.F32, 0, Pipeline.Context()) { Balances = true };
+        foreach (int rank in new[] { 14, 18 })
+        {
+            DecomposedWeight made = balancing.Run(weights, moments, whitening, rank);
+            DecomposedWeight even = Run("tucker2", weights, rank);
+            Assert.InRange(((StructuredEncoding)made.Encoding).Components.Sum(c => c.Shape.ElementCount), 1, shape.Parameters(rank));
+            Assert.InRange(made.Loss, 0, even.Loss * 0.9);
+            Assert.InRange(made.Loss, 0, balancing.Losses(weights, whitening, [rank])[0] + 1e-6);
+        }
+    }
+
+    [Fact]
+    public void Balanced_tucker_is_the_same_on_any_number_of_threads()
+    {
+        float[] weights = Weights(Outputs, Inputs * Kernel);
+        using var moments = InputMoments.Of(null, Inputs * Kernel, 0);
+        using var whitening = new Whitening(moments, isIdentity: true, 1, default);
+        float[] Made(int threads) => Pipeline.Values(
+            new Decomposer(new RankShape("tucker2", Outputs, Inputs * Kernel, 2, Kernel), DType.F32, 2, Pipeline.Context(threads: threads)) { Balances = true }.Run(weights, moments, whitening, 9).Encoding);
+        Assert.Equal(Made(1), Made(3));
+    }
+
+    /// <summary>Rounds of conjugate gradients on the inputs: least squares on the data never get worse, and here better.</summary>
+    [Fact]
+    public void Rounds_improve_the_inputs_of_tucker()
+    {
+        float[] weights = Weights(Outputs, Inputs * Kernel);
+        using var moments = InputMoments.Of(null, Inputs * Kernel, 0);
+        using var whitening = new Whitening(moments, isIdentity: true, 1, default);
+        var shape = new RankShape("tucker2", Outputs, Inputs * Kernel, 2, Kernel);
+        double last = new Decomposer(shape, DType.F32, 0, Pipeline.Context()).Run(weights, moments, whitening, 8).Loss;
+        foreach (int rounds in new[] { 1, 2, 4 })
+        {
+            double loss = new Decomposer(shape, DType.F32, rounds, Pipeline.Context()).Run(weights, moments, whitening, 8).Loss;
+            Assert.InRange(loss, 0, last - 1e-6);
+            last = loss;
+        }
+    }
+
     [Fact]
     public void A_sum_of_two_products_of_vectors_is_found()
     {

@@ -84,6 +84,53 @@ public sealed class DecomposeCompileTests : IDisposable
         Assert.All(expected.Zip(actual), p => Assert.InRange(p.Second, p.First - 1e-4, p.First + 1e-4));
     }
 
+    /// <summary>Inputs with a mean: of the data that a model was calibrated with, every output then has the mean that it had.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Bias_correction_gives_outputs_their_means_back(bool convolution)
+    {
+        const int size = 32;
+        OnnxBuilder builder = new OnnxBuilder().Input("x", OnnxBuilder.Float, convolution ? [1, size, 6, 6] : [24, size]).Output("y", OnnxBuilder.Float, convolution ? ["b", "c", "h", "w"] : ["n", "m"]);
+        builder = convolution
+            ? builder.Initializer("w", Values.Weights(1, 48 * size * 4), 48, size, 2, 2).Node("Conv", ["x", "w"], ["y"])
+            : builder.Initializer("w", Values.Weights(1, size * 48), size, 48).Node("MatMul", ["x", "w"], ["y"]);
+        float[] x = Values.Weights(7, convolution ? size * 36 : 24 * size);
+        for (int i = 0; i < x.Length; i++)
+        {
+            x[i] += 1 + (i % 5);
+        }
+
+        var shape = convolution ? new Shape(1, size, 6, 6) : new Shape(24, size);
+        string data = _folder["data"];
+        Directory.CreateDirectory(data);
+        NpyFile.Write(Path.Combine(data, "x.npy"), DType.F32, shape, TensorData.FromBytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes(x.AsSpan()).ToArray()), default);
+        string input = _folder.Write("m.onnx", builder.Build());
+        float[] expected = Means(ModelSession.Open(input));
+        Assert.InRange(Worst(corrects: true), 0, 1e-3);
+        Assert.True(Worst(corrects: false) > 0.05, "there was nothing to correct");
+
+        double Worst(bool corrects) => Means(ModelSession.Open(ModelCompiler.Compile(new CompileRequest
+        {
+            Input = input,
+            Output = _folder["m.mpack"],
+            Recipe = _folder.Write("r.json", $$"""{ "name": "r", "passes": ["canonicalize",{"pass":"decompose","structure":"lowrank","convolutions":"tucker2","whiten":false,"rank":2,"heal":false,"healing_rounds":0,"bias_correction":{{(corrects ? "true" : "false")}},"damping_permille":1000,"ends":"decompose","min_elements":1,"min_vectors":1}] }"""),
+            Calibration = data,
+            CalibrationOptions = new CalibrationOptions { NoCache = true },
+        }).Output)).Zip(expected, (a, e) => Math.Abs(a - e)).Max();
+
+        float[] Means(ModelSession session)
+        {
+            using (session)
+            {
+                NamedTensor y = session.Run(NamedTensor.Of("x", x, [.. shape.Dims]))[0];
+                float[] values = y.Values<float>().ToArray();
+                int each = convolution ? values.Length / 48 : 1;
+                return [.. Enumerable.Range(0, 48).Select(n => convolution ? values.Skip(n * each).Take(each).Average() : Enumerable.Range(0, 24).Average(r => values[(r * 48) + n]))];
+            }
+        }
+    }
+
     [Theory]
     [InlineData("pivotrank", 64, "int8")]
     [InlineData("mpo", 4, "f32")]
@@ -111,12 +158,59 @@ public sealed class DecomposeCompileTests : IDisposable
     }
 
     [Fact]
+    public void Embeddings_become_tensor_trains_by_option()
+    {
+        string[] sets = ["structure=mpo", "sites=3", "allocation=uniform", "min_vectors=1", "min_elements=64", "exclusions=none", "parameters_percent=75", "rank_multiple=1"];
+        string Encoding(params string[] more) => CompileLanguage("e.mpack", 0, [.. sets, .. more]).Tensors.Single(t => t.Name == "embed").Encoding;
+        Assert.DoesNotContain("mpo(", Encoding(), StringComparison.Ordinal);
+        Assert.Contains("mpo(", Encoding("embeddings=decompose"), StringComparison.Ordinal);
+        Assert.True(Verification.Verify(_folder["e.mpack"]).Ok);
+        Assert.True(double.IsFinite(Evaluation.Perplexity(_folder["e.mpack"], _folder["c.tokens.bin"], 8).Perplexity!.Value));
+    }
+
+    /// <summary>Down projections and the first quarter of the blocks stay whole by default, unless what layers cost was measured.</summary>
+    [Theory]
+    [InlineData("auto", "uniform", false)]
+    [InlineData("auto", "sensitivity", true)]
+    [InlineData("none", "uniform", true)]
+    [InlineData("paper", "sensitivity", false)]
+    public void Exclusions_are_defaults_that_sensitivity_overrides(string exclusions, string allocation, bool decomposed)
+    {
+        byte[] model = new OnnxBuilder().Input("x", OnnxBuilder.Float, 40, 32).Output("y", OnnxBuilder.Float, "n", "m")
+            .Initializer("layers.0.up_proj", Values.Weights(1, 32 * 64), 32, 64).Initializer("layers.1.up_proj", Values.Weights(2, 64 * 64), 64, 64).Initializer("layers.1.down_proj", Values.Weights(3, 64 * 64), 64, 64)
+            .Initializer("layers.7.up_proj", Values.Weights(4, 64 * 32), 64, 32)
+            .Node("MatMul", ["x", "layers.0.up_proj"], ["a"]).Node("MatMul", ["a", "layers.1.up_proj"], ["b"]).Node("MatMul", ["b", "layers.1.down_proj"], ["c"]).Node("MatMul", ["c", "layers.7.up_proj"], ["y"]).Build();
+        string data = _folder["data"];
+        Directory.CreateDirectory(data);
+        NpyFile.Write(Path.Combine(data, "x.npy"), DType.F32, new Shape(40, 32), TensorData.FromBytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes(Values.Weights(7, 40 * 32).AsSpan()).ToArray()), default);
+        CompileResult result = ModelCompiler.Compile(new CompileRequest
+        {
+            Input = _folder.Write("m.onnx", model),
+            Output = _folder["m.mpack"],
+            Recipe = _folder.Write("r.json", $$"""{ "name": "r", "passes": ["canonicalize",{"pass":"decompose","structure":"lowrank","parameters_percent":88,"exclusions":"{{exclusions}}","allocation":"{{allocation}}","ends":"decompose","min_elements":1,"min_vectors":1,"rank_multiple":1}] }"""),
+            Calibration = data,
+            CalibrationOptions = new CalibrationOptions { NoCache = true },
+        });
+        string[] factored = [.. result.Tensors.Where(t => t.Encoding.Contains("lowrank(", StringComparison.Ordinal)).Select(t => t.Name)];
+        Assert.NotEmpty(factored);
+        Assert.Equal(decomposed, factored.Any(f => f.Contains("layers.0", StringComparison.Ordinal) || f.Contains("layers.1", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public void Gate_keeps_the_last_step_that_loses_no_more()
     {
         string[] sets = ["structure=lowrank", "min_vectors=1", "min_elements=64", "ends=decompose", "exclusions=none", "allocation=uniform", "parameters_percent=55"];
         CompileResult gated = CompileLanguage("gated.mpack", 0, [.. sets, "max_loss_permille=1"]);
         Assert.Contains(gated.Warnings, w => w.Contains("more than 'max_loss_permille' allows", StringComparison.Ordinal));
-        Assert.DoesNotContain(CompileLanguage("open.mpack", 0, sets).Warnings, w => w.Contains("max_loss_permille", StringComparison.Ordinal));
+        CompileResult open = CompileLanguage("open.mpack", 0, sets);
+        Assert.DoesNotContain(open.Warnings, w => w.Contains("max_loss_permille", StringComparison.Ordinal));
+
+        // The more may be lost, the fewer parameters; in the end as few as the other budget says. One that no ranks reach ends there too, and says what is closest.
+        long[] bytes = [.. new[] { 1, 10, 50, 100_000 }.Select(l => CompileLanguage("some.mpack", 0, [.. sets, $"max_loss_permille={l}"]).Tensors.Sum(t => t.OutputBytes))];
+        Assert.Equal(bytes.OrderDescending(), bytes);
+        Assert.True(bytes[0] > bytes[^1]);
+        Assert.Equal(open.Tensors.Sum(t => t.OutputBytes), bytes[^1]);
+        Assert.Contains(CompileLanguage("least.mpack", 0, [.. sets[..^1], "parameters_percent=1", "max_loss_permille=100000"]).Warnings, w => w.Contains("the closest is", StringComparison.Ordinal) && w.Contains("are kept", StringComparison.Ordinal));
     }
 
     private static void Compare(string planned, string reference)
