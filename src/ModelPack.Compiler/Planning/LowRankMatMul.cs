@@ -16,7 +16,7 @@ namespace ModelPack.Compiler.Planning;
 /// sum        MatMul(x, W)  ->  y = Add(product(product(x, A), B), product(x, R)), where a kernel reads the format of R; such weights are small only when they are not expanded
 /// mpo        MatMul(x, W)  ->  s = Reshape(x);  s = MatMul(core, Reshape(s)) for every core;  y = Reshape(s)
 /// </code>
-/// There is no operator that makes both products for some rows at a time: measured, it is 0.6 to 1.0 times as fast (<c>ModelPack.Benchmarks --fused-ranks</c>, tests/ModelPack.Benchmarks/results).
+/// There is no operator that makes both products for some rows at a time: measured, it is 0.63 to 1.03 times as fast (<c>ModelPack.Benchmarks --fused-ranks</c>, tests/ModelPack.Benchmarks/results).
 /// </remarks>
 public static class LowRankMatMul
 {
