@@ -59,6 +59,9 @@ public sealed class ModelConfig
         }
     }
 
+    /// <summary>Number of values.</summary>
+    internal long Count => _root.EnumerateObject().LongCount();
+
     /// <summary>True when there is a value of that name that is not null.</summary>
     public bool Has(string name) => Find(name) is not null;
 
