@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using ModelPack.Pack;
 using ModelPack.Runtime.Generation;
 using ModelPack.Runtime.Text;
 

@@ -108,6 +108,7 @@ public sealed class LlamaCppTests : IClassFixture<LlamaCppHost>
 
         string json = Pieces();
         folder.Write("sp/tokenizer.json", json);
+        folder.Write("sp/tokenizer_config.json", """{"bos_token":"<s>","eos_token":"</s>"}""");
         Exporting.Export(folder["sp"], "gguf", folder["m.gguf"], new ExportOptions());
         string[] texts = ["the cat sat", "  two  spaces ", "na\u00EFve \u6F22 \U0001F600 end", "the\ncat\tthe", "thethecats", "a<s>the</s> b", "xyz 0123"];
 
