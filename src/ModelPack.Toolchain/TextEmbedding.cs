@@ -4,7 +4,6 @@ using System.Text.Json;
 using ModelPack.Architectures;
 using ModelPack.Runtime;
 using ModelPack.Runtime.Embedding;
-using ModelPack.Runtime.Evaluation;
 
 namespace ModelPack.Toolchain;
 

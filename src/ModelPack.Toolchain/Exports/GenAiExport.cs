@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Globalization;
 using System.Text.Json;
 using ModelPack.Architectures;
 using ModelPack.Compiler;
@@ -28,7 +27,7 @@ internal static class GenAiExport
     private const string Mask = "attention_mask";
     private const string Positions = "position_ids";
     private const string Offset = "position_offset";
-    private const string PastKey = "past_key_values.{0}.key";
+    private const string FirstPast = "past_key_values.0.key";
     private const string Scope = "genai";
 
     /// <summary>Kinds of models in whose handling GenAI has nothing special that our graphs do not do themselves; all others are a plain <c>decoder</c>.</summary>
@@ -121,9 +120,8 @@ internal static class GenAiExport
         Tensor axes = SmallConstants.Integers($"{Scope}/axes", new Shape(2), [1, 2]);
         Tensor column = SmallConstants.Integers($"{Scope}/column", new Shape(2), [1, 3]);
         static Node Make(string op, string output, params ReadOnlySpan<string> inputs) => new() { Name = $"{output}/{op}", OpType = op, Inputs = [.. inputs], Outputs = [output] };
-        string first = string.Format(CultureInfo.InvariantCulture, PastKey, 0);
         var nodes = ImmutableArray.CreateBuilder<Node>();
-        nodes.Add(Make("Shape", $"{Scope}/shape", first));
+        nodes.Add(Make("Shape", $"{Scope}/shape", FirstPast));
         nodes.Add(Make("Gather", Offset, $"{Scope}/shape", axis.Name));
         nodes.Add(Make("Equal", $"{Scope}/hidden", Mask, none.Name));
         nodes.Add(Make("Where", $"{Scope}/row", $"{Scope}/hidden", least.Name, zero.Name));
