@@ -174,7 +174,12 @@ public sealed class EncoderTests
         folder.Write("tokens.bin", tokens);
         CompileResult compiled = ModelCompiler.Compile(new CompileRequest
         {
-            Input = path, Output = folder["m.mpack"], Recipe = "int4-calibrated", Calibration = folder["tokens.bin"], CalibrationOptions = new CalibrationOptions { Window = 16 }, Sets = ["quantize.min_elements=500"],
+            Input = path,
+            Output = folder["m.mpack"],
+            Recipe = "int4-calibrated",
+            Calibration = folder["tokens.bin"],
+            CalibrationOptions = new CalibrationOptions { Window = 16 },
+            Sets = ["quantize.min_elements=500"],
         });
         Assert.DoesNotContain(compiled.Warnings, w => w.Contains("does not use", StringComparison.Ordinal));
         Assert.InRange(Evaluation.Agreement(folder["m.mpack"], path, null).Cosine!.Value, 0.5, 1.0001);
