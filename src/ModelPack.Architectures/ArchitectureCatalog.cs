@@ -26,6 +26,10 @@ public static class ArchitectureCatalog
         new Phi3Architecture(),
         new Gemma2Architecture(),
         new Gemma3Architecture(),
+        new BertArchitecture(),
+        new RobertaArchitecture(),
+        new DistilBertArchitecture(),
+        new MPNetArchitecture(),
     ];
 
     /// <summary>The architecture of a configuration.</summary>

@@ -19,6 +19,9 @@ public sealed class CheckpointWeights
     /// <summary>True when a tensor of the checkpoint has that type.</summary>
     public bool HasAny(DType dtype) => _all.Any(t => t.DType == dtype);
 
+    /// <summary>True when there is a tensor of that name that no graph has taken.</summary>
+    internal bool Has(string name) => _left.ContainsKey(name);
+
     /// <summary>Takes a floating-point tensor.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="shape">The shape that follows from the configuration.</param>

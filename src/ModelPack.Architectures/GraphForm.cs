@@ -1,6 +1,6 @@
 namespace ModelPack.Architectures;
 
-/// <summary>What the graph of a language model takes and gives.</summary>
+/// <summary>What the graph of a language model takes and gives. Encoders have one form, which is called <see cref="Full"/> as well.</summary>
 public enum GraphForm
 {
     /// <summary><c>input_ids</c> i64 [batch, seq] to <c>logits</c> f32 [batch, seq, vocab].</summary>

@@ -5,7 +5,7 @@ namespace ModelPack.Architectures;
 /// <summary>A family of models that share one definition: from configuration and named tensors to a graph. Registered in <see cref="ArchitectureCatalog"/>; stateless.</summary>
 public interface IArchitecture
 {
-    /// <summary>The class that <c>architectures</c> of config.json names, for example <c>LlamaForCausalLM</c>.</summary>
+    /// <summary>The class that <c>architectures</c> of config.json names, for example <c>LlamaForCausalLM</c>; of a family of several classes the bare model.</summary>
     string ClassName { get; }
 
     /// <summary>One line for people: what sets the family apart.</summary>

@@ -59,8 +59,14 @@ public sealed class ModelConfig
         }
     }
 
+    /// <summary>Number of values.</summary>
+    internal long Count => _root.EnumerateObject().LongCount();
+
     /// <summary>True when there is a value of that name that is not null.</summary>
     public bool Has(string name) => Find(name) is not null;
+
+    /// <summary>True when the value of that name is a list.</summary>
+    public bool IsList(string name) => Find(name) is JsonElement { ValueKind: JsonValueKind.Array };
 
     /// <summary>True when the name is there, were it with null: some families mean "none" by null and a default by silence.</summary>
     public bool Mentions(string name) => _root.TryGetProperty(name, out _);

@@ -1,6 +1,8 @@
 using System.Diagnostics;
+using ModelPack.Architectures;
 using ModelPack.Runtime;
 using ModelPack.Runtime.Evaluation;
+using ModelPack.Runtime.Generation;
 
 namespace ModelPack.Toolchain;
 
@@ -17,6 +19,7 @@ public static class Evaluation
         long start = Stopwatch.GetTimestamp();
         using TokenFile file = TokenFile.Open(tokens);
         using ModelSession session = ModelInput.Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
+        RefuseMaskedWords(session);
         using ModelSession? other = reference is null ? null : ModelInput.Open(reference, new ModelSessionOptions { Threads = threads });
         var adapter = progress is null ? null : new WindowProgress(progress, model);
         PerplexityResult result;
@@ -71,6 +74,17 @@ public static class Evaluation
             Data = data ?? $"{RandomSamples} samples of random inputs (seeds 0 to {RandomSamples - 1}): real data says more",
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
         };
+    }
+
+    /// <summary>A model of masked words sees the token that it would predict.</summary>
+    private static void RefuseMaskedWords(ModelSession session)
+    {
+        ReadOnlyMemory<byte>? config = Directory.Exists(session.Path) ? TextGeneration.ReadFile(Path.Combine(session.Path, ModelConfig.FileName))
+            : session is PackedModel ? TextGenerator.ReadFile(session.Path, ModelConfig.FileName) : null;
+        if (config is ReadOnlyMemory<byte> text && RecipeChoice.IsOfMaskedWords(text))
+        {
+            throw new ModelPackException(ErrorCodes.NotALanguageModel, "it predicts masked words from both sides and sees the tokens that perplexity asks for; 'eval --reference' compares outputs", session.Path);
+        }
     }
 
     private static IEnumerable<IReadOnlyList<NamedTensor>> RandomInputs(ModelSession session)

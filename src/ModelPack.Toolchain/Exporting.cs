@@ -25,7 +25,7 @@ public enum ExportForm
 public static class Exporting
 {
     /// <summary>Formats <c>Export</c> writes.</summary>
-    public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8"];
+    public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8", "genai"];
 
     /// <summary>
     /// Exports an artifact, or a checkpoint folder as it is: weights that it holds quantised keep their codes and scales where the other format has them.
@@ -34,9 +34,10 @@ public static class Exporting
     /// <item><c>safetensors</c>: dense tensors, and unless dense ones are asked for weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> as FP8 checkpoints have them.</item>
     /// <item><c>fp8</c>: the same, an error when no weight is stored so.</item>
     /// <item><c>gguf</c>: one file for llama.cpp. <c>compressed-tensors</c>: a folder for vLLM and transformers. Weights keep their codes and scales, or are an error (<see cref="ExportOptions.Others"/>).</item>
+    /// <item><c>genai</c>: a folder for ONNX Runtime GenAI, of a language model that was compiled with a cache of keys and values.</item>
     /// </list>
     /// </summary>
-    /// <exception cref="ModelPackException">MP4107, MP4115: the artifact has no graph to export as ONNX, the format is unknown, has no such form, or does not have an encoding. MP1500 to MP1503, MP5031: config.json or tokenizer.json are missing or wrong where they are needed.</exception>
+    /// <exception cref="ModelPackException">MP4107, MP4115, MP4116: the artifact has no graph to export as ONNX, the format is unknown, has no such form, or does not have an encoding. MP1500 to MP1503, MP5031: config.json or tokenizer.json are missing or wrong where they are needed.</exception>
     public static ExportResult Export(string artifact, string to, string output, ExportOptions options, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
@@ -61,6 +62,7 @@ public static class Exporting
                 "onnx" => Onnx(source.Reader ?? throw Refused("a folder has no graph to export; 'compile' makes an artifact of it that has one"), output, options.Form, cancellation),
                 "safetensors" or "fp8" => Safetensors(source, output, options.Form == ExportForm.Dense, required: to == "fp8", cancellation),
                 "gguf" => (GgufExport.Write(source.Weights(), output, options.Others, warnings, cancellation), ["llama.cpp (ggml)"]),
+                "genai" => (GenAi(source.Reader ?? throw Refused("a folder has no graph to export; 'compile --kv-cache' makes an artifact of it that has one"), output, warnings, cancellation), ["ONNX Runtime GenAI 0.7 and later"]),
                 "compressed-tensors" => (CompressedTensors(source, output, options, warnings, cancellation), ["vLLM, transformers with compressed-tensors"]),
                 _ => throw Refused($"unknown format '{to}'; there are: {string.Join(", ", Formats)}"),
             };
@@ -91,6 +93,13 @@ public static class Exporting
             ? OnnxModelWriter.Write(model, output, ArtifactContent.Dense, new OnnxExportOptions { Weights = OnnxWeights.External }, cancellation)
             : Container("onnx").Export(model, output, ArtifactContent.Dense, cancellation);
         return (files, LoadableOnnx(model));
+    }
+
+    /// <summary>The files of the checkpoint go beside the graph: among them is the tokenizer.</summary>
+    private static IReadOnlyList<string> GenAi(PackReader reader, string output, List<string> warnings, CancellationToken cancellation)
+    {
+        Model model = ExecutionModel(reader, packed: false, cancellation);
+        return GenAiExport.Write(model with { Files = Artifact.ReadModel(reader, cancellation).Files }, output, warnings, cancellation);
     }
 
     private static (IReadOnlyList<string> Files, string[] LoadableBy) Safetensors(ExportSource from, string output, bool dense, bool required, CancellationToken cancellation)

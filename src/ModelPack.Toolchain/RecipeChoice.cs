@@ -14,6 +14,8 @@ public sealed record RecipeChoice(string Recipe, string Reason)
     /// <summary>Values read of a weight to see whether it is ternary.</summary>
     private const int Sample = 1 << 14;
 
+    private const string Architectures = "architectures";
+
     /// <summary>
     /// Chooses, in this order: weights that are mostly quantised already stay as they are (<c>lossless</c>); ternary ones are stored as such (<c>ternary</c>);
     /// language models take <c>int4</c>, or <c>int4-calibrated</c> with data; convolutional networks <c>int8</c>, or <c>w8a8</c> with data; everything else <c>int8</c>.
@@ -72,12 +74,17 @@ public sealed record RecipeChoice(string Recipe, string Reason)
             return false;
         }
 
+        if (Declared(model, Architectures) is JsonElement classes && IsOfMaskedWords(classes))
+        {
+            return false;
+        }
+
         if (model.Kind == ModelKind.Onnx)
         {
             return survey.Tables.Any(t => survey.OutputWidths.Contains(t) || survey.TiedTables.Contains(t));
         }
 
-        if (Declared(model, "architectures") is JsonElement { ValueKind: JsonValueKind.Array } names)
+        if (Declared(model, Architectures) is JsonElement { ValueKind: JsonValueKind.Array } names)
         {
             return names.EnumerateArray().Any(n => n.ValueKind == JsonValueKind.String && n.GetString() is string name
                 && (name.EndsWith("ForCausalLM", StringComparison.Ordinal) || name.EndsWith("LMHeadModel", StringComparison.Ordinal)));
@@ -85,6 +92,23 @@ public sealed record RecipeChoice(string Recipe, string Reason)
 
         return model.Graph.Initializers.Any(t => t.Shape.Rank == 2 && t.Name.Split('.').Any(p => p is "lm_head" or "embed_out"));
     }
+
+    /// <summary>True when a config.json names a class that predicts masked words, from both sides.</summary>
+    internal static bool IsOfMaskedWords(ReadOnlyMemory<byte> config)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(config);
+            return document.RootElement.ValueKind == JsonValueKind.Object && document.RootElement.TryGetProperty(Architectures, out JsonElement classes) && IsOfMaskedWords(classes);
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
+    private static bool IsOfMaskedWords(JsonElement classes) => classes.ValueKind == JsonValueKind.Array && classes.EnumerateArray().Any(n => n.ValueKind == JsonValueKind.String && n.GetString() is string name
+        && (name.EndsWith("ForMaskedLM", StringComparison.Ordinal) || name.EndsWith("ForPreTraining", StringComparison.Ordinal)));
 
     /// <summary>A member of the checkpoint's config.json; null when there is none or it cannot be read.</summary>
     private static JsonElement? Declared(Model model, string member)

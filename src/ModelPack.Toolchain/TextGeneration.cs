@@ -61,7 +61,8 @@ public static class TextGeneration
         ? TextGenerator.Create(ModelInput.Open(path, options, form), name => ReadFile(Path.Combine(path, name)))
         : TextGenerator.Open(path, options);
 
-    private static ReadOnlyMemory<byte>? ReadFile(string path)
+    /// <summary>A file of a folder, null when it is not there.</summary>
+    internal static ReadOnlyMemory<byte>? ReadFile(string path)
     {
         if (!File.Exists(path))
         {

@@ -91,8 +91,13 @@ internal sealed class CheckpointFolder
         };
     }
 
-    /// <summary>Names of the files that are carried along, in ordinal order.</summary>
-    public IEnumerable<string> CarriedFileNames() => FileNames(Path).Where(n => n != MainFile && IsCarried(n));
+    /// <summary>Names of the files that are carried along, in ordinal order; those of sentence-transformers' modules, <c>1_Pooling/config.json</c> and the like, behind all others.</summary>
+    public IEnumerable<string> CarriedFileNames()
+    {
+        string[] names = FileNames(Path);
+        IEnumerable<string> modules = names.Contains("modules.json", StringComparer.Ordinal) ? ModuleFiles(Path) : [];
+        return [.. names.Where(n => n != MainFile && IsCarried(n)), .. modules];
+    }
 
     /// <summary>Opens a file of the checkpoint.</summary>
     /// <param name="relativePath">Path below the folder, possibly from an untrusted index.</param>
@@ -124,6 +129,24 @@ internal sealed class CheckpointFolder
     internal static bool IsCarried(string name) =>
         !Array.Exists(NeverCarried, p => FileSystemName.MatchesSimpleExpression(p, name))
         && Array.Exists(CarriedNames, p => FileSystemName.MatchesSimpleExpression(p, name, ignoreCase: false));
+
+    /// <summary>Configurations in folders that begin with a number and an underscore.</summary>
+    private static IEnumerable<string> ModuleFiles(string folder)
+    {
+        try
+        {
+            return
+            [
+                .. Directory.EnumerateDirectories(folder).Select(d => System.IO.Path.GetFileName(d)!)
+                    .Where(d => d.IndexOf('_', StringComparison.Ordinal) is > 0 and int end && d.AsSpan(0, end).IndexOfAnyExceptInRange('0', '9') < 0 && File.Exists(System.IO.Path.Join(folder, d, "config.json")))
+                    .Order(StringComparer.Ordinal).Select(d => $"{d}/config.json"),
+            ];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ModelPackException(ErrorCodes.FileUnreadable, $"cannot be listed: {e.Message}", folder, innerException: e);
+        }
+    }
 
     private static bool IsTensorFile(string name) => name.EndsWith(".safetensors", StringComparison.Ordinal);
 

@@ -27,7 +27,7 @@ internal sealed partial class DecoderGraph
             string own = _graph.Op(inner, "Gather", [rows, index]);
             string gate = _graph.Op($"{inner}/gate", "MatMul", [own, ExpertMatrix(WeightRole.ExpertGate, layer, e, experts.Intermediate, _spec.Hidden)]);
             string up = _graph.Op($"{inner}/up", "MatMul", [own, ExpertMatrix(WeightRole.ExpertUp, layer, e, experts.Intermediate, _spec.Hidden)]);
-            string product = _graph.Op(inner, "Mul", [Activate(gate, $"{inner}/activation"), up]);
+            string product = _graph.Op(inner, "Mul", [_graph.Activate(_spec.Activation, gate, $"{inner}/activation"), up]);
             string result = _graph.Op($"{inner}/down", "MatMul", [product, ExpertMatrix(WeightRole.ExpertDown, layer, e, _spec.Hidden, experts.Intermediate)]);
             string ownShare = _graph.Op(inner, "Unsqueeze", [_graph.Op(inner, "Gather", [share, index]), _graph.Integers(1)]);
             string weighted = _graph.Op(inner, "Mul", [result, ownShare]);
@@ -40,7 +40,7 @@ internal sealed partial class DecoderGraph
             string inner = $"{scope}/shared";
             string gate = Linear(rows, WeightRole.SharedGate, layer, experts.SharedIntermediate, _spec.Hidden, false, $"{inner}/gate");
             string up = Linear(rows, WeightRole.SharedUp, layer, experts.SharedIntermediate, _spec.Hidden, false, $"{inner}/up");
-            string product = _graph.Op(inner, "Mul", [Activate(gate, $"{inner}/activation"), up]);
+            string product = _graph.Op(inner, "Mul", [_graph.Activate(_spec.Activation, gate, $"{inner}/activation"), up]);
             sum = Op("Add", sum, Linear(product, WeightRole.SharedDown, layer, _spec.Hidden, experts.SharedIntermediate, false, $"{inner}/down"));
         }
 

@@ -27,7 +27,6 @@ internal sealed partial class DecoderGraph
     private readonly DecoderSpec _spec;
     private readonly CheckpointWeights _weights;
     private readonly GraphWriter _graph = new();
-    private readonly Dictionary<string, string> _cast = new(StringComparer.Ordinal);
     private readonly GraphForm _form;
 
     private DecoderGraph(DecoderSpec spec, CheckpointWeights weights, GraphForm form)
@@ -87,32 +86,9 @@ internal sealed partial class DecoderGraph
             up = Linear(x, WeightRole.Up, layer, _spec.Intermediate, _spec.Hidden, _spec.MlpBias, $"{scope}/up");
         }
 
-        string product = _graph.Op(scope, "Mul", [Activate(gate, $"{scope}/activation"), up]);
+        string product = _graph.Op(scope, "Mul", [_graph.Activate(_spec.Activation, gate, $"{scope}/activation"), up]);
         product = Norm(product, WeightRole.MlpSubNorm, layer, _spec.Intermediate, $"{scope}/sub_norm");
         return Linear(product, WeightRole.Down, layer, _spec.Hidden, _spec.Intermediate, _spec.MlpBias, $"{scope}/down");
-    }
-
-    private string Activate(string x, string scope)
-    {
-        string Op(string op, params ReadOnlySpan<string> inputs) => _graph.Op(scope, op, inputs);
-        string Constant(double value) => _graph.Scalar((float)value);
-        switch (_spec.Activation)
-        {
-            case Activation.Silu:
-                return Op("Mul", x, Op("Sigmoid", x));
-            case Activation.Relu:
-                return Op("Relu", x);
-            case Activation.SquaredRelu:
-                string positive = Op("Relu", x);
-                return Op("Mul", positive, positive);
-            case Activation.Gelu:
-                string erf = Op("Erf", Op("Div", x, Constant(Math.Sqrt(2))));
-                return Op("Mul", Op("Mul", x, Op("Add", erf, Constant(1))), Constant(0.5));
-            default:
-                string cube = Op("Mul", Op("Mul", Op("Mul", x, x), x), Constant(0.044715));
-                string tanh = Op("Tanh", Op("Mul", Op("Add", x, cube), Constant(Math.Sqrt(2 / Math.PI))));
-                return Op("Mul", Op("Mul", x, Op("Add", tanh, Constant(1))), Constant(0.5));
-        }
     }
 
     /// <summary>A tied head reads the table row by row, as the embedding does, so that one stored form serves both.</summary>
@@ -173,7 +149,7 @@ internal sealed partial class DecoderGraph
 
         string name = _spec.Names.Of(role, layer);
         Tensor vector = _weights.Take($"{name[..name.LastIndexOf('.')]}.bias", new Shape(outputs), $"as {name} has rows");
-        return _graph.Op(scope, "Add", [product, Cast(vector)]);
+        return _graph.Op(scope, "Add", [product, _graph.AsFloat(vector)]);
     }
 
     /// <summary>A linear weight [out, in] as the factor [in, out] of MatMul.</summary>
@@ -182,43 +158,16 @@ internal sealed partial class DecoderGraph
     private string Matrix(string name, WeightRole role, long outputs, long inputs, bool vocabulary = false)
     {
         Tensor tensor = _weights.Take(name, new Shape(outputs, inputs), Reasons.Of(role), vocabulary);
-        bool raw = tensor.TryGetRawData(out _);
-        if (_spec.Ternary && role != WeightRole.Head && raw)
+        if (_spec.Ternary && role != WeightRole.Head && tensor.TryGetRawData(out _))
         {
             tensor = tensor with { DType = DType.F32, Encoding = TernaryEncoding(tensor.Encoding) };
-            raw = false;
         }
 
-        if (raw)
-        {
-            return _graph.Op(tensor.Name, "Transpose", [Cast(tensor)], GraphWriter.Ints("perm", 1, 0));
-        }
-
-        // What is encoded already counts as f32 instead of being cast, and turning it is a matter of its encoding.
-        WeightEncoding turned = Structured.Transpose(tensor.Encoding);
-        _graph.Weight(tensor with { DType = DType.F32, Shape = turned.Shape, Encoding = turned });
-        return tensor.Name;
+        return _graph.Factor(tensor);
     }
 
     private string Vector(WeightRole role, int layer, Shape shape, string why, bool vocabulary = false) =>
-        Cast(_weights.Take(_spec.Names.Of(role, layer), shape, why, vocabulary));
-
-    /// <summary>The tensor as f32.</summary>
-    private string Cast(Tensor tensor)
-    {
-        _graph.Weight(tensor);
-        if (tensor.DType == DType.F32)
-        {
-            return tensor.Name;
-        }
-
-        if (!_cast.TryGetValue(tensor.Name, out string? value))
-        {
-            _cast[tensor.Name] = value = _graph.Op(tensor.Name, "Cast", [tensor.Name], GraphWriter.Int("to", OnnxFloat));
-        }
-
-        return value;
-    }
+        _graph.AsFloat(_weights.Take(_spec.Names.Of(role, layer), shape, why, vocabulary));
 
     /// <summary>
     /// BitNet b1.58's rule: round to nearest of w / mean|w|, clamped to -1, 0, 1, times mean|w|, one mean per tensor. These values are the weights of the model, so what stores them (three values, the largest given) loses

@@ -7,12 +7,15 @@ namespace ModelPack.Architectures.Decoder;
 /// <summary>Collects the nodes and constants of a graph. A value is called like the node that makes it: scope, slash, operator.</summary>
 internal sealed class GraphWriter
 {
+    private const long OnnxFloat = 1;
+
     private readonly ImmutableArray<Node>.Builder _nodes = ImmutableArray.CreateBuilder<Node>();
     private readonly ImmutableArray<Tensor>.Builder _initializers = ImmutableArray.CreateBuilder<Tensor>();
     private readonly ImmutableArray<ValueInfo>.Builder _inputs = ImmutableArray.CreateBuilder<ValueInfo>();
     private readonly ImmutableArray<ValueInfo>.Builder _outputs = ImmutableArray.CreateBuilder<ValueInfo>();
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _constants = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _cast = new(StringComparer.Ordinal);
 
     /// <summary>Declares an input; a size that is a text is a symbol.</summary>
     public string Input(string name, DType dtype, params ReadOnlySpan<object> sizes)
@@ -31,6 +34,61 @@ internal sealed class GraphWriter
         if (_names.Add(tensor.Name))
         {
             _initializers.Add(tensor);
+        }
+    }
+
+    /// <summary>A tensor of the checkpoint as f32.</summary>
+    public string AsFloat(Tensor tensor)
+    {
+        Weight(tensor);
+        if (tensor.DType == DType.F32)
+        {
+            return tensor.Name;
+        }
+
+        if (!_cast.TryGetValue(tensor.Name, out string? value))
+        {
+            _cast[tensor.Name] = value = Op(tensor.Name, "Cast", [tensor.Name], Int("to", OnnxFloat));
+        }
+
+        return value;
+    }
+
+    /// <summary>A linear weight [out, in] of the checkpoint as the factor [in, out] of MatMul.</summary>
+    public string Factor(Tensor tensor)
+    {
+        if (tensor.TryGetRawData(out _))
+        {
+            return Op(tensor.Name, "Transpose", [AsFloat(tensor)], Ints("perm", 1, 0));
+        }
+
+        // What is encoded already counts as f32 instead of being cast, and turning it is a matter of its encoding.
+        WeightEncoding turned = Structured.Transpose(tensor.Encoding);
+        Weight(tensor with { DType = DType.F32, Shape = turned.Shape, Encoding = turned });
+        return tensor.Name;
+    }
+
+    /// <summary>An activation of every value.</summary>
+    public string Activate(Activation activation, string x, string scope)
+    {
+        string Op(string op, params ReadOnlySpan<string> inputs) => this.Op(scope, op, inputs);
+        string Constant(double value) => Scalar((float)value);
+        switch (activation)
+        {
+            case Activation.Silu:
+                return Op("Mul", x, Op("Sigmoid", x));
+            case Activation.Relu:
+                return Op("Relu", x);
+            case Activation.SquaredRelu:
+                string positive = Op("Relu", x);
+                return Op("Mul", positive, positive);
+            case Activation.Gelu:
+                string erf = Op("Erf", Op("Div", x, Constant(Math.Sqrt(2))));
+                return Op("Mul", Op("Mul", x, Op("Add", erf, Constant(1))), Constant(0.5));
+            default:
+                string cube = Op("Mul", Op("Mul", Op("Mul", x, x), x), Constant(0.044715));
+                string tanh = Op("Tanh", Op("Mul", Op("Add", x, cube), Constant(Math.Sqrt(2 / Math.PI))));
+                return Op("Mul", Op("Mul", x, Op("Add", tanh, Constant(1))), Constant(0.5));
         }
     }
 
@@ -79,6 +137,9 @@ internal sealed class GraphWriter
     /// <summary>A constant matrix [1, n] of f32.</summary>
     public string Row(string name, ImmutableArray<float> values) => Constant(name, unique => SmallConstants.Floats(unique, new Shape(1, values.Length), values.AsSpan()));
 
+    /// <summary>A constant list of i64.</summary>
+    public string List(string name, ImmutableArray<long> values) => Constant(name, unique => SmallConstants.Integers(unique, new Shape(values.Length), values.AsSpan()));
+
     public Graph Build(string name) => new()
     {
         Name = name,
@@ -89,6 +150,8 @@ internal sealed class GraphWriter
     };
 
     public static NodeAttribute Int(string name, long value) => new(name, new AttributeValue.Int(value));
+
+    public static NodeAttribute Float(string name, float value) => new(name, new AttributeValue.Float(value));
 
     public static NodeAttribute Text(string name, string value) => new(name, new AttributeValue.Text(value));
 

@@ -9,8 +9,8 @@ internal static class CheckCommand
 {
     public static Command Create(CliHost host)
     {
-        var path = new Argument<string>("path") { Description = "A checkpoint folder, a .gguf or an .onnx file, of any tool" };
-        var target = new Option<string>("--target") { Description = "vllm, transformers (folders), ort (.onnx) or llamacpp (.gguf)", HelpName = "runtime", Required = true };
+        var path = new Argument<string>("path") { Description = "A checkpoint folder, a .gguf or an .onnx file, or a folder of ONNX Runtime GenAI, of any tool" };
+        var target = new Option<string>("--target") { Description = "vllm, transformers (folders), ort (.onnx, or a folder with genai_config.json) or llamacpp (.gguf)", HelpName = "runtime", Required = true };
         target.CompletionSources.Add([.. Checking.Targets]);
         var command = new Command("check", "Check whether another runtime can load a model, without that runtime; exit code 1 when it cannot") { path, target };
         command.SetAction(parsed => Session.Run(host, parsed, session =>

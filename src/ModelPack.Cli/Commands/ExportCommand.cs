@@ -7,14 +7,14 @@ namespace ModelPack.Cli;
 /// <summary><c>modelpack export</c>.</summary>
 internal static class ExportCommand
 {
-    private static readonly string[] Kinds = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8"];
+    private static readonly string[] Kinds = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8", "genai"];
 
     private static readonly Dictionary<string, DType> Plain = new(StringComparer.Ordinal) { ["f32"] = DType.F32, ["bf16"] = DType.BF16, ["f16"] = DType.F16 };
 
     public static Command Create(CliHost host)
     {
         var input = new Argument<string>("artifact") { Description = "An .mpack file made by compile, or a checkpoint folder as it is" };
-        var to = new Option<string>("--to") { Description = "onnx, safetensors, gguf, compressed-tensors (folder for vLLM and transformers) or fp8 (folder with 128x128 blocks)", HelpName = "kind", Required = true };
+        var to = new Option<string>("--to") { Description = "onnx, safetensors, gguf, compressed-tensors (folder for vLLM and transformers), fp8 (folder with 128x128 blocks) or genai (folder for ONNX Runtime GenAI, of an artifact compiled with --kv-cache)", HelpName = "kind", Required = true };
         var output = new Option<string>("--output", "-o") { Description = "The main file to write", HelpName = "path", Required = true };
         var dense = new Option<bool>("--dense") { Description = "For onnx: dense float weights and the original operators instead of quantised ones" };
         var others = new Option<string?>("--others") { Description = "For gguf and compressed-tensors: write weights whose encoding the format does not have as f32, bf16 or f16. Without, they are an error: nothing is quantised again", HelpName = "dtype" };

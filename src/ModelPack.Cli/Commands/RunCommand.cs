@@ -15,7 +15,8 @@ internal static class RunCommand
         var seed = new Option<ulong>("--seed") { Description = "Seed of random inputs, or of the tokens drawn", HelpName = "n", DefaultValueFactory = _ => 0 };
         Option<MemorySize?> resident = SizeOption.CreateResident();
         var prompt = new PromptArguments();
-        var command = new Command("run", "Run a model once, or let a language model continue a text") { model, inputs, output, seed, resident };
+        var embed = new EmbedArguments();
+        var command = new Command("run", "Run a model once, let a language model continue a text, or make vectors of texts") { model, inputs, output, seed, resident, embed.Texts };
         foreach (Option option in prompt.All)
         {
             command.Add(option);
@@ -25,12 +26,17 @@ internal static class RunCommand
         {
             if (session.Get(prompt.Prompt) is string text)
             {
-                return session.IsGiven(inputs) || session.IsGiven(output)
-                    ? throw new UsageException("--prompt is the input: it does not go with --input and --output")
+                return session.IsGiven(inputs) || session.IsGiven(output) || session.IsGiven(embed.Texts)
+                    ? throw new UsageException("--prompt is the input: it does not go with --input, --embed and --output")
                     : prompt.Run(session, session.Get(model), text, session.Get(seed), session.Get(resident)?.Bytes);
             }
 
             prompt.RefuseWithoutPrompt(session);
+            if (session.IsGiven(embed.Texts))
+            {
+                return session.IsGiven(inputs) ? throw new UsageException("--embed is the input: it does not go with --input") : embed.Run(session, session.Get(model), session.Get(output), session.Get(resident)?.Bytes);
+            }
+
             string[] given = session.Get(inputs) ?? [];
             if (Array.Find(given, i => i.IndexOf('=', StringComparison.Ordinal) <= 0) is string wrong)
             {

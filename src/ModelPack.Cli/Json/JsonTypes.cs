@@ -15,6 +15,7 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(VerifyResult))]
 [JsonSerializable(typeof(RunResult))]
 [JsonSerializable(typeof(TextResult))]
+[JsonSerializable(typeof(EmbedResult))]
 [JsonSerializable(typeof(EvalResult))]
 [JsonSerializable(typeof(CompareResult))]
 [JsonSerializable(typeof(ExportResult))]

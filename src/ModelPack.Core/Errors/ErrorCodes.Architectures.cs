@@ -17,4 +17,6 @@ public static partial class ErrorCodes
     public static readonly ErrorCode GraphNotBuilt = new(1511, "a form of graph that was asked for where no graph is built");
     public static readonly ErrorCode QuantizedWeight = new(1512, "codes, scales or zero points of a quantised checkpoint that are missing, have no weight, or do not fit each other");
     public static readonly ErrorCode QuantizationConfig = new(1513, "a quantization_config that is not understood, or contradicts the tensors");
+    public static readonly ErrorCode SentenceModules = new(1514, "files of sentence-transformers that are missing, or ask for modules or pooling that are not supported");
+    public static readonly ErrorCode NotAnEncoder = new(1515, "a model that gives no vectors for the tokens of a text");
 }

@@ -16,5 +16,6 @@ public static partial class ErrorCodes
     public static readonly ErrorCode BadTuneFile = new(4113, "a file that should hold the front of a search and does not");
     public static readonly ErrorCode NotLoadable = new(4114, "something in a model that another runtime does not load, or takes for something else");
     public static readonly ErrorCode RowsOutOfRange = new(4109, "a tensor does not have the rows asked for");
+    public static readonly ErrorCode NoGenAiDecoder = new(4116, "an artifact without a decoder of the kind that ONNX Runtime GenAI runs");
     public static readonly ErrorCode ActivationScaleMissing = new(4115, "a layer without the constant scale of its activations that the checkpoint means it to have");
 }

@@ -25,6 +25,11 @@ public static class PerplexityMeter
         ArgumentNullException.ThrowIfNull(tokens);
         ArgumentOutOfRangeException.ThrowIfLessThan(window, 2);
         LanguageModelSignature signature = LanguageModelSignature.Of(session, window);
+        if (signature.Logits == "last_hidden_state")
+        {
+            throw new ModelPackException(ErrorCodes.NotALanguageModel, "output 'last_hidden_state' holds vectors, not scores of words", session.Path);
+        }
+
         LanguageModelSignature? other = reference is null ? null : LanguageModelSignature.Of(reference, window);
         long windows = tokens.Count / window;
         if (windows == 0)

@@ -173,7 +173,7 @@ public sealed class TextGenerator : IDisposable
     /// <summary>Closes the model.</summary>
     public void Dispose() => _session.Dispose();
 
-    private static ReadOnlyMemory<byte>? ReadFile(string artifact, string name)
+    internal static ReadOnlyMemory<byte>? ReadFile(string artifact, string name)
     {
         using PackReader reader = PackReader.Open(artifact);
         // An array that is null would become memory that is empty and not null.

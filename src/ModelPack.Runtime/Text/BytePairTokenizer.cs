@@ -7,7 +7,7 @@ namespace ModelPack.Runtime.Text;
 /// Byte pair encoding as Hugging Face's tokenizer.json describes it: of bytes (GPT-2, Llama 3, Qwen, SmolLM and others), or of characters with tokens for
 /// single bytes, as vocabularies of SentencePiece become there (Llama 2, Mistral, Gemma). What such a file asks for and is not supported is an error when it is read, never other ids. Immutable and thread-safe.
 /// </summary>
-public sealed class BytePairTokenizer
+public sealed class BytePairTokenizer : ITextTokenizer
 {
     /// <summary>Name of the file in a checkpoint folder.</summary>
     public const string FileName = "tokenizer.json";
@@ -27,6 +27,12 @@ public sealed class BytePairTokenizer
 
     /// <summary>Ids are below this number.</summary>
     public int VocabularySize => Math.Max(_parts.Tokens.Count == 0 ? 0 : _parts.Tokens.Keys.Max(), _added.Count == 0 ? 0 : _added.Keys.Max()) + 1;
+
+    ImmutableArray<int> ITextTokenizer.Prefix => _parts.Prefix;
+
+    ImmutableArray<int> ITextTokenizer.Suffix => _parts.Suffix;
+
+    ImmutableArray<int> ITextTokenizer.Encode(string text, bool around) => Encode(text, around);
 
     /// <summary>Reads a tokenizer.json.</summary>
     /// <param name="utf8">The text of the file.</param>

@@ -5,6 +5,8 @@ namespace ModelPack.Runtime.Text;
 /// <summary>Reads the section <c>post_processor</c>: the tokens around a single text.</summary>
 internal static class TemplateReader
 {
+    private const int MaxId = 1 << 24;
+
     /// <exception cref="ModelPackException">MP5031, MP5032.</exception>
     public static (ImmutableArray<int> Prefix, ImmutableArray<int> Suffix) Read(Json? section)
     {
@@ -14,6 +16,8 @@ internal static class TemplateReader
                 return ([], []);
             case "TemplateProcessing":
                 return Template(section);
+            case "BertProcessing" or "RobertaProcessing":
+                return ([Id(section.Get("cls"))], [Id(section.Get("sep"))]);
             case "Sequence":
                 ImmutableArray<int> prefix = [];
                 ImmutableArray<int> suffix = [];
@@ -29,9 +33,11 @@ internal static class TemplateReader
         }
     }
 
+    /// <summary>Of a pair of text and id.</summary>
+    private static int Id(Json pair) => pair.Items() is [_, Json id] ? id.Integer(MaxId) : throw pair.Bad("post_processor: a token that is not a pair of text and id");
+
     private static (ImmutableArray<int> Prefix, ImmutableArray<int> Suffix) Template(Json section)
     {
-        const int maxId = 1 << 24;
         var prefix = new List<int>();
         var suffix = new List<int>();
         int texts = 0;
@@ -40,7 +46,7 @@ internal static class TemplateReader
             if (item.Find("SpecialToken") is Json special)
             {
                 Json ids = section.Get("special_tokens").Get(special.Get("id").Text()).Get("ids");
-                (texts == 0 ? prefix : suffix).AddRange(ids.Items().Select(i => i.Integer(maxId)));
+                (texts == 0 ? prefix : suffix).AddRange(ids.Items().Select(i => i.Integer(MaxId)));
             }
             else
             {

@@ -68,7 +68,7 @@ internal static class TokenizerJson
         }
     }
 
-    private static Dictionary<string, int> ReadVocabulary(Json vocabulary)
+    internal static Dictionary<string, int> ReadVocabulary(Json vocabulary)
     {
         var ids = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach ((string token, Json id) in vocabulary.Properties())
@@ -122,7 +122,7 @@ internal static class TokenizerJson
             : throw merges.Bad($"model.merges[{rank}] is not a pair");
     }
 
-    private static ImmutableArray<AddedToken> ReadAdded(Json root, Dictionary<string, int> vocabulary)
+    internal static ImmutableArray<AddedToken> ReadAdded(Json root, Dictionary<string, int> vocabulary)
     {
         var tokens = ImmutableArray.CreateBuilder<AddedToken>();
         var seen = new HashSet<int>();

@@ -71,7 +71,7 @@ internal static class GgufCheck
 
         for (long layer = 0; layer < Math.Min(Number("block_count") ?? 0, 10_000); layer++)
         {
-            foreach (string part in LayerWeights.Where(p => !tensors.ContainsKey($"blk.{layer}.{p}.weight")))
+            foreach (string part in LayerWeights.Where(p => !tensors.ContainsKey($"blk.{layer}.{p}.weight") && !tensors.ContainsKey($"blk.{layer}.{p}_exps.weight")))
             {
                 findings.Error("tensor-missing", "llama.cpp needs it", $"blk.{layer}.{part}.weight");
             }

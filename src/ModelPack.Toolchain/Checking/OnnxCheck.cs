@@ -14,6 +14,17 @@ internal static class OnnxCheck
 
     public static (string Format, int Tensors) Run(string path, Findings findings, CancellationToken cancellation)
     {
+        Action<Model> genAi = _ => { };
+        if (Directory.Exists(path))
+        {
+            if (GenAiCheck.Run(path, findings, out genAi) is not string file)
+            {
+                return ("none", 0);
+            }
+
+            path = file;
+        }
+
         IContainer container = Containers.Containers.Get("onnx");
         if (!container.Recognizes(path))
         {
@@ -24,6 +35,7 @@ internal static class OnnxCheck
         try
         {
             using ImportedModel imported = container.Import(path, cancellation);
+            genAi(imported.Model);
             return Run(imported.Model, findings, cancellation);
         }
         catch (ModelPackException e)

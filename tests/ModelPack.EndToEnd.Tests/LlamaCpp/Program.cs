@@ -5,6 +5,8 @@ using LLama.Native;
 
 // llama.cpp, by LLamaSharp: loads a GGUF file, prints the perplexity of windows of tokens, then the token of each position that is likeliest to follow the first window.
 //   LlamaCpp model.gguf tokens.bin window windows
+// Or prints the ids that its vocabulary makes of texts:
+//   LlamaCpp model.gguf --tokenize text...
 NativeLibraryConfig.All.WithLogCallback((LLamaLogLevel level, string message) =>
 {
     if (level >= LLamaLogLevel.Error)
@@ -12,6 +14,17 @@ NativeLibraryConfig.All.WithLogCallback((LLamaLogLevel level, string message) =>
         Console.Error.Write(message);
     }
 });
+if (args[1] == "--tokenize")
+{
+    using LLamaWeights vocabulary = LLamaWeights.LoadFromFile(new ModelParams(args[0]) { VocabOnly = true });
+    foreach (string text in args[2..])
+    {
+        Console.WriteLine(string.Join(' ', vocabulary.Tokenize(text, add_bos: true, special: true, System.Text.Encoding.UTF8).Select(t => (int)t)));
+    }
+
+    return 0;
+}
+
 int window = int.Parse(args[2], CultureInfo.InvariantCulture);
 int windows = int.Parse(args[3], CultureInfo.InvariantCulture);
 byte[] bytes = File.ReadAllBytes(args[1]);

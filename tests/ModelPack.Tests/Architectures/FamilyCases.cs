@@ -46,7 +46,10 @@ internal static class FamilyCases
     public static IEnumerable<string> Classes => All.Select(c => c.Class).Distinct(StringComparer.Ordinal);
 
     /// <summary>The checkpoint of a case.</summary>
-    public static RandomCheckpoint Make(string name, ulong seed = 1)
+    /// <param name="name">Its name.</param>
+    /// <param name="seed">Of the weights.</param>
+    /// <param name="change">Changes the configuration before tensors are made.</param>
+    public static RandomCheckpoint Make(string name, ulong seed = 1, Action<JsonObject>? change = null)
     {
         (_, string className, string settings) = All.Single(c => c.Name == name);
         var config = (JsonObject)JsonNode.Parse(settings)!;
@@ -57,6 +60,7 @@ internal static class FamilyCases
         config["intermediate_size"] = 56;
         config["num_hidden_layers"] = 3;
         config["max_position_embeddings"] = 128;
+        change?.Invoke(config);
         Assert(DTypes.TryParse(dtype, out DType type));
         var checkpoint = new RandomCheckpoint(config, seed) { DType = type };
         AddTensors(checkpoint, className);

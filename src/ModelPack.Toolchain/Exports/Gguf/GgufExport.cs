@@ -1,6 +1,7 @@
 using ModelPack.Architectures;
 using ModelPack.Compiler;
 using ModelPack.Containers.Gguf;
+using ModelPack.Pack;
 
 namespace ModelPack.Toolchain;
 
@@ -49,13 +50,19 @@ internal static class GgufExport
             tensors.Add(Floats("rope_freqs.weight", frequencies));
         }
 
+        if (family.Architecture == "phi3")
+        {
+            int rotary = (int)(headDim * (config.OptionalNumber("partial_rotary_factor") ?? config.Section("rope_parameters")?.OptionalNumber("partial_rotary_factor") ?? 1f));
+            tensors.AddRange(GgufRope.LongFactors(config, rotary / 2).Select(f => Floats(f.Name, f.Values)));
+        }
+
         CheckComplete(tensors, family, (int)config.Positive("num_hidden_layers"));
-        if (config.OptionalPositive("sliding_window") is long window && window < config.Positive("max_position_embeddings") && config.Flag("use_sliding_window", family.Architecture == "llama"))
+        if (config.OptionalPositive("sliding_window") is long window && window < config.Positive("max_position_embeddings") && !family.IsGemma && config.Flag("use_sliding_window", family.Architecture is "llama" or "phi3"))
         {
             warnings.Add($"llama.cpp attends to all tokens where this model has a window of {window}: longer texts come out differently");
         }
 
-        string type = tensors.Where(t => t.Shape.Rank == 2).GroupBy(t => t.Type).OrderByDescending(g => g.Sum(t => t.Data.LengthBytes)).ThenBy(g => g.Key, StringComparer.Ordinal).First().Key;
+        string type = tensors.Where(t => t.Shape.Rank >= 2).GroupBy(t => t.Type).OrderByDescending(g => g.Sum(t => t.Data.LengthBytes)).ThenBy(g => g.Key, StringComparer.Ordinal).First().Key;
         if (FileTypes.TryGetValue(type, out uint fileType))
         {
             metadata.Add("general.file_type", fileType);
@@ -76,8 +83,10 @@ internal static class GgufExport
 
     private static List<GgufOutputTensor> Tensors(Model model, GgufFamily family, ModelConfig config, int headDim, DType? others, CancellationToken cancellation)
     {
-        bool tied = config.Flag("tie_word_embeddings", false);
+        bool tied = config.Flag("tie_word_embeddings", family.IsGemma);
         var tensors = new List<GgufOutputTensor>();
+        var experts = new SortedDictionary<string, (GgufOutputTensor Tensor, string Source)?[]>(StringComparer.Ordinal);
+        long count = family.Experts is string key ? config.Positive(key) : 0;
         foreach (Tensor tensor in model.Graph.Initializers)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -86,8 +95,26 @@ internal static class GgufExport
                 continue; // Computed, or the embedding again.
             }
 
-            string name = GgufFamily.Name(tensor.Name) ?? throw new ModelPackException(ErrorCodes.ExportNotPossible, $"llama.cpp has no place for it in a model of the kind {family.Architecture}", tensor: tensor.Name);
-            GgufBlocks blocks = Blocks(tensor, others);
+            string name = family.Name(tensor.Name, out int? expert) ?? throw new ModelPackException(ErrorCodes.ExportNotPossible, $"llama.cpp has no place for it in a model of the kind {family.Architecture}", tensor: tensor.Name);
+            GgufBlocks blocks = family.IsGemma && name.EndsWith("norm.weight", StringComparison.Ordinal) ? OneMore(tensor)
+                : name.EndsWith("ffn_gate_inp.weight", StringComparison.Ordinal) ? GgufBlocks.Dense(tensor, DType.F32)
+                : Blocks(tensor, others);
+            if (expert is int place)
+            {
+                if (!experts.TryGetValue(name, out (GgufOutputTensor, string)?[]? all))
+                {
+                    experts[name] = all = new (GgufOutputTensor, string)?[count];
+                }
+
+                if (place >= count || blocks.Scale != 1)
+                {
+                    throw new ModelPackException(ErrorCodes.ExportNotPossible, place >= count ? $"is of expert {place}; config.json has {count}" : "has a scale of the whole tensor, for which joined experts have no place", tensor: tensor.Name);
+                }
+
+                all[place] = (new GgufOutputTensor(name, blocks.Type, tensor.Shape, blocks.Data), tensor.Name);
+                continue;
+            }
+
             long rows = tensor.Shape.Rank == 1 ? tensor.Shape[0] : tensor.Shape.Rows;
             TensorData data = family.Rows(name, headDim) is Func<long, long> source && rows > 0 ? RowData.Reordered(blocks.Data, rows, source) : blocks.Data;
             tensors.Add(new GgufOutputTensor(name, blocks.Type, tensor.Shape, data));
@@ -97,7 +124,37 @@ internal static class GgufExport
             }
         }
 
+        tensors.AddRange(experts.Select(e => Joined(e.Key, e.Value)));
         return tensors;
+    }
+
+    /// <summary>The experts of a layer one after the other, as one tensor of rank 3.</summary>
+    private static GgufOutputTensor Joined(string name, (GgufOutputTensor Tensor, string Source)?[] experts)
+    {
+        if (Array.FindIndex(experts, e => e is null) is int missing and >= 0)
+        {
+            throw new ModelPackException(ErrorCodes.ExportNotPossible, $"'{name}' joins {experts.Length} experts, and the checkpoint has no expert {missing}");
+        }
+
+        (GgufOutputTensor first, _) = experts[0]!.Value;
+        if (Array.Find(experts, e => e!.Value.Tensor.Type != first.Type || e.Value.Tensor.Shape != first.Shape) is (GgufOutputTensor other, string source))
+        {
+            throw new ModelPackException(ErrorCodes.ExportNotPossible, $"is {other.Type}{other.Shape}, the first expert {first.Type}{first.Shape}: llama.cpp has all experts of a layer in one tensor, of one type", tensor: source);
+        }
+
+        return new GgufOutputTensor(name, first.Type, new Shape(experts.Length, first.Shape[0], first.Shape[1]), new JoinedTensorData([.. experts.Select(e => e!.Value.Tensor.Data)]));
+    }
+
+    /// <summary>A gain that is stored less one, as it is.</summary>
+    private static GgufBlocks OneMore(Tensor tensor)
+    {
+        byte[] bytes = DenseTensorData.Of(DType.F32, tensor.Encoding).ToArray(int.MaxValue);
+        foreach (ref float gain in System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(bytes.AsSpan()))
+        {
+            gain += 1;
+        }
+
+        return new GgufBlocks("f32", TensorData.FromBytes(bytes));
     }
 
     /// <summary>Vectors are f32 whatever they were: norms and biases are added to f32 numbers.</summary>

@@ -25,7 +25,7 @@ public sealed class TokenizerErrorTests
     [InlineData("pre_tokenizer", """{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"a$"},"behavior":"Isolated"},{"type":"ByteLevel"}]}""", "'$'")]
     [InlineData("pre_tokenizer", """{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\p{L}?+"},"behavior":"Isolated"},{"type":"ByteLevel"}]}""", "regular expression")]
     [InlineData("pre_tokenizer", """{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\p{Han}"},"behavior":"Isolated"},{"type":"ByteLevel"}]}""", "regular expression")]
-    [InlineData("post_processor", """{"type":"BertProcessing"}""", "post_processor of type 'BertProcessing'")]
+    [InlineData("post_processor", """{"type":"XlnetProcessing"}""", "post_processor of type 'XlnetProcessing'")]
     [InlineData("post_processor", """{"type":"TemplateProcessing","single":[]}""", "a template with 0 texts")]
     [InlineData("decoder", "null", "without a decoder")]
     [InlineData("decoder", """{"type":"WordPiece"}""", "decoder of type 'WordPiece'")]

@@ -1,0 +1,17 @@
+namespace ModelPack.Architectures.Encoder;
+
+/// <summary>What a model makes of the vectors of its last layer.</summary>
+internal enum EncoderHead
+{
+    /// <summary>Gives them as they are, and what its pooler makes of the first one where it has a pooler.</summary>
+    None,
+
+    /// <summary>Scores over the vocabulary for every token.</summary>
+    MaskedWords,
+
+    /// <summary>Scores per class for the text.</summary>
+    Sequence,
+
+    /// <summary>Scores per class for every token.</summary>
+    Tokens,
+}
