@@ -88,11 +88,13 @@ public static class ModelCompiler
             MaxMemoryBytes = request.MaxMemoryBytes,
             Portable = request.Portable || TargetProfiles.IsPortable(request.Target),
             Level = request.Level,
+            Resume = request.EvalTokens is null && Resuming.Wanted(request.Resume, InputBytes(imported)) ? ArtifactContent.ToolVersion : null,
             Progress = progress is null ? null : new PackProgressAdapter(progress, "pack"),
             Cancellation = cancellation,
         };
         string written = request.EvalTokens is null ? request.Output : OutputChecks.TemporaryName(request.Output);
         PackResult packed = PackWriter.Write(written, content, options);
+        warnings = packed.Discarded is null ? warnings : [.. warnings, packed.Discarded];
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         long peak = ProcessMemory.PeakBytes();
         var result = new CompileResult
@@ -106,6 +108,7 @@ public static class ModelCompiler
             OutputBytes = packed.OutputBytes,
             Seconds = seconds,
             PeakMemoryBytes = peak,
+            ResumedTensors = packed.ResumedParts,
             DryRun = false,
             Tensors = Tensors(model, packed, context),
             Warnings = warnings,

@@ -17,4 +17,5 @@ public static partial class ErrorCodes
     public static readonly ErrorCode NotLoadable = new(4114, "something in a model that another runtime does not load, or takes for something else");
     public static readonly ErrorCode RowsOutOfRange = new(4109, "a tensor does not have the rows asked for");
     public static readonly ErrorCode ActivationScaleMissing = new(4115, "a layer without the constant scale of its activations that the checkpoint means it to have");
+    public static readonly ErrorCode OutputBusy = new(4120, "another process seems to be writing the same output");
 }

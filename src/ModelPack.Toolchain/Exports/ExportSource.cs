@@ -41,6 +41,9 @@ internal sealed class ExportSource : IDisposable
         }
     }
 
+    /// <summary>The files it is read from.</summary>
+    public IReadOnlyList<MappedFile> Files => Reader is not null ? [Reader.File] : [.. _folder!.Files];
+
     /// <summary>The tensors, without the graph that was built for them.</summary>
     /// <exception cref="ModelPackException">MP4107: a pass has put another tensor in the place of one.</exception>
     public Model Weights() => Reader is null ? _model : CheckpointRecord.WithoutGraph(_model, Reader.File.Path);
