@@ -29,11 +29,6 @@ public static class ModelCompiler
         ResolvedRecipe? named = request.Recipe is null ? null : Pipelines.ResolveRecipe(request.Recipe, request.Sets);
         CheckTokens(request);
         progress?.Report(new ToolProgress("import", 0, 0, request.Input));
-        if (Containers.Containers.For(request.Input).Id == "gguf")
-        {
-            throw new ModelPackException(ErrorCodes.CompileNotPossible, "GGUF files are quantised already and have no graph: 'pack' makes them smaller, byte for byte", request.Input);
-        }
-
         using ImportedModel imported = ModelInput.Import(request.Input, request.WeightsOnly, out ModelPackException? notBuilt, cancellation, request.Form);
         CheckGraph(imported.Model, request, notBuilt);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);

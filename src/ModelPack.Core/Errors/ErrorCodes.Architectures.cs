@@ -17,4 +17,8 @@ public static partial class ErrorCodes
     public static readonly ErrorCode GraphNotBuilt = new(1511, "a form of graph that was asked for where no graph is built");
     public static readonly ErrorCode QuantizedWeight = new(1512, "codes, scales or zero points of a quantised checkpoint that are missing, have no weight, or do not fit each other");
     public static readonly ErrorCode QuantizationConfig = new(1513, "a quantization_config that is not understood, or contradicts the tensors");
+
+    // MP1520-1529: from a GGUF file to a checkpoint.
+    public static readonly ErrorCode GgufModelKey = new(1520, "metadata of a GGUF file that describe its model and are missing or wrong");
+    public static readonly ErrorCode GgufVocabulary = new(1521, "lists of a GGUF file's tokenizer that do not fit each other or the embedding");
 }
