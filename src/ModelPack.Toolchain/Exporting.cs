@@ -25,15 +25,16 @@ public enum ExportForm
 public static class Exporting
 {
     /// <summary>Formats <c>Export</c> writes.</summary>
-    public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8"];
+    public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8", "gptq", "awq"];
 
     /// <summary>
-    /// Exports an artifact, or a checkpoint folder as it is: weights that it holds quantised keep their codes and scales where the other format has them.
+    /// Exports an artifact, or a checkpoint folder or GGUF file as it is: weights that it holds quantised keep their codes and scales where the other format has them.
     /// <list type="bullet">
     /// <item><c>onnx</c>: the execution graph with its weights in the <see cref="ExportOptions.Form"/> asked for.</item>
     /// <item><c>safetensors</c>: dense tensors, and unless dense ones are asked for weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> as FP8 checkpoints have them.</item>
     /// <item><c>fp8</c>: the same, an error when no weight is stored so.</item>
     /// <item><c>gguf</c>: one file for llama.cpp. <c>compressed-tensors</c>: a folder for vLLM and transformers. Weights keep their codes and scales, or are an error (<see cref="ExportOptions.Others"/>).</item>
+    /// <item><c>gptq</c> and <c>awq</c>: folders with integer codes packed as those tools do, one width and group size for all layers.</item>
     /// </list>
     /// </summary>
     /// <exception cref="ModelPackException">MP4107, MP4115: the artifact has no graph to export as ONNX, the format is unknown, has no such form, or does not have an encoding. MP1500 to MP1503, MP5031: config.json or tokenizer.json are missing or wrong where they are needed.</exception>
@@ -63,6 +64,7 @@ public static class Exporting
                 "safetensors" or "fp8" => Safetensors(source, output, options, required: to == "fp8", journal, cancellation),
                 "gguf" => (GgufExport.Write(source.Weights(), output, options.Others, warnings, journal, cancellation), ["llama.cpp (ggml)"]),
                 "compressed-tensors" => (CompressedTensors(source, output, options, warnings, journal, cancellation), ["vLLM, transformers with compressed-tensors"]),
+                "gptq" or "awq" => (WriteTensors(PackedIntegersExport.Of(source.Weights(), awq: to == "awq", options.Others, warnings), output, options, journal, cancellation), [$"vLLM, transformers, SGLang ({to})"]),
                 _ => throw Refused($"unknown format '{to}'; there are: {string.Join(", ", Formats)}"),
             };
             journal?.Complete();

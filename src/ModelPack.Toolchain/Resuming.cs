@@ -1,5 +1,4 @@
 using System.IO.Hashing;
-using ModelPack.Compiler;
 
 namespace ModelPack.Toolchain;
 

@@ -11,7 +11,7 @@ internal static class CompileCommand
 {
     public static Command Create(CliHost host)
     {
-        var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file or a checkpoint folder" };
+        var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file, a checkpoint folder or a .gguf file" };
         var weightsOnly = new Option<bool>("--weights-only") { Description = "A checkpoint folder as tensors without a graph, which cannot be run; the default where no graph can be built for its architecture" };
         Option<string?> cache = CacheOption.Create("A checkpoint folder as a graph that takes and gives keys and values of earlier tokens (past_key_values.N, present.N), for generating token by token; kept as f32, f16, or int8 with a scale per head and token");
         var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };

@@ -7,17 +7,17 @@ namespace ModelPack.Cli;
 /// <summary><c>modelpack export</c>.</summary>
 internal static class ExportCommand
 {
-    private static readonly string[] Kinds = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8"];
+    private static readonly string[] Kinds = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8", "gptq", "awq"];
 
     private static readonly Dictionary<string, DType> Plain = new(StringComparer.Ordinal) { ["f32"] = DType.F32, ["bf16"] = DType.BF16, ["f16"] = DType.F16 };
 
     public static Command Create(CliHost host)
     {
-        var input = new Argument<string>("artifact") { Description = "An .mpack file made by compile, or a checkpoint folder as it is" };
-        var to = new Option<string>("--to") { Description = "onnx, safetensors, gguf, compressed-tensors (folder for vLLM and transformers) or fp8 (folder with 128x128 blocks)", HelpName = "kind", Required = true };
+        var input = new Argument<string>("artifact") { Description = "An .mpack file made by compile, or a checkpoint folder or GGUF file as it is" };
+        var to = new Option<string>("--to") { Description = "onnx, safetensors, gguf, compressed-tensors, gptq or awq (folders for vLLM and transformers) or fp8 (folder with 128x128 blocks)", HelpName = "kind", Required = true };
         var output = new Option<string>("--output", "-o") { Description = "The main file to write", HelpName = "path", Required = true };
         var dense = new Option<bool>("--dense") { Description = "For onnx: dense float weights and the original operators instead of quantised ones" };
-        var others = new Option<string?>("--others") { Description = "For gguf and compressed-tensors: write weights whose encoding the format does not have as f32, bf16 or f16. Without, they are an error: nothing is quantised again", HelpName = "dtype" };
+        var others = new Option<string?>("--others") { Description = "For gguf, compressed-tensors, gptq and awq: write weights whose encoding the format does not have as f32, bf16 or f16. Without, they are an error: nothing is quantised again", HelpName = "dtype" };
         var activations = new Option<string?>("--activations") { Description = "For compressed-tensors: dynamic (runtimes round activations to 8 bits) or none; default as the recipe does, and for fp8", HelpName = "how" };
         var packed = new Option<bool>("--packed") { Description = "For onnx: packed weights and operators of ModelPack's library for ONNX Runtime, which C, C++ and Python hosts register" };
         Option<MemorySize?> shard = SizeOption.CreateOptional("--shard-size", "For folders: most bytes of tensors in a .safetensors file, default 5GB; more make shards and an index");

@@ -30,7 +30,7 @@ public sealed class ResumeTests : IDisposable
     [InlineData("mlp.gate_proj", "int4")]
     [InlineData("layers.1.self_attn.q_proj", "int4")]
     [InlineData("lm_head", "lossless")]
-    [InlineData("graph", "int8")]
+    [InlineData("recipe", "int8")]
     public void Compile_interrupted_goesOnToTheSameBytes(string at, string recipe)
     {
         byte[] whole = Whole(recipe);
@@ -40,7 +40,7 @@ public sealed class ResumeTests : IDisposable
         Assert.True(File.Exists(Partial));
         CompileResult result = Compile(recipe);
         Assert.True(result.ResumedTensors > 0);
-        Assert.Empty(result.Warnings.Where(w => w.Contains("interrupted", StringComparison.Ordinal)));
+        Assert.DoesNotContain(result.Warnings, w => w.Contains("interrupted", StringComparison.Ordinal));
         AssertComplete(whole);
     }
 
@@ -117,7 +117,6 @@ public sealed class ResumeTests : IDisposable
     [Theory]
     [InlineData("journal ends in a line")]
     [InlineData("journal is something else")]
-    [InlineData("journal is empty")]
     [InlineData("partial file is damaged")]
     [InlineData("partial file ends early")]
     [InlineData("partial file is missing")]
@@ -135,9 +134,6 @@ public sealed class ResumeTests : IDisposable
                 break;
             case "journal is something else":
                 File.WriteAllText(Journal, "not\njson\n");
-                break;
-            case "journal is empty":
-                File.WriteAllBytes(Journal, []);
                 break;
             case "partial file is damaged":
                 partial[partial.Length / 2] ^= 1;
@@ -269,7 +265,7 @@ public sealed class ResumeTests : IDisposable
         Assert.Equal([Output], Directory.GetFiles(_folder.Path));
     }
 
-    private CompileRequest Request(string recipe) => new() { Input = _input, Output = Output, Recipe = recipe, Resume = true, Threads = 2 };
+    private CompileRequest Request(string recipe) => new() { Input = _input, Output = Output, Recipe = recipe, Resume = true, WeightsOnly = true, Threads = 2 };
 
     private CompileResult Compile(string recipe, string? stopAt = null, bool? resume = true)
     {

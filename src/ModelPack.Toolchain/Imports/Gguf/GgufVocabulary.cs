@@ -183,7 +183,7 @@ internal sealed record GgufVocabulary(JsonObject Tokenizer, JsonObject Settings)
         {
             if (types[i] is Control or UserDefined && tokens[i].Length > 0)
             {
-                added.Add(new JsonObject { ["id"] = i, ["content"] = tokens[i], ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = types[i] is Control });
+                added.Add((JsonNode)new JsonObject { ["id"] = i, ["content"] = tokens[i], ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = types[i] is Control });
             }
         }
 
