@@ -86,33 +86,42 @@ public static class GgufWeights
     private static EncodedStream Scales(TensorData blocks, Shape shape, int blockBytes, int at, int bytes, Func<long, long>? source, int values = Group) =>
         new("scales", PerBlock(blocks, shape, blockBytes, bytes, source, values, (block, scale) => block.Slice(at, bytes).CopyTo(scale)));
 
-    /// <summary>Codes from 0 on, low bits first: halves of a block that share bytes come apart, a fifth bit joins the others, signed bytes are counted from -128.</summary>
-    private static EncodedStream Codes(TensorData blocks, Shape shape, int bits, int blockBytes, int at, Func<long, long>? source) => new("codes", PerBlock(blocks, shape, blockBytes, Group * bits / 8, source, Group, bits switch
+    /// <summary>Codes from 0 on, low bits first.</summary>
+    private static EncodedStream Codes(TensorData blocks, Shape shape, int bits, int blockBytes, int at, Func<long, long>? source) =>
+        new("codes", PerBlock(blocks, shape, blockBytes, Group * bits / 8, source, Group, (block, codes) => Codes(block[at..], bits, codes)));
+
+    /// <summary>Signed bytes are counted from -128, a fifth bit joins the others, halves of a block that share bytes come apart.</summary>
+    private static void Codes(ReadOnlySpan<byte> stored, int bits, Span<byte> codes)
     {
-        8 => (block, codes) =>
+        switch (bits)
         {
-            for (int j = 0; j < Group; j++)
-            {
-                codes[j] = (byte)(block[at + j] ^ 0x80);
-            }
-        },
-        5 => (block, codes) =>
-        {
-            uint fifth = BinaryPrimitives.ReadUInt32LittleEndian(block[at..]);
-            codes.Clear();
-            for (int j = 0; j < Group; j++)
-            {
-                int code = Nibble(block[(at + 4)..], j, Group / 2) | (int)((fifth >> j & 1) << 4);
-                int bit = j * 5;
-                codes[bit >> 3] |= (byte)(code << (bit & 7));
-                if ((bit & 7) > 3)
+            case 8:
+                for (int j = 0; j < Group; j++)
                 {
-                    codes[(bit >> 3) + 1] |= (byte)(code >> (8 - (bit & 7)));
+                    codes[j] = (byte)(stored[j] ^ 0x80);
                 }
-            }
-        },
-        _ => (block, codes) => Pairs(block[at..], codes),
-    }));
+
+                break;
+            case 5:
+                uint fifth = BinaryPrimitives.ReadUInt32LittleEndian(stored);
+                codes.Clear();
+                for (int j = 0; j < Group; j++)
+                {
+                    int code = Nibble(stored[4..], j, Group / 2) | (int)((fifth >> j & 1) << 4);
+                    int bit = j * 5;
+                    codes[bit >> 3] |= (byte)(code << (bit & 7));
+                    if ((bit & 7) > 3)
+                    {
+                        codes[(bit >> 3) + 1] |= (byte)(code >> (8 - (bit & 7)));
+                    }
+                }
+
+                break;
+            default:
+                Pairs(stored, codes);
+                break;
+        }
+    }
 
     /// <summary>Four groups of 16 in a block; each is cut in halves as a block of the others is.</summary>
     private static EncodedStream Nvfp4Codes(TensorData blocks, Shape shape, Func<long, long>? source) => new("codes", PerBlock(blocks, shape, 36, 32, source, 64, (block, codes) =>
