@@ -19,10 +19,16 @@ public sealed record PackOptions
     /// </summary>
     public bool Portable { get; init; }
 
+    /// <summary>
+    /// What the bytes depend on beside content and level (the tool's version), and that a write that is interrupted leaves its finished tensors and a journal beside the output, from which the next write of that path goes on: to the same bytes.
+    /// What does not fit any more is written again. Null: nothing is left.
+    /// </summary>
+    public string? Resume { get; init; }
+
     /// <summary>Called from the writing thread after every tile.</summary>
     public IProgress<PackProgress>? Progress { get; init; }
 
-    /// <summary>Checked at least once per tile. A cancelled write leaves nothing behind.</summary>
+    /// <summary>Checked at least once per tile. A cancelled write leaves nothing behind but what <see cref="Resume"/> asks for.</summary>
     public CancellationToken Cancellation { get; init; }
 }
 

@@ -6,7 +6,14 @@ namespace ModelPack.Pack;
 /// <param name="OutputBytes">Length of the artifact.</param>
 /// <param name="Tensors">One entry per tensor, in order.</param>
 /// <param name="PeakBufferBytes">The most buffer memory held at once; at most <see cref="PackOptions.MaxMemoryBytes"/>.</param>
-public sealed record PackResult(long OutputBytes, ImmutableArray<PackedTensor> Tensors, long PeakBufferBytes);
+public sealed record PackResult(long OutputBytes, ImmutableArray<PackedTensor> Tensors, long PeakBufferBytes)
+{
+    /// <summary>Parts that an interrupted write had finished.</summary>
+    public int ResumedParts { get; init; }
+
+    /// <summary>What became of the others; null when there were none.</summary>
+    public string? Discarded { get; init; }
+}
 
 /// <summary>What became of one tensor.</summary>
 /// <param name="Name">Its name.</param>

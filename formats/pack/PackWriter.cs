@@ -47,12 +47,43 @@ public static class PackWriter
 
     private static PackResult Write(string path, PackContent content, PackOptions options, WritePlan plan, long spillBytes, long poolBytes, long admitBytes)
     {
-        using var file = new OutputFile(path);
+        if (options.Resume is null)
+        {
+            return Write(path, content, options, plan, spillBytes, poolBytes, admitBytes, journal: null);
+        }
+
+        using OutputJournal journal = OutputJournal.Open(path, JobJournal.Context(options));
+        try
+        {
+            PackResult result = Write(path, content, options, plan, spillBytes, poolBytes, admitBytes, journal);
+            journal.Complete();
+            return result with { ResumedParts = journal.KeptParts, Discarded = journal.Discarded };
+        }
+        catch (OperationCanceledException e) when (journal.HoldsParts)
+        {
+            throw new InterruptedWriteException($"cancelled{journal.Left}", e);
+        }
+        catch (IOException e)
+        {
+            throw new ModelPackException(ErrorCodes.PackOutput, $"cannot be written: {e.Message}{journal.Left}", path, innerException: e);
+        }
+    }
+
+    private static PackResult Write(string path, PackContent content, PackOptions options, WritePlan plan, long spillBytes, long poolBytes, long admitBytes, OutputJournal? journal)
+    {
+        using var file = new OutputFile(path, journal);
         using var pool = new BufferPool(poolBytes);
-        using var assembler = new ArtifactAssembler(plan, file, spillBytes);
+        JobJournal? jobs = journal is null ? null : new JobJournal(journal, file, options.Cancellation);
+        ArtifactAssembler? closing = null;
+        using var assembler = new ArtifactAssembler(plan, file, spillBytes, resumable: jobs is not null)
+        {
+            Closed = (job, begin, end, hash) => jobs!.Add(job, begin, end, hash, closing!.Errors(job)),
+        };
+        closing = assembler;
         long total = plan.Streams.Sum(s => s.RawBytes);
-        long done = 0;
-        new TilePipeline(plan.Jobs, pool, admitBytes, options.Cancellation).Run(options.Threads, result =>
+        int kept = jobs?.Restore(plan, assembler) ?? 0;
+        long done = plan.Jobs.Take(kept).Sum(j => j.Streams.Sum(s => s.RawBytes));
+        new TilePipeline([.. plan.Jobs.Skip(kept)], pool, admitBytes, options.Cancellation).Run(options.Threads, result =>
         {
             assembler.Add(result);
             for (int s = 0; s < result.Chunks.Length; s++)
@@ -64,7 +95,7 @@ public static class PackWriter
         });
         long bytes = assembler.Finish(content.Metadata);
         options.Cancellation.ThrowIfCancellationRequested();
-        file.Commit();
+        file.Commit(bytes);
         ImmutableArray<PackedTensor> tensors = [.. plan.Tensors.Select(t => Describe(t, assembler))];
         return new PackResult(bytes, tensors, pool.PeakBytes);
     }

@@ -13,8 +13,9 @@ internal sealed class Outcome(CliHost host, bool json, bool verbose)
     {
         switch (Unwrap(exception))
         {
-            case OperationCanceledException when host.Cancellation.IsCancellationRequested:
-                Report($"{CommandLine.ProgramName}: cancelled", new ErrorDocument { Code = "cancelled", Message = "cancelled" });
+            case OperationCanceledException e when host.Cancellation.IsCancellationRequested:
+                string what = e is InterruptedWriteException ? e.Message : "cancelled";
+                Report($"{CommandLine.ProgramName}: {what}", new ErrorDocument { Code = "cancelled", Message = what });
                 return ExitCodes.Cancelled;
 
             case ModelPackException e:
@@ -30,9 +31,9 @@ internal sealed class Outcome(CliHost host, bool json, bool verbose)
                 return ExitCodes.BadInput;
 
             case var e:
-                string what = Words.Printable($"{e.GetType().Name}: {e.Message}");
+                string bug = Words.Printable($"{e.GetType().Name}: {e.Message}");
                 string hint = verbose ? "" : "; --verbose shows the stack";
-                Report($"{CommandLine.ProgramName}: internal error: {what} (this is a bug{hint})", new ErrorDocument { Code = "internal", Message = what });
+                Report($"{CommandLine.ProgramName}: internal error: {bug} (this is a bug{hint})", new ErrorDocument { Code = "internal", Message = bug });
                 ShowStack(e);
                 return ExitCodes.Internal;
         }

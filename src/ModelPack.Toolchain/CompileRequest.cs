@@ -72,6 +72,9 @@ public sealed record CompileRequest
     /// <summary>Only codecs that decode fast on every machine, not those made for AVX-512. A <see cref="Target"/> without AVX-512 implies it.</summary>
     public bool Portable { get; init; }
 
+    /// <summary>Whether an interrupted compilation leaves its finished tensors beside the output, for the next one to go on from. Null: for inputs of <see cref="Resuming.FromBytes"/> and more. Not with <see cref="EvalTokens"/>.</summary>
+    public bool? Resume { get; init; }
+
     /// <summary>Worker threads; 0 means one per processor. Never changes the output bytes.</summary>
     public int Threads { get; init; }
 

@@ -25,15 +25,16 @@ public enum ExportForm
 public static class Exporting
 {
     /// <summary>Formats <c>Export</c> writes.</summary>
-    public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8", "genai"];
+    public static IReadOnlyList<string> Formats { get; } = ["onnx", "safetensors", "gguf", "compressed-tensors", "fp8", "gptq", "awq", "genai"];
 
     /// <summary>
-    /// Exports an artifact, or a checkpoint folder as it is: weights that it holds quantised keep their codes and scales where the other format has them.
+    /// Exports an artifact, or a checkpoint folder or GGUF file as it is: weights that it holds quantised keep their codes and scales where the other format has them.
     /// <list type="bullet">
     /// <item><c>onnx</c>: the execution graph with its weights in the <see cref="ExportOptions.Form"/> asked for.</item>
     /// <item><c>safetensors</c>: dense tensors, and unless dense ones are asked for weights stored as <c>fp8(element=e4m3fn,scope=tile)</c> as FP8 checkpoints have them.</item>
     /// <item><c>fp8</c>: the same, an error when no weight is stored so.</item>
     /// <item><c>gguf</c>: one file for llama.cpp. <c>compressed-tensors</c>: a folder for vLLM and transformers. Weights keep their codes and scales, or are an error (<see cref="ExportOptions.Others"/>).</item>
+    /// <item><c>gptq</c> and <c>awq</c>: folders with integer codes packed as those tools do, one width and group size for all layers.</item>
     /// <item><c>genai</c>: a folder for ONNX Runtime GenAI, of a language model that was compiled with a cache of keys and values.</item>
     /// </list>
     /// </summary>
@@ -57,16 +58,24 @@ public static class Exporting
         var warnings = new List<string>();
         try
         {
+            using OutputJournal? journal = to == "onnx" || !Formats.Contains(to) ? null : Resuming.Journal(source, options, to, output, cancellation);
             (IReadOnlyList<string> files, string[] loadableBy) = to switch
             {
                 "onnx" => Onnx(source.Reader ?? throw Refused("a folder has no graph to export; 'compile' makes an artifact of it that has one"), output, options.Form, cancellation),
-                "safetensors" or "fp8" => Safetensors(source, output, options.Form == ExportForm.Dense, required: to == "fp8", cancellation),
-                "gguf" => (GgufExport.Write(source.Weights(), output, options.Others, warnings, cancellation), ["llama.cpp (ggml)"]),
+                "safetensors" or "fp8" => Safetensors(source, output, options, required: to == "fp8", journal, cancellation),
+                "gguf" => (GgufExport.Write(source.Weights(), output, options.Others, warnings, journal, cancellation), ["llama.cpp (ggml)"]),
+                "compressed-tensors" => (CompressedTensors(source, output, options, warnings, journal, cancellation), ["vLLM, transformers with compressed-tensors"]),
+                "gptq" or "awq" => (WriteTensors(PackedIntegersExport.Of(source.Weights(), awq: to == "awq", options.Others, warnings), output, options, journal, cancellation), [$"vLLM, transformers, SGLang ({to})"]),
                 "genai" => (GenAi(source.Reader ?? throw Refused("a folder has no graph to export; 'compile --kv-cache' makes an artifact of it that has one"), output, warnings, cancellation), ["ONNX Runtime GenAI 0.7 and later"]),
-                "compressed-tensors" => (CompressedTensors(source, output, options, warnings, cancellation), ["vLLM, transformers with compressed-tensors"]),
                 _ => throw Refused($"unknown format '{to}'; there are: {string.Join(", ", Formats)}"),
             };
-            return new ExportResult { Input = artifact, To = to, Files = files, LoadableBy = loadableBy, Warnings = warnings, Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds };
+            journal?.Complete();
+            if (journal?.Discarded is string discarded)
+            {
+                warnings.Add(discarded);
+            }
+
+            return new ExportResult { Input = artifact, To = to, Files = files, LoadableBy = loadableBy, Warnings = warnings, ResumedTensors = journal?.KeptParts ?? 0, Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds };
         }
         catch (ModelPackException e)
         {
@@ -102,8 +111,9 @@ public static class Exporting
         return GenAiExport.Write(model with { Files = Artifact.ReadModel(reader, cancellation).Files }, output, warnings, cancellation);
     }
 
-    private static (IReadOnlyList<string> Files, string[] LoadableBy) Safetensors(ExportSource from, string output, bool dense, bool required, CancellationToken cancellation)
+    private static (IReadOnlyList<string> Files, string[] LoadableBy) Safetensors(ExportSource from, string output, ExportOptions options, bool required, OutputJournal? journal, CancellationToken cancellation)
     {
+        bool dense = options.Form == ExportForm.Dense;
         Model source = from.Weights();
         Model model = dense || source.Kind == ModelKind.Onnx ? source : Fp8BlockWeights.Split(source);
         bool fp8 = model.Graph.Initializers.Length > source.Graph.Initializers.Length;
@@ -113,14 +123,31 @@ public static class Exporting
         }
 
         model = fp8 || source.Kind == ModelKind.Onnx ? model : QuantizedWeights.Undeclared(model);
-        return (WriteTensors(model, output, cancellation), fp8 ? ["loaders of FP8 checkpoints with 128x128 block scales (transformers, vLLM)"] : ["any safetensors reader"]);
+        return (WriteTensors(model, output, options, journal, cancellation), fp8 ? ["loaders of FP8 checkpoints with 128x128 block scales (transformers, vLLM)"] : ["any safetensors reader"]);
     }
 
-    private static IReadOnlyList<string> CompressedTensors(ExportSource source, string output, ExportOptions options, List<string> warnings, CancellationToken cancellation) =>
-        WriteTensors(CompressedTensorsExport.Of(source.Weights(), source.Inputs(options.RoundActivations), options.Others, warnings), output, cancellation);
+    private static IReadOnlyList<string> CompressedTensors(ExportSource source, string output, ExportOptions options, List<string> warnings, OutputJournal? journal, CancellationToken cancellation) =>
+        WriteTensors(CompressedTensorsExport.Of(source.Weights(), source.Inputs(options.RoundActivations), options.Others, warnings), output, options, journal, cancellation);
 
-    private static IReadOnlyList<string> WriteTensors(Model model, string output, CancellationToken cancellation) =>
-        Container(model.Kind == ModelKind.Checkpoint && !output.EndsWith(".safetensors", StringComparison.Ordinal) ? "checkpoint" : "safetensors").Export(model, output, ArtifactContent.Dense, cancellation);
+    private static IReadOnlyList<string> WriteTensors(Model model, string output, ExportOptions options, OutputJournal? journal, CancellationToken cancellation)
+    {
+        bool folder = model.Kind == ModelKind.Checkpoint && !output.EndsWith(".safetensors", StringComparison.Ordinal);
+        if (!folder && options.MaxShardBytes is not null)
+        {
+            throw new ModelPackException(ErrorCodes.ExportNotPossible, "the output is one file; shards need a folder, and a checkpoint to write");
+        }
+
+        var writing = new CheckpointExportOptions { Journal = journal };
+        writing = options.MaxShardBytes is long bytes ? writing with { MaxShardBytes = bytes } : writing;
+        try
+        {
+            return CheckpointExport.Write(model, output, folder, ArtifactContent.Dense, writing, cancellation);
+        }
+        catch (OperationCanceledException e) when (journal?.HoldsParts == true)
+        {
+            throw new InterruptedWriteException($"cancelled{journal.Left}", e);
+        }
+    }
 
     private static IContainer Container(string id) => Containers.Containers.All.First(c => c.Id == id);
 

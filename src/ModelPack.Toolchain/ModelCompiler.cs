@@ -29,11 +29,6 @@ public static class ModelCompiler
         ResolvedRecipe? named = request.Recipe is null ? null : Pipelines.ResolveRecipe(request.Recipe, request.Sets);
         CheckTokens(request);
         progress?.Report(new ToolProgress("import", 0, 0, request.Input));
-        if (Containers.Containers.For(request.Input).Id == "gguf")
-        {
-            throw new ModelPackException(ErrorCodes.CompileNotPossible, "GGUF files are quantised already and have no graph: 'pack' makes them smaller, byte for byte", request.Input);
-        }
-
         using ImportedModel imported = ModelInput.Import(request.Input, request.WeightsOnly, out ModelPackException? notBuilt, cancellation, request.Form);
         CheckGraph(imported.Model, request, notBuilt);
         OutputChecks.RefuseToOverwriteInputs(request.Output, imported.Files);
@@ -88,11 +83,13 @@ public static class ModelCompiler
             MaxMemoryBytes = request.MaxMemoryBytes,
             Portable = request.Portable || TargetProfiles.IsPortable(request.Target),
             Level = request.Level,
+            Resume = request.EvalTokens is null && Resuming.Wanted(request.Resume, InputBytes(imported)) ? ArtifactContent.ToolVersion : null,
             Progress = progress is null ? null : new PackProgressAdapter(progress, "pack"),
             Cancellation = cancellation,
         };
         string written = request.EvalTokens is null ? request.Output : OutputChecks.TemporaryName(request.Output);
         PackResult packed = PackWriter.Write(written, content, options);
+        warnings = packed.Discarded is null ? warnings : [.. warnings, packed.Discarded];
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         long peak = ProcessMemory.PeakBytes();
         var result = new CompileResult
@@ -106,6 +103,7 @@ public static class ModelCompiler
             OutputBytes = packed.OutputBytes,
             Seconds = seconds,
             PeakMemoryBytes = peak,
+            ResumedTensors = packed.ResumedParts,
             DryRun = false,
             Tensors = Tensors(model, packed, context),
             Warnings = warnings,

@@ -28,9 +28,9 @@ public static class TextGeneration
         bool chat = false, string? system = null, GraphForm? form = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
-        if (form is not null && !Directory.Exists(model))
+        if (form is not null && !ModelInput.IsCheckpoint(model))
         {
-            throw new ModelPackException(ErrorCodes.CacheIsFixed, "the type of keys and values is fixed when a model is compiled ('compile --kv-cache=f16'); only folders take one when they are run", model);
+            throw new ModelPackException(ErrorCodes.CacheIsFixed, "the type of keys and values is fixed when a model is compiled ('compile --kv-cache=f16'); only folders and GGUF files take one when they are run", model);
         }
 
         using TextGenerator generator = Open(model, form ?? GraphForm.Cached, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
@@ -57,8 +57,8 @@ public static class TextGeneration
     }
 
     /// <summary>A checkpoint folder gets a graph with a cache.</summary>
-    private static TextGenerator Open(string path, GraphForm form, ModelSessionOptions options) => Directory.Exists(path)
-        ? TextGenerator.Create(ModelInput.Open(path, options, form), name => ReadFile(Path.Combine(path, name)))
+    private static TextGenerator Open(string path, GraphForm form, ModelSessionOptions options) => ModelInput.IsCheckpoint(path)
+        ? TextGenerator.Create(ModelInput.Open(path, options, form), ModelInput.Files(path, TextGenerator.MaxFileBytes))
         : TextGenerator.Open(path, options);
 
     /// <summary>A file of a folder, null when it is not there.</summary>

@@ -13,6 +13,12 @@ if (args is ["--codecs", ..])
     return QuickTables.RunCodecs(args.Length > 1 ? args[1] : null, Console.Out);
 }
 
+// `--llama <folder>`: a checkpoint of 1.24 billion random parameters, to measure generation with.
+if (args is ["--llama", var llama])
+{
+    return ModelPack.Benchmarks.Generation.SyntheticLlama.Write(llama);
+}
+
 // `--deltas`: differences between versions of a model, and GGUF blocks.
 if (args is ["--deltas"])
 {

@@ -50,7 +50,7 @@ internal sealed class CheckpointContainer(long maxShardBytes = CheckpointContain
     ], cancellation);
 
     public IReadOnlyList<string> Export(Model model, string path, Func<Tensor, TensorData> dense, CancellationToken cancellation = default) =>
-        CheckpointWriter.Write(model, path, dense, maxShardBytes, cancellation);
+        CheckpointWriter.Write(model, path, dense, maxShardBytes, journal: null, cancellation);
 
     /// <summary>Opens and checks everything, then hands the open files to <paramref name="use"/>; closes them when anything fails.</summary>
     private static T WithFiles<T>(string path, Func<CheckpointContent, T> use, CancellationToken cancellation)

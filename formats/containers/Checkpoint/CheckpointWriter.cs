@@ -14,14 +14,14 @@ internal static class CheckpointWriter
     private const string IndexFile = "model.safetensors.index.json";
 
     /// <exception cref="ModelPackException">MP1118-MP1143 for what the format cannot hold, MP1157, MP1158, MP1180, MP1181, MP1005.</exception>
-    public static IReadOnlyList<string> Write(Model model, string folder, Func<Tensor, TensorData> dense, long maxShardBytes, CancellationToken cancellation)
+    public static IReadOnlyList<string> Write(Model model, string folder, Func<Tensor, TensorData> dense, long maxShardBytes, OutputJournal? journal, CancellationToken cancellation)
     {
         List<(string Name, ImmutableArray<Tensor> Tensors)> shards = Shards(SafetensorsContainer.TensorsToWrite(model), maxShardBytes);
         string[] names = [.. shards.Select(s => s.Name), .. shards.Count > 1 ? [IndexFile] : (string[])[], .. model.Files.Select(f => f.RelativePath)];
         CheckNames(folder, names);
         CheckNotOccupied(folder, names);
 
-        using var files = new AtomicFiles();
+        using var files = new AtomicFiles(journal);
         files.AddFolder(folder);
         ImmutableArray<KeyValuePair<string, string>> metadata = WithFormat(model.Metadata);
         foreach ((string name, ImmutableArray<Tensor> content) in shards)
@@ -38,7 +38,7 @@ internal static class CheckpointWriter
         {
             string path = Path.Join(folder, carried.RelativePath);
             files.AddFolder(Path.GetDirectoryName(path)!);
-            files.Add(path, stream => Copy(carried.Data, stream, cancellation));
+            files.Add(path, stream => TensorCopy.Write(stream, carried.RelativePath, carried.Data, cancellation));
         }
 
         files.Commit();
@@ -145,17 +145,5 @@ internal static class CheckpointWriter
         }
 
         stream.WriteByte((byte)'\n');
-    }
-
-    private static void Copy(TensorData data, Stream stream, CancellationToken cancellation)
-    {
-        byte[] tile = new byte[(int)Math.Min(1 << 20, data.LengthBytes)];
-        for (long offset = 0; offset < data.LengthBytes; offset += tile.Length)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            Span<byte> part = tile.AsSpan(0, (int)Math.Min(tile.Length, data.LengthBytes - offset));
-            data.Read(offset, part);
-            stream.Write(part);
-        }
     }
 }

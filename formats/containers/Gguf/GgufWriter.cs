@@ -18,7 +18,6 @@ public static class GgufWriter
 
     private const int MaxNameBytes = 63;
     private const int MaxDimensions = 4;
-    private const int TileBytes = 1 << 20;
 
     /// <summary>Values in a block of a type; 1 for plain numbers, null for a type that is not known or not written.</summary>
     public static int? BlockValues(string type) => Find(type)?.BlockValues;
@@ -34,17 +33,9 @@ public static class GgufWriter
         byte[] header = Header(metadata, tensors);
         output.Write(header);
         Pad(output, header.Length);
-        byte[] tile = new byte[TileBytes];
         foreach (GgufOutputTensor tensor in tensors)
         {
-            for (long offset = 0; offset < tensor.Data.LengthBytes; offset += tile.Length)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                Span<byte> part = tile.AsSpan(0, (int)Math.Min(tile.Length, tensor.Data.LengthBytes - offset));
-                tensor.Data.Read(offset, part);
-                output.Write(part);
-            }
-
+            TensorCopy.Write(output, tensor.Name, tensor.Data, cancellation);
             Pad(output, tensor.Data.LengthBytes);
         }
     }

@@ -64,10 +64,13 @@ internal sealed class SafetensorsContainer : IContainer
         }
     }
 
-    public IReadOnlyList<string> Export(Model model, string path, Func<Tensor, TensorData> dense, CancellationToken cancellation = default)
+    public IReadOnlyList<string> Export(Model model, string path, Func<Tensor, TensorData> dense, CancellationToken cancellation = default) => Write(model, path, dense, journal: null, cancellation);
+
+    /// <summary>As <see cref="Export"/>, with a journal that keeps what is finished.</summary>
+    internal static IReadOnlyList<string> Write(Model model, string path, Func<Tensor, TensorData> dense, OutputJournal? journal, CancellationToken cancellation)
     {
         ImmutableArray<Tensor> tensors = TensorsToWrite(model);
-        using var files = new AtomicFiles();
+        using var files = new AtomicFiles(journal);
         files.AddFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
         files.Add(path, stream => SafetensorsWriter.Write(stream, tensors, model.Metadata, dense, cancellation));
         files.Commit();

@@ -13,8 +13,6 @@ namespace ModelPack.Containers.Safetensors;
 /// </summary>
 internal static class SafetensorsWriter
 {
-    private const int TileBytes = 1 << 20;
-
     private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>Checks that the format can hold every tensor.</summary>
@@ -74,34 +72,15 @@ internal static class SafetensorsWriter
         Tensor[] sorted = [.. tensors];
         Array.Sort(sorted, CompareForFile);
         destination.Write(Header(sorted, metadata, maxHeaderBytes).WrittenSpan);
-        byte[] tile = ArrayPool<byte>.Shared.Rent(TileBytes);
-        try
+        foreach (Tensor tensor in sorted)
         {
-            foreach (Tensor tensor in sorted)
+            TensorData data = dense(tensor);
+            if (data.LengthBytes != LengthBytes(tensor))
             {
-                Copy(tensor, dense(tensor), destination, tile.AsSpan(0, TileBytes), cancellation);
+                throw new InvalidOperationException($"tensor '{tensor.Name}': {data.LengthBytes} dense bytes given where {tensor.DType.Name()}{tensor.Shape} has {LengthBytes(tensor)}");
             }
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(tile);
-        }
-    }
 
-    private static void Copy(Tensor tensor, TensorData data, Stream destination, Span<byte> tile, CancellationToken cancellation)
-    {
-        long length = LengthBytes(tensor);
-        if (data.LengthBytes != length)
-        {
-            throw new InvalidOperationException($"tensor '{tensor.Name}': {data.LengthBytes} dense bytes given where {tensor.DType.Name()}{tensor.Shape} has {length}");
-        }
-
-        for (long offset = 0; offset < length; offset += tile.Length)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            Span<byte> part = tile[..(int)Math.Min(tile.Length, length - offset)];
-            data.Read(offset, part);
-            destination.Write(part);
+            TensorCopy.Write(destination, tensor.Name, data, cancellation);
         }
     }
 

@@ -115,12 +115,8 @@ public static class SparsityDetector
         for (int i = 0; i < Probes; i++)
         {
             long at = Math.Min(elements * ((2 * i) + 1) / (2 * Probes), elements - (length / width)) * width;
-            if (!data.TryGetSpan(at, length, out ReadOnlySpan<byte> piece))
-            {
-                data.Read(at, room.AsSpan(0, length));
-                piece = room.AsSpan(0, length);
-            }
-
+            Span<byte> piece = room.AsSpan(0, length);
+            data.Read(at, piece);
             int count = length / width;
             SparsityScan.NonZeroBits(piece, width, mask[..((count + 7) / 8)]);
             sampled += count;

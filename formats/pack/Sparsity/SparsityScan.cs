@@ -62,12 +62,9 @@ internal sealed class SparsityScan
                 bits[(count * words)..].Clear();
                 for (int r = 0; r < count; r++)
                 {
-                    if (!matrix.TryGetSpan((first + r) * rowBytes, rowBytes, out ReadOnlySpan<byte> elements))
-                    {
-                        matrix.Read((first + r) * rowBytes, row.AsSpan(0, rowBytes));
-                        elements = row.AsSpan(0, rowBytes);
-                    }
-
+                    // Read, not mapped: pages of a mapping count as memory of the process, and a whole checkpoint passes by here.
+                    Span<byte> elements = row.AsSpan(0, rowBytes);
+                    matrix.Read((first + r) * rowBytes, elements);
                     Span<ulong> target = bits.Slice(r * words, words);
                     target.Clear();
                     NonZeroBits(elements, width, MemoryMarshal.AsBytes(target)[..(int)((columns + 7) / 8)]);

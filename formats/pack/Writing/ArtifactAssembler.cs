@@ -15,12 +15,17 @@ internal sealed class ArtifactAssembler : IDisposable
     private readonly long _dataStart;
     private readonly Dictionary<EncodeJob, ErrorSums> _errors = [];
     private SpillBuffer[] _waiting = [];
+    private readonly bool _writesGaps;
+    private readonly XxHash3? _hash;
+    private long _jobBegin;
     private int _openJob = -1;
     private long _position;
 
     /// <exception cref="ModelPackException">MP4005.</exception>
-    public ArtifactAssembler(WritePlan plan, OutputFile file, long spillBytes)
+    public ArtifactAssembler(WritePlan plan, OutputFile file, long spillBytes, bool resumable = false)
     {
+        _writesGaps = resumable;
+        _hash = resumable ? new XxHash3() : null;
         _plan = plan;
         _file = file;
         _spillBytes = spillBytes;
@@ -44,6 +49,12 @@ internal sealed class ArtifactAssembler : IDisposable
 
         _position = _dataStart;
     }
+
+    /// <summary>Told of every job whose bytes are written: where they lie, and their hash.</summary>
+    public Action<EncodeJob, long, long, ulong>? Closed { get; init; }
+
+    /// <summary>Where the next job's bytes begin before they are aligned.</summary>
+    public long Position => _position;
 
     public ErrorSums Errors(EncodeJob job) => _errors.GetValueOrDefault(job);
 
@@ -81,6 +92,18 @@ internal sealed class ArtifactAssembler : IDisposable
         {
             CloseJob(result.Job);
         }
+    }
+
+    /// <summary>Takes a job that is written already.</summary>
+    /// <param name="job">The next one.</param>
+    /// <param name="end">Where its bytes end.</param>
+    /// <param name="errors">What it measured.</param>
+    public void Keep(EncodeJob job, long end, ErrorSums errors)
+    {
+        OpenJobsUpTo(job);
+        Dispose();
+        _errors[job] = errors;
+        _position = end;
     }
 
     /// <summary>Writes what describes the streams; the file is complete then.</summary>
@@ -141,6 +164,13 @@ internal sealed class ArtifactAssembler : IDisposable
             }
 
             EncodeJob opened = _plan.Jobs[_openJob];
+            _jobBegin = _position;
+            _hash?.Reset();
+            if (opened.IsKept)
+            {
+                continue; // Its streams know where they begin.
+            }
+
             Begin(opened, 0);
             if (opened.TileCount == 0)
             {
@@ -178,6 +208,10 @@ internal sealed class ArtifactAssembler : IDisposable
 
         Dispose();
         job.Release();
+        if (_hash is not null)
+        {
+            Closed!(job, _jobBegin, _position, _hash.GetCurrentHashAsUInt64());
+        }
     }
 
     private void Begin(EncodeJob job, int s)
@@ -193,12 +227,22 @@ internal sealed class ArtifactAssembler : IDisposable
     }
 
     /// <summary>Moves on to a multiple of <paramref name="alignment"/>; the bytes between stay zero.</summary>
-    private long Align(long alignment) => _position = PackLayout.AlignUp(_position, alignment);
+    private long Align(long alignment)
+    {
+        long aligned = PackLayout.AlignUp(_position, alignment);
+        if (_writesGaps && aligned > _position)
+        {
+            Write(new byte[aligned - _position]); // What an interrupted write left here may be something else.
+        }
+
+        return _position = aligned;
+    }
 
     private void Write(ReadOnlySpan<byte> bytes)
     {
         _file.Write(_position, bytes);
         _position += bytes.Length;
+        _hash?.Append(bytes);
     }
 
     private (long Bytes, ulong Hash) WriteIndex()

@@ -40,6 +40,18 @@ internal sealed class ContentIdentity
         return id;
     }
 
+    /// <summary>Text that is equal exactly for encodings of equal values by content.</summary>
+    /// <param name="encoding">An encoding, pending or not.</param>
+    /// <param name="content">Identifies the bytes of a stream.</param>
+    /// <exception cref="ModelPackException">MP1020: it cannot be stored.</exception>
+    public static string Text(WeightEncoding encoding, Func<TensorData, string> content) => encoding switch
+    {
+        StructuredEncoding s => $"{s.Structure}{s.Shape} {{ {string.Join("; ", s.Components.Select(c => Text(c, content)))} }}",
+        DenseEncoding { Source: WeightEncoding source } p => $"{p.Format}{p.Shape} < {Text(source, content)}",
+        DenseEncoding d => $"{d.Format}{d.Shape} {string.Join(' ', d.Streams.Select(s => s.Data.LengthBytes == 0 ? "-" : content(s.Data)))}",
+        _ => throw new ModelPackException(ErrorCodes.BadEncoding, $"an encoding of kind {encoding.GetType().Name} cannot be stored"),
+    };
+
     private int FindByContent(TensorData data)
     {
         (long Length, ulong Probe) probe = (data.LengthBytes, Probe(data));

@@ -9,6 +9,8 @@ internal sealed class CopyJob(string owner, StreamPlan stream, TensorData source
 
     public override long ScratchBytes => 0;
 
+    public override string Identity(Func<TensorData, string> content) => content(source);
+
     public override void Produce(long tile, ReadOnlySpan<Memory<byte>> raw, BufferPool pool, ref ErrorSums errors) =>
         source.Read(tile * Streams[0].ChunkBytes, raw[0].Span);
 

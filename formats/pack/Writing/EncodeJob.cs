@@ -22,6 +22,9 @@ internal abstract class EncodeJob
 
     public abstract long TileCount { get; }
 
+    /// <summary>An interrupted write has written it: its streams know where they lie.</summary>
+    public bool IsKept { get; set; }
+
     /// <summary>Bytes needed besides the streams' buffers while a tile is worked on.</summary>
     public abstract long ScratchBytes { get; }
 
@@ -30,6 +33,10 @@ internal abstract class EncodeJob
 
     /// <summary>The codec of every stream, null for stored; decided from samples by whichever worker asks first, always with the same outcome.</summary>
     public ICodec?[] Codecs => _codecs.Value;
+
+    /// <summary>Text that is equal exactly for jobs that make the same bytes, in every process.</summary>
+    /// <param name="content">Identifies bytes.</param>
+    public abstract string Identity(Func<TensorData, string> content);
 
     /// <summary>Fills the raw bytes of tile <paramref name="tile"/>: one buffer per stream, each exactly as long as its chunk.</summary>
     public abstract void Produce(long tile, ReadOnlySpan<Memory<byte>> raw, BufferPool pool, ref ErrorSums errors);

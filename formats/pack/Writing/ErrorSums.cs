@@ -11,6 +11,13 @@ internal struct ErrorSums
 {
     private const int Lanes = 16;
 
+    /// <summary>Sums that were taken earlier.</summary>
+    public ErrorSums(double values, double errors)
+    {
+        Values = values;
+        Errors = errors;
+    }
+
     /// <summary>Sum of squared values.</summary>
     public double Values { get; private set; }
 

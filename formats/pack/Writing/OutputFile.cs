@@ -5,20 +5,24 @@ namespace ModelPack.Pack;
 
 /// <summary>
 /// A file that appears under its name only when it is complete: written beside it under a temporary name, flushed to the disk, renamed. Disposed
-/// without <see cref="Commit"/>, it leaves nothing and an existing file of that name stays as it was.
+/// without <see cref="Commit"/>, it leaves nothing, or what a journal knows of, and an existing file of that name stays as it was.
 /// </summary>
 internal sealed class OutputFile : IDisposable
 {
     private readonly string _path;
     private readonly string _temporaryPath;
     private readonly SafeFileHandle _handle;
+    private readonly OutputJournal? _journal;
     private int _spillFiles;
     private bool _committed;
 
+    /// <param name="path">Its name when it is complete.</param>
+    /// <param name="journal">Keeps what is finished; null for nothing.</param>
     /// <exception cref="ModelPackException">MP4002.</exception>
-    public OutputFile(string path)
+    public OutputFile(string path, OutputJournal? journal = null)
     {
         _path = path;
+        _journal = journal;
         try
         {
             string folder = Path.GetDirectoryName(Path.GetFullPath(path)) ?? throw new IOException("is not a file name");
@@ -28,7 +32,9 @@ internal sealed class OutputFile : IDisposable
             }
 
             Directory.CreateDirectory(folder);
-            (_temporaryPath, _handle) = Create(folder, Path.GetFileName(path));
+            (_temporaryPath, _handle) = journal is null
+                ? Create(folder, Path.GetFileName(path))
+                : (OutputJournal.PartialPath(path), File.OpenHandle(OutputJournal.PartialPath(path), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
         }
         catch (Exception e) when (IsFileProblem(e))
         {
@@ -49,6 +55,12 @@ internal sealed class OutputFile : IDisposable
         }
     }
 
+    /// <summary>The open file, under its temporary name.</summary>
+    public SafeFileHandle Handle => _handle;
+
+    /// <summary>The name it gets, without folder.</summary>
+    public string Name => Path.GetFileName(_path);
+
     /// <summary>A temporary file beside the output that is deleted when closed.</summary>
     /// <exception cref="ModelPackException">MP4002.</exception>
     public FileStream OpenSpillFile()
@@ -56,7 +68,7 @@ internal sealed class OutputFile : IDisposable
         try
         {
             string name = string.Create(CultureInfo.InvariantCulture, $"{_temporaryPath}.{_spillFiles++}");
-            return new FileStream(name, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose);
+            return new FileStream(name, _journal is null ? FileMode.CreateNew : FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose);
         }
         catch (Exception e) when (IsFileProblem(e))
         {
@@ -65,11 +77,13 @@ internal sealed class OutputFile : IDisposable
     }
 
     /// <summary>Flushes to the disk and renames.</summary>
+    /// <param name="lengthBytes">Where the file ends, for an interrupted write may have got further; null: where writing did.</param>
     /// <exception cref="ModelPackException">MP4002.</exception>
-    public void Commit()
+    public void Commit(long? lengthBytes = null)
     {
         try
         {
+            RandomAccess.SetLength(_handle, lengthBytes ?? RandomAccess.GetLength(_handle));
             RandomAccess.FlushToDisk(_handle);
             _handle.Dispose();
             File.Move(_temporaryPath, _path, overwrite: true);
@@ -84,7 +98,7 @@ internal sealed class OutputFile : IDisposable
     public void Dispose()
     {
         _handle.Dispose();
-        if (_committed)
+        if (_committed || _journal?.HoldsParts == true)
         {
             return;
         }
@@ -117,5 +131,5 @@ internal sealed class OutputFile : IDisposable
         }
     }
 
-    private ModelPackException Unwritable(Exception e) => new(ErrorCodes.PackOutput, $"cannot be written: {e.Message}", _path, innerException: e);
+    private ModelPackException Unwritable(Exception e) => new(ErrorCodes.PackOutput, $"cannot be written: {e.Message}{_journal?.Left}", _path, innerException: e);
 }

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace ModelPack.Pack;
 
 /// <summary>Pulls the values of a pending encoding through its number format, whole rows at a time, and measures what that costs in accuracy.</summary>
-internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumberFormat format, Func<IValueReader> openSource, long rowsPerTile, CodecPolicy policy)
+internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumberFormat format, WeightEncoding encoded, long rowsPerTile, CodecPolicy policy)
     : EncodeJob(owner, streams, policy)
 {
     /// <summary>Values worked on at once: large enough to read column panels well, small enough for the cache.</summary>
@@ -19,6 +19,8 @@ internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumb
     public override long ScratchBytes => 2 * RowsPerStep * _columns * sizeof(float);
 
     private long RowsPerStep => Math.Min(Math.Min(rowsPerTile, _rows), Math.Max(1, ValuesPerStep / Math.Max(1, _columns)));
+
+    public override string Identity(Func<TensorData, string> content) => $"{format.Spec}{format.Shape} < {ContentIdentity.Text(encoded, content)}";
 
     public override void Produce(long tile, ReadOnlySpan<Memory<byte>> raw, BufferPool pool, ref ErrorSums errors)
     {
@@ -97,7 +99,7 @@ internal sealed class QuantizeJob(string owner, StreamPlan[] streams, IBoundNumb
     {
         lock (_lock)
         {
-            return _source ??= openSource();
+            return _source ??= RegroupedValueReader.Of(EncodingValues.Open(encoded), format.Shape);
         }
     }
 

@@ -171,21 +171,14 @@ internal sealed class WritePlan
             }
 
             _ = EncodingValues.Open(source);
-            Jobs.Add(new QuantizeJob(tensor, streams, format, () => RegroupedValueReader.Of(EncodingValues.Open(source), format.Shape), tileRows, _policy));
+            Jobs.Add(new QuantizeJob(tensor, streams, format, source, tileRows, _policy));
             _encoded.Add(key, streams);
         }
 
         return new PlannedEncoding.Dense(format.Spec, pending.Shape, [.. streams.Select((s, i) => (format.Streams[i].Role, s))], tileRows);
     }
 
-    /// <summary>Text that is equal exactly for encodings of equal values by content.</summary>
-    private string Key(WeightEncoding encoding) => encoding switch
-    {
-        StructuredEncoding s => $"{s.Structure}{s.Shape} {{ {string.Join("; ", s.Components.Select(Key))} }}",
-        DenseEncoding { Source: WeightEncoding source } p => $"{p.Format}{p.Shape} < {Key(source)}",
-        DenseEncoding d => $"{d.Format}{d.Shape} {string.Join(' ', d.Streams.Select(s => s.Data.LengthBytes == 0 ? "-" : _identity.Of(s.Data).ToString(CultureInfo.InvariantCulture)))}",
-        _ => throw new ModelPackException(ErrorCodes.BadEncoding, $"an encoding of kind {encoding.GetType().Name} cannot be stored"),
-    };
+    private string Key(WeightEncoding encoding) => ContentIdentity.Text(encoding, data => _identity.Of(data).ToString(CultureInfo.InvariantCulture));
 
     /// <summary>Chunks end where records end.</summary>
     private static int ChunkOf(RecordLayout? records) => records is null ? PackLayout.ChunkBytes : PackLayout.ChunkBytes / records.RecordBytes * records.RecordBytes;

@@ -11,7 +11,7 @@ internal static class CompileCommand
 {
     public static Command Create(CliHost host)
     {
-        var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file or a checkpoint folder" };
+        var input = new Argument<string>("input") { Description = "An .onnx file, a .safetensors file, a checkpoint folder or a .gguf file" };
         var weightsOnly = new Option<bool>("--weights-only") { Description = "A checkpoint folder as tensors without a graph, which cannot be run; the default where no graph can be built for its architecture" };
         Option<string?> cache = CacheOption.Create("A checkpoint folder as a graph that takes and gives keys and values of earlier tokens (past_key_values.N, present.N), for generating token by token; kept as f32, f16, or int8 with a scale per head and token");
         var output = new Option<string?>("--output", "-o") { Description = "The artifact to write; not needed with --dry-run", HelpName = "out.mpack" };
@@ -33,6 +33,7 @@ internal static class CompileCommand
         CalibrationArguments calibration = CalibrationArguments.Create();
         Option<MemorySize> maxMemory = SizeOption.Create("--max-memory", "Memory for buffers", MemorySize.GiB(2));
         Option<string> level = LevelOption.Create();
+        Option<string> resume = ResumeOption.Create("an input of 1 GB and more; not with --eval-tokens");
         var seed = new Option<ulong>("--seed") { Description = "Seed for random choices, recorded in the artifact", HelpName = "n", DefaultValueFactory = _ => 0 };
         Option<bool> portable = PortableOption.Create();
         var wrapper = new Option<string?>("--wrapper") { Description = "Also write a C# class with the model's inputs and outputs as members, which needs ModelPack.Runtime", HelpName = "file.cs" };
@@ -45,7 +46,7 @@ internal static class CompileCommand
         recipe.CompletionSources.Add(static _ => [.. RecipeCatalog.Names, .. RecipeCatalog.Formats]);
         var command = new Command("compile", "Compile a model into a packed artifact")
         {
-            input, output, weightsOnly, cache, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, tune, tuneRows, level, maxMemory, portable, seed, wrapper, wrapperClass, wrapperFile, dryRun, evalTokens, window, tensors,
+            input, output, weightsOnly, cache, recipe, sets, search.Bits, search.Size, search.Loss, calibration.Data, calibration.Samples, calibration.Window, calibration.Cache, target, allowFloat, accuracy, stock, profile, tune, tuneRows, level, maxMemory, resume, portable, seed, wrapper, wrapperClass, wrapperFile, dryRun, evalTokens, window, tensors,
         };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
@@ -74,6 +75,7 @@ internal static class CompileCommand
                     TuneRows = session.Get(tuneRows),
                     Level = LevelOption.Parse(session.Get(level)),
                     MaxMemoryBytes = session.Get(maxMemory).Bytes,
+                    Resume = ResumeOption.Get(session, resume),
                     Portable = session.Get(portable),
                     Threads = session.Threads,
                     Seed = session.Get(seed),
@@ -99,6 +101,7 @@ internal static class CompileCommand
             console.WriteLine($"recipe {result.Recipe}: {Words.Printable(reason)}; --recipe names another");
         }
 
+        ResumeOption.Write(console, result.ResumedTensors);
         console.WriteLine();
         if (everyTensor)
         {

@@ -26,6 +26,14 @@ internal static class SizeOption
         };
     }
 
+    /// <summary>A size without a default.</summary>
+    public static Option<MemorySize?> CreateOptional(string name, string description) => new(name)
+    {
+        Description = Describe(description),
+        HelpName = "size",
+        CustomParser = result => Parse(name, result),
+    };
+
     private static string Describe(string what) => $"{what}: bytes, or a number with MB, GB (powers of 1000) or MiB, GiB (powers of 1024)";
 
     private static MemorySize? Parse(string name, ArgumentResult result)

@@ -5,13 +5,25 @@ namespace ModelPack;
 
 /// <summary>
 /// Files that appear together or not at all: each is written under a temporary name in its final folder and flushed to disk; only
-/// <see cref="Commit"/> gives them their names. Disposing without a commit removes everything that was written, folders included.
+/// <see cref="Commit"/> gives them their names. Disposing without a commit removes everything that was written, folders included; with a journal
+/// in which something is finished it stays, under partial names, for the next run.
 /// </summary>
 public sealed class AtomicFiles : IDisposable
 {
+    private readonly OutputJournal? _journal;
     private readonly List<(string Temporary, string Final)> _files = [];
     private readonly List<string> _newFolders = [];
     private bool _committed;
+
+    /// <summary>Files that a failure removes.</summary>
+    public AtomicFiles()
+        : this(null)
+    {
+    }
+
+    /// <summary>Files of which a journal keeps what is finished.</summary>
+    /// <param name="journal">The journal, which the caller closes and completes; null for none.</param>
+    public AtomicFiles(OutputJournal? journal) => _journal = journal;
 
     /// <summary>Final paths in the order they were added.</summary>
     public IReadOnlyList<string> Paths => [.. _files.Select(f => f.Final)];
@@ -48,6 +60,12 @@ public sealed class AtomicFiles : IDisposable
     {
         try
         {
+            if (_journal is not null)
+            {
+                AddJournaled(_journal, path, write);
+                return;
+            }
+
             string temporary = Create(path, out SafeFileHandle handle);
             _files.Add((temporary, path));
             using var stream = new FileStream(handle, FileAccess.Write, bufferSize: 0);
@@ -81,7 +99,7 @@ public sealed class AtomicFiles : IDisposable
 
     public void Dispose()
     {
-        if (_committed)
+        if (_committed || _journal?.HoldsParts == true)
         {
             return;
         }
@@ -95,6 +113,17 @@ public sealed class AtomicFiles : IDisposable
         {
             TryDelete(() => Directory.Delete(folder));
         }
+    }
+
+    private void AddJournaled(OutputJournal journal, string path, Action<Stream> write)
+    {
+        journal.AddFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        string partial = OutputJournal.PartialPath(path);
+        SafeFileHandle handle = File.OpenHandle(partial, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        _files.Add((partial, path));
+        using var stream = new JournaledStream(handle, journal, Path.GetFileName(path));
+        write(stream);
+        stream.Complete();
     }
 
     private static string Create(string path, out SafeFileHandle handle)
@@ -126,6 +155,6 @@ public sealed class AtomicFiles : IDisposable
         }
     }
 
-    private static ModelPackException CannotWrite(string path, Exception e) =>
-        new(ErrorCodes.FileUnwritable, $"cannot be written: {e.Message}", path, innerException: e);
+    private ModelPackException CannotWrite(string path, Exception e) =>
+        new(ErrorCodes.FileUnwritable, $"cannot be written: {e.Message}{_journal?.Left}", path, innerException: e);
 }

@@ -19,4 +19,8 @@ public static partial class ErrorCodes
     public static readonly ErrorCode QuantizationConfig = new(1513, "a quantization_config that is not understood, or contradicts the tensors");
     public static readonly ErrorCode SentenceModules = new(1514, "files of sentence-transformers that are missing, or ask for modules or pooling that are not supported");
     public static readonly ErrorCode NotAnEncoder = new(1515, "a model that gives no vectors for the tokens of a text");
+
+    // MP1520-1529: from a GGUF file to a checkpoint.
+    public static readonly ErrorCode GgufModelKey = new(1520, "metadata of a GGUF file that describe its model and are missing or wrong");
+    public static readonly ErrorCode GgufVocabulary = new(1521, "lists of a GGUF file's tokenizer that do not fit each other or the embedding");
 }

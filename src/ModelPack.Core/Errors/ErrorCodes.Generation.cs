@@ -10,4 +10,5 @@ public static partial class ErrorCodes
     public static readonly ErrorCode BadLogits = new(5034, "the model's logits are not numbers to choose a token by");
     public static readonly ErrorCode BadChatTemplate = new(5035, "a chat template that is missing, is not understood, or refuses the messages");
     public static readonly ErrorCode CacheIsFixed = new(5036, "another type of keys and values than an artifact was compiled for");
+    public static readonly ErrorCode TokenNotInModel = new(5040, "a token of the tokenizer that the model has no embedding for");
 }

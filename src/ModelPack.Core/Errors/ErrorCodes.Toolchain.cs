@@ -18,4 +18,5 @@ public static partial class ErrorCodes
     public static readonly ErrorCode RowsOutOfRange = new(4109, "a tensor does not have the rows asked for");
     public static readonly ErrorCode NoGenAiDecoder = new(4116, "an artifact without a decoder of the kind that ONNX Runtime GenAI runs");
     public static readonly ErrorCode ActivationScaleMissing = new(4115, "a layer without the constant scale of its activations that the checkpoint means it to have");
+    public static readonly ErrorCode OutputBusy = new(4120, "another process seems to be writing the same output");
 }

@@ -6,7 +6,8 @@ namespace ModelPack.Runtime.Generation;
 /// <summary>What config.json and generation_config.json say about generation.</summary>
 /// <param name="EndTokens">Tokens that end a text: <c>eos_token_id</c> of generation_config.json, else of config.json.</param>
 /// <param name="ContextLength">Most tokens of a text (<c>max_position_embeddings</c>, or less where rotary embeddings change beyond an original length: graphs are built for that); null when nothing is said.</param>
-internal sealed record LanguageModelSettings(ImmutableArray<int> EndTokens, int? ContextLength)
+/// <param name="VocabularySize">Rows of the embedding; null when nothing is said.</param>
+internal sealed record LanguageModelSettings(ImmutableArray<int> EndTokens, int? ContextLength, int? VocabularySize)
 {
     private const string ConfigFile = "config.json";
     private const string GenerationFile = "generation_config.json";
@@ -19,7 +20,8 @@ internal sealed record LanguageModelSettings(ImmutableArray<int> EndTokens, int?
         Json? generation = file(GenerationFile) is ReadOnlyMemory<byte> other ? Json.Parse(other, GenerationFile) : null;
         Json? inner = config?.Find("text_config"); // Models of several modalities.
         Json? end = generation?.Find("eos_token_id") ?? config?.Find("eos_token_id") ?? inner?.Find("eos_token_id");
-        return new LanguageModelSettings(EndIds(end), (config is null ? null : Context(config)) ?? (inner is null ? null : Context(inner)));
+        int? vocabulary = (config?.Find("vocab_size") ?? inner?.Find("vocab_size"))?.Integer(int.MaxValue);
+        return new LanguageModelSettings(EndIds(end), (config is null ? null : Context(config)) ?? (inner is null ? null : Context(inner)), vocabulary);
     }
 
     private static int? Context(Json config)

@@ -244,6 +244,7 @@ public sealed class TextGenerator : IDisposable
     private IEnumerable<int> Tokens(IReadOnlyList<int> prompt, GenerationOptions options, Course course, CancellationToken cancellation)
     {
         options.Check();
+        CheckKnown(prompt);
         return Tokens(prompt, RoomAfter(prompt.Count), options, course, cancellation);
     }
 
@@ -273,6 +274,18 @@ public sealed class TextGenerator : IDisposable
         }
 
         course.Reason = StopReason.MaxTokens;
+    }
+
+    /// <summary>A tokenizer of another model gives ids that this one has no embedding for.</summary>
+    private void CheckKnown(IReadOnlyList<int> prompt)
+    {
+        foreach (int id in prompt)
+        {
+            if (id < 0 || id >= (_settings.VocabularySize ?? int.MaxValue))
+            {
+                throw new ModelPackException(ErrorCodes.TokenNotInModel, $"token {id} of the prompt is none of the {_settings.VocabularySize} that the model has: {BytePairTokenizer.FileName} does not belong to it", _session.Path);
+            }
+        }
     }
 
     /// <summary>Tokens that fit behind a prompt.</summary>

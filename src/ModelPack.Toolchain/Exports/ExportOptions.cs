@@ -11,4 +11,10 @@ public sealed record ExportOptions
 
     /// <summary>For <c>compressed-tensors</c>: whether runtimes are told to round activations to 8 bits. Null: as the artifact's recipe does, and for 8-bit floats.</summary>
     public bool? RoundActivations { get; init; }
+
+    /// <summary>For folders: most bytes of tensors in a <c>.safetensors</c> file; more make shards and an index. Null: 5 GB, as hubs have it.</summary>
+    public long? MaxShardBytes { get; init; }
+
+    /// <summary>Whether an interrupted export leaves its finished tensors beside the output, for the next one to go on from. Null: for sources of <see cref="Resuming.FromBytes"/> and more. Not for ONNX.</summary>
+    public bool? Resume { get; init; }
 }

@@ -4,7 +4,7 @@ using ModelPack.Pack;
 
 namespace ModelPack.Toolchain;
 
-/// <summary>What is exported: an artifact, or a checkpoint folder.</summary>
+/// <summary>What is exported: an artifact, or a checkpoint as a folder or GGUF file.</summary>
 internal sealed class ExportSource : IDisposable
 {
     private readonly ImportedModel? _folder;
@@ -17,15 +17,15 @@ internal sealed class ExportSource : IDisposable
         _model = model;
     }
 
-    /// <summary>The artifact; null for a folder.</summary>
+    /// <summary>The artifact; null for a checkpoint.</summary>
     public PackReader? Reader { get; }
 
     /// <exception cref="ModelPackException">It cannot be read.</exception>
     public static ExportSource Open(string path, CancellationToken cancellation)
     {
-        if (Containers.Containers.Get("checkpoint") is IContainer folders && folders.Recognizes(path))
+        if (ModelInput.IsCheckpoint(path))
         {
-            ImportedModel imported = folders.Import(path, cancellation);
+            ImportedModel imported = ModelInput.Import(path, weightsOnly: true, out _, cancellation);
             return new ExportSource(null, imported, imported.Model);
         }
 
@@ -40,6 +40,9 @@ internal sealed class ExportSource : IDisposable
             throw;
         }
     }
+
+    /// <summary>The files it is read from.</summary>
+    public IReadOnlyList<MappedFile> Files => Reader is not null ? [Reader.File] : [.. _folder!.Files];
 
     /// <summary>The tensors, without the graph that was built for them.</summary>
     /// <exception cref="ModelPackException">MP4107: a pass has put another tensor in the place of one.</exception>

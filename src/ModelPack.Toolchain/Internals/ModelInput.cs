@@ -10,6 +10,7 @@ namespace ModelPack.Toolchain;
 internal static class ModelInput
 {
     private const string Checkpoint = "checkpoint";
+    private const string Gguf = "gguf";
     private const int MaxNames = 3;
 
     /// <summary>Imports a model.</summary>
@@ -24,19 +25,63 @@ internal static class ModelInput
         notBuilt = null;
         IContainer container = Containers.Containers.For(path);
         ImportedModel imported = container.Import(path, cancellation);
-        if (weightsOnly || container.Id != Checkpoint)
+        if (container.Id != Gguf && (weightsOnly || container.Id != Checkpoint))
         {
             return imported;
         }
 
+        Model checkpoint = imported.Model;
         try
         {
-            return new ImportedModel(ArchitectureCatalog.Build(imported.Model, form), imported.Files);
+            checkpoint = container.Id == Gguf ? GgufCheckpoint.Of(imported, cancellation) : checkpoint;
+            return new ImportedModel(weightsOnly ? checkpoint : ArchitectureCatalog.Build(checkpoint, form), imported.Files);
         }
         catch (ModelPackException e) when (ArchitectureCatalog.IsNotBuilt(e.Code))
         {
-            notBuilt = e.WithPath(path);
-            return imported;
+            notBuilt = weightsOnly ? null : e.WithPath(path);
+            return WithoutGraph(imported, checkpoint, path);
+        }
+        catch (ModelPackException e)
+        {
+            imported.Dispose();
+            throw e.WithPath(path);
+        }
+    }
+
+    /// <summary>Whether a path is a model as weights and configuration, for which a graph is built.</summary>
+    public static bool IsCheckpoint(string path) => Containers.Containers.Get(Checkpoint).Recognizes(path) || (File.Exists(path) && Containers.Containers.Get(Gguf).Recognizes(path));
+
+    /// <summary>A file of such a model, for example its tokenizer; null when it has none of that name.</summary>
+    public static Func<string, ReadOnlyMemory<byte>?> Files(string path, int maxBytes)
+    {
+        if (Directory.Exists(path))
+        {
+            return name =>
+            {
+                if (!File.Exists(Path.Combine(path, name)))
+                {
+                    return null;
+                }
+
+                using MappedFile file = MappedFile.Open(Path.Combine(path, name));
+                return file.Region(0, file.LengthBytes).ToArray(maxBytes);
+            };
+        }
+
+        using ImportedModel imported = Import(path, weightsOnly: true, out _, CancellationToken.None);
+        Dictionary<string, byte[]> files = imported.Model.Files.ToDictionary(f => f.RelativePath, f => f.Data.ToArray(maxBytes), StringComparer.Ordinal);
+        return name => files.TryGetValue(name, out byte[]? bytes) ? (ReadOnlyMemory<byte>?)bytes : null;
+    }
+
+    /// <summary>The weights of a model for which no graph is built.</summary>
+    private static ImportedModel WithoutGraph(ImportedModel imported, Model checkpoint, string path)
+    {
+        try
+        {
+            // What the container read of a GGUF file are its own blocks.
+            return ReferenceEquals(checkpoint, imported.Model) && Containers.Containers.Get(Gguf).Recognizes(path)
+                ? new ImportedModel(GgufCheckpoint.Plain(imported), imported.Files)
+                : new ImportedModel(checkpoint, imported.Files);
         }
         catch (ModelPackException e)
         {
@@ -59,7 +104,7 @@ internal static class ModelInput
     /// <exception cref="ModelPackException">As there.</exception>
     internal static ModelSession Open(string path, ModelSessionOptions options, GraphForm form)
     {
-        if (!Containers.Containers.Get(Checkpoint).Recognizes(path))
+        if (!IsCheckpoint(path))
         {
             return ModelSession.Open(path, options);
         }
@@ -81,6 +126,11 @@ internal static class ModelInput
         if (model.Kind == ModelKind.Onnx && QuantizedWeights.Activations(model.Files) is string activations)
         {
             yield return $"the checkpoint means activations to be rounded ({activations}); the graph computes with them as they are, pass 'quantize-inputs' rounds them";
+        }
+
+        foreach ((_, string note) in model.Metadata.Where(m => m.Key == GgufCheckpoint.Note))
+        {
+            yield return note;
         }
 
         Tensor[] values = [.. model.Graph.Initializers.Where(t => t.TryGetRawData(out TensorData data) && data is DequantizedData)];

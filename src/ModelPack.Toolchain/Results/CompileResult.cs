@@ -31,6 +31,9 @@ public sealed record CompileResult
     /// <summary>Peak resident memory of the process; an estimate for a dry run.</summary>
     public required long PeakMemoryBytes { get; init; }
 
+    /// <summary>Tensors and blobs that an interrupted compilation had written.</summary>
+    public int ResumedTensors { get; init; }
+
     public required bool DryRun { get; init; }
 
     public required IReadOnlyList<CompiledTensor> Tensors { get; init; }

@@ -15,5 +15,8 @@ public sealed record ExportResult
     /// <summary>What a user should know about the result.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 
+    /// <summary>Tensors that an interrupted export had written.</summary>
+    public int ResumedTensors { get; init; }
+
     public required double Seconds { get; init; }
 }

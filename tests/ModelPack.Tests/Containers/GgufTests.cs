@@ -303,11 +303,9 @@ public sealed class GgufTests : IDisposable
     }
 
     [Fact]
-    public void Compile_andExport_areRefused()
+    public void Export_byTheContainer_isRefused()
     {
         string path = _folder.Write("m.gguf", Sample().Build());
-        var e = Assert.Throws<ModelPackException>(() => ModelCompiler.Compile(new CompileRequest { Input = path, Output = _folder["m.mpack"] }));
-        Assert.Equal(ErrorCodes.CompileNotPossible, e.Code);
         using ImportedModel imported = Container().Import(path);
         Assert.Equal(ErrorCodes.ExportNotPossible, Assert.Throws<ModelPackException>(() => Container().Export(imported.Model, _folder["x.gguf"], _ => TensorData.Empty)).Code);
     }

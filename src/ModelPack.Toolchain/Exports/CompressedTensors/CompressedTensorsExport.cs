@@ -1,6 +1,4 @@
 using System.Collections.Immutable;
-using System.Text.Encodings.Web;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using ModelPack.Architectures;
 using ModelPack.Compiler;
@@ -13,10 +11,6 @@ namespace ModelPack.Toolchain;
 internal static class CompressedTensorsExport
 {
     private const string Suffix = ".weight";
-    private const string Section = "quantization_config";
-
-    /// <summary>Last parts of the names of matrices that are looked up, not multiplied with.</summary>
-    private static readonly string[] Embeddings = ["embed_tokens", "wte", "wpe", "word_embeddings", "embeddings", "tok_embeddings", "embed_in"];
 
     /// <summary>The checkpoint with its weights as runtimes load them, and the configuration that says so.</summary>
     /// <param name="model">A checkpoint without a graph.</param>
@@ -35,10 +29,8 @@ internal static class CompressedTensorsExport
         Tensor[] left = [.. model.Graph.Initializers.Where(t => QuantizedCheckpoints.IsActivationScale(t.Name))];
         foreach (Tensor tensor in model.Graph.Initializers.Except(left))
         {
-            bool matrix = tensor.Shape.Rank == 2 && tensor.Name.EndsWith(Suffix, StringComparison.Ordinal);
-            string module = matrix ? tensor.Name[..^Suffix.Length] : tensor.Name;
-            bool embedding = Embeddings.Contains(module[(module.LastIndexOf('.') + 1)..], StringComparer.Ordinal);
-            bool linear = matrix && !embedding;
+            bool linear = LinearNames.IsLinear(tensor);
+            string module = linear ? tensor.Name[..^Suffix.Length] : tensor.Name;
             if (Structured.IsRaw(tensor.Encoding, out DType stored))
             {
                 _ = linear && ignored.Add(module);
@@ -47,7 +39,7 @@ internal static class CompressedTensorsExport
             }
 
             string reason = linear ? "runtimes do not load the output layer quantised" : "only matrices of linear layers are quantised in compressed-tensors";
-            bool isHead = module == "lm_head" || module.EndsWith(".lm_head", StringComparison.Ordinal);
+            bool isHead = LinearNames.IsHead(module);
             if (linear && !isHead && QuantizedLinear.Of(tensor, inputs(tensor.Name), out reason) is QuantizedLinear found)
             {
                 constant |= found.HasInputScale;
@@ -75,7 +67,7 @@ internal static class CompressedTensorsExport
         }
 
         Model converted = model with { Graph = model.Graph with { Initializers = tensors.ToImmutable() } };
-        return WithConfig(converted, Configuration(quantized, ignored));
+        return QuantizedConfig.With(converted, Configuration(quantized, ignored));
     }
 
     private static void CheckFused(SortedDictionary<string, QuantizedLinear> quantized, SortedSet<string> ignored)
@@ -140,20 +132,4 @@ internal static class CompressedTensorsExport
     }
 
     private static JsonArray Texts(IEnumerable<string> texts) => [.. texts.Select(t => (JsonNode?)JsonValue.Create(t))];
-
-    private static Model WithConfig(Model model, JsonObject section)
-    {
-        CarriedFile file = model.Files.First(f => f.RelativePath == ModelConfig.FileName);
-        var config = (JsonObject)JsonNode.Parse(file.Data.ToArray())!;
-        config[Section] = section;
-        var bytes = new MemoryStream();
-        using (var writer = new Utf8JsonWriter(bytes, new JsonWriterOptions { Indented = true, IndentSize = 2, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
-        {
-            config.WriteTo(writer);
-        }
-
-        bytes.WriteByte((byte)'\n');
-        TensorData data = TensorData.FromBytes(bytes.ToArray());
-        return model with { Files = [.. model.Files.Select(f => f == file ? f with { Data = data } : f)] };
-    }
 }

@@ -78,7 +78,7 @@ internal static class GgufRope
     }
 
     /// <summary>Long waves are stretched by the factor, short ones not at all, those between partly.</summary>
-    private static float[] Llama3(ModelConfig scaling, double theta, int headDim)
+    internal static float[] Llama3(ModelConfig scaling, double theta, int headDim)
     {
         double factor = scaling.Number("factor");
         double low = scaling.Number("low_freq_factor");

@@ -28,6 +28,25 @@ internal sealed class GgufTokenizer
         [@"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"] = "qwen2",
     }.ToFrozenDictionary(StringComparer.Ordinal);
 
+    /// <summary>The way back: the <c>pre_tokenizer</c> of a name; null for one that is not known here.</summary>
+    public static JsonObject? Steps(string name)
+    {
+        if (Names.FirstOrDefault(n => n.Value == name) is not { Value: not null } known)
+        {
+            return null;
+        }
+
+        bool own = known.Key is "" or "d";
+        var bytes = new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["trim_offsets"] = true, ["use_regex"] = own };
+        JsonObject? before = known.Key switch
+        {
+            "" => null,
+            "d" => new JsonObject { ["type"] = "Digits", ["individual_digits"] = true },
+            string pattern => new JsonObject { ["type"] = "Split", ["pattern"] = new JsonObject { ["Regex"] = pattern }, ["behavior"] = "Isolated", ["invert"] = false },
+        };
+        return before is null ? bytes : new JsonObject { ["type"] = "Sequence", ["pretokenizers"] = new JsonArray(before, bytes) };
+    }
+
     private readonly JsonObject _file;
     private readonly JsonObject _model;
     private readonly Func<string, JsonObject?> _other;

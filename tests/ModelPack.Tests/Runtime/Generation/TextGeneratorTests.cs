@@ -231,6 +231,18 @@ public sealed class TextGeneratorTests(SampleArtifacts sample) : IClassFixture<S
         Assert.All(bad, o => Assert.Throws<ArgumentOutOfRangeException>(() => generator.GenerateTokens([1], o)));
     }
 
+    /// <summary>A tokenizer that does not belong to the model says so before ONNX Runtime looks for a row that is not there.</summary>
+    [Theory]
+    [InlineData(4096)]
+    [InlineData(-1)]
+    public void Generate_tokenThatTheModelDoesNotHave_isMP5040(int id)
+    {
+        using TextGenerator generator = TextGenerator.Open(sample.Cached, OneThread);
+        var error = Assert.Throws<ModelPackException>(() => generator.GenerateTokens([5, id], new GenerationOptions { MaxTokens = 1 }).ToArray());
+        Assert.Equal(ErrorCodes.TokenNotInModel, error.Code);
+        Assert.Contains("none of the 4096", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Open_modelWithoutTokenizer_isMP5030()
     {
