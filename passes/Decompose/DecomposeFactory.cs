@@ -32,7 +32,7 @@ internal sealed class DecomposeFactory : IPassFactory
         new("damping_permille", "integer", "10", "Thousandths of the mean square of the activations that are added to each, against trusting the calibration data too much", PerTensor: true, Minimum: 1, Maximum: 1000),
         new("ends", "string", "\"keep\"", "Layers that read the input and layers that make the output", ["keep", "decompose"]),
         new("embeddings", "string", "\"keep\"", "Embedding tables", ["keep", "decompose"]),
-        new("max_loss_permille", "integer", "0", "Budget of losses: the fewest parameters, no fewer than the other budget, that lose no more on calibration data, in thousandths of a nat per token (or of the outputs' power); 0 looks at the other budget alone", Minimum: 0, Maximum: 1000000),
+        new("max_loss_permille", "integer", "0", "Budget of losses: the fewest parameters, not below the other budget, that lose no more on calibration data, in thousandths of a nat per token (or of the outputs' power); 0: the other budget alone", Minimum: 0, Maximum: 1000000),
         new("min_vectors", "integer", "128", "A layer that met fewer activation vectors than this in the calibration data stays as it is"),
         new("min_elements", "integer", "4096", "Smaller tensors stay as they are", PerTensor: true),
         new("include", "array", "[]", "Only tensors that match one of these patterns; empty means all"),

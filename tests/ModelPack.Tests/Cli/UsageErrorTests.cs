@@ -22,7 +22,7 @@ public sealed class UsageErrorTests
     [InlineData("eval a.onnx", "modelpack eval: say what to measure: --tokens <file> for perplexity or --reference <model> for agreement")]
     [InlineData("eval a.onnx --tokens t --reference r --data d", "modelpack eval: --data holds inputs for --reference")]
     [InlineData("eval a.onnx --tokens t --window 1", "modelpack eval: --window: '1' is not a whole number from 2 to 1048576")]
-    [InlineData("export a.mpack --to onx -o b", "modelpack export: --to 'onx' is not one of onnx, safetensors, gguf, compressed-tensors, fp8; did you mean 'onnx'?")]
+    [InlineData("export a.mpack --to onx -o b", "modelpack export: --to 'onx' is not one of onnx, safetensors, gguf, compressed-tensors, fp8, gptq, awq, genai; did you mean 'onnx'?")]
     [InlineData("run a.onnx --input x", "modelpack run: --input 'x' is not of the form name=file.npy")]
     [InlineData("unpack a.mpack -o b --dtype i8", "modelpack unpack: --dtype 'i8' is not one of f32, bf16, f16")]
     [InlineData("verify a.mpack --stored --against a.onnx", "modelpack verify: --stored decodes nothing, so it does not go with --against, --rederive, --calibration or --base")]

@@ -1,9 +1,9 @@
 using System.Text.Json;
 using ModelPack.Runtime.Embedding;
+using ModelPack.Testing;
 using ModelPack.Tests.Architectures;
 using ModelPack.Tests.Cli;
 using ModelPack.Tests.Runtime.Text;
-using ModelPack.Testing;
 using ModelPack.Toolchain;
 using Xunit;
 

@@ -1,8 +1,8 @@
 using System.Text.Json.Nodes;
 using ModelPack.Architectures;
 using ModelPack.Runtime;
-using ModelPack.Tests.Architectures;
 using ModelPack.Testing;
+using ModelPack.Tests.Architectures;
 using ModelPack.Toolchain;
 using Xunit;
 
