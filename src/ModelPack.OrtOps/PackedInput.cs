@@ -1,6 +1,6 @@
 namespace ModelPack.OrtOps;
 
-/// <summary>A weight in execution layout that is a constant input of an operator: ONNX Runtime neither moves nor frees it before the kernel.</summary>
+/// <summary>A weight in execution layout that is a constant input of an operator: ONNX Runtime neither moves nor frees it before the kernel. Or one of this process, which the constant refers to.</summary>
 /// <param name="data">Start of the tensor.</param>
 /// <param name="lengthBytes">Its length.</param>
 internal readonly unsafe struct PackedInput(byte* data, long lengthBytes)
@@ -36,7 +36,7 @@ internal readonly unsafe struct PackedInput(byte* data, long lengthBytes)
         byte* data = null;
         status = PackedMatMul.Shape(value, dims, &rank, &bytes);
         status = status != 0 ? status : OrtApi.GetData(value, (void**)&data);
-        input = new PackedInput(data, bytes);
+        input = WeightReferences.Resolve(new PackedInput(data, bytes));
         return status;
     }
 }

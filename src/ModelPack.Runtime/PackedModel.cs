@@ -19,6 +19,9 @@ public sealed class PackedModel : ModelSession
     /// <summary>Files that live as long as the session.</summary>
     private WeightFolder? _mapped;
 
+    /// <summary>Weights that the session reads where they were decoded to, which live as long as it.</summary>
+    private WeightsInPlace? _weights;
+
     private PackedModel(string path, InferenceSession session, ExecutionPlan plan)
         : base(path, session)
     {
@@ -40,7 +43,14 @@ public sealed class PackedModel : ModelSession
         return Open(path, new PackSource(reader), options ?? new ModelSessionOptions());
     }
 
-    private protected override void Release() => _mapped?.Dispose();
+    /// <summary>Weights that operators read where they were decoded to.</summary>
+    internal IReadOnlyList<WeightBuffer> BuffersInPlace => _weights?.Buffers ?? [];
+
+    private protected override void Release()
+    {
+        _mapped?.Dispose();
+        _weights?.Dispose();
+    }
 
     internal static PackedModel Open(string path, IWeightSource source, ModelSessionOptions options)
     {
@@ -70,16 +80,23 @@ public sealed class PackedModel : ModelSession
         }
 
         ImmutableArray<LoadedWeight> weights = WeightLoader.Load(bindings, source, options.LoadThreads);
+        ImmutableArray<LoadedWeight> copied = [.. weights.Where(w => !w.IsReadInPlace)];
+        var kept = new WeightsInPlace([.. weights.Where(w => w.IsReadInPlace)]);
         try
         {
             using SessionOptions sessionOptions = MakeSessionOptions(options);
             OrtTable.AddExternalFilesInMemory(
-                sessionOptions, [.. weights.Select(w => w.Location)], [.. weights.Select(w => w.Buffer.Address)], [.. weights.Select(w => (nuint)w.Buffer.LengthBytes)]);
-            return new PackedModel(path, CreateSession(path, model, weights, sessionOptions), plan);
+                sessionOptions, [.. copied.Select(w => w.Location)], [.. copied.Select(w => w.Buffer.Address)], [.. copied.Select(w => (nuint)w.Buffer.LengthBytes)]);
+            return new PackedModel(path, CreateSession(path, model, copied, kept.Constants, sessionOptions), plan) { _weights = kept };
+        }
+        catch
+        {
+            kept.Dispose();
+            throw;
         }
         finally
         {
-            foreach (LoadedWeight weight in weights)
+            foreach (LoadedWeight weight in copied)
             {
                 weight.Buffer.Dispose();
             }
@@ -98,7 +115,7 @@ public sealed class PackedModel : ModelSession
             sessionOptions.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", folder.Path);
             var window = new ResidentWindow(budget);
             ResidentWindow.Current = window;
-            InferenceSession session = CreateSession(path, model, weights, sessionOptions);
+            InferenceSession session = CreateSession(path, model, weights, new Dictionary<string, byte[]>(), sessionOptions);
             return new PackedModel(path, session, plan)
             {
                 Residency = new Residency(window.WeightBytes, budget, window.StreamedBytes, folder.BytesPerSecond),
@@ -112,7 +129,7 @@ public sealed class PackedModel : ModelSession
         }
     }
 
-    private static InferenceSession CreateSession(string path, byte[] model, ImmutableArray<LoadedWeight> weights, SessionOptions options)
+    private static InferenceSession CreateSession(string path, byte[] model, ImmutableArray<LoadedWeight> weights, IReadOnlyDictionary<string, byte[]> constants, SessionOptions options)
     {
         var locations = new Dictionary<string, (string, long)>(StringComparer.Ordinal);
         foreach (LoadedWeight weight in weights)
@@ -123,7 +140,7 @@ public sealed class PackedModel : ModelSession
             }
         }
 
-        byte[] relocated = WeightlessGraph.Relocate(model, locations);
+        byte[] relocated = WeightlessGraph.Relocate(model, locations, constants);
 
         // The bytes are an ONNX model whatever they look like: the loader must not take them for ONNX Runtime's own format.
         options.AddSessionConfigEntry("session.load_model_format", "ONNX");

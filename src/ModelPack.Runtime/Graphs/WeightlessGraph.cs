@@ -26,6 +26,7 @@ internal static class WeightlessGraph
     private const int TensorDims = 1;
     private const int TensorDataType = 2;
     private const int TensorName = 8;
+    private const int TensorRawData = 9;
     private const int TensorExternalData = 13;
     private const int TensorDataLocation = 14;
     private const int MaxDepth = 64;
@@ -60,8 +61,8 @@ internal static class WeightlessGraph
         return found;
     }
 
-    /// <summary>A copy of the model in which the named initializers are found at the start of the given locations.</summary>
-    internal static byte[] Relocate(ReadOnlySpan<byte> model, IReadOnlyDictionary<string, (string Location, long LengthBytes)> locations)
+    /// <summary>A copy of the model in which the named initializers are found at the start of the given locations, or hold the given bytes.</summary>
+    internal static byte[] Relocate(ReadOnlySpan<byte> model, IReadOnlyDictionary<string, (string Location, long LengthBytes)> locations, IReadOnlyDictionary<string, byte[]> constants)
     {
         var output = new ProtoBuffer(model.Length + (locations.Count * 64));
         var fields = new ProtoSpan(model);
@@ -70,7 +71,7 @@ internal static class WeightlessGraph
             if (fields.Field == ModelGraph && fields.IsBytes)
             {
                 var graph = new ProtoBuffer(fields.Payload.Length + (locations.Count * 64));
-                RelocateGraph(fields.Payload, locations, graph);
+                RelocateGraph(fields.Payload, locations, constants, graph);
                 output.Bytes(ModelGraph, graph.Written);
             }
             else
@@ -82,15 +83,23 @@ internal static class WeightlessGraph
         return output.ToArray();
     }
 
-    private static void RelocateGraph(ReadOnlySpan<byte> graph, IReadOnlyDictionary<string, (string Location, long LengthBytes)> locations, ProtoBuffer output)
+    private static void RelocateGraph(
+        ReadOnlySpan<byte> graph, IReadOnlyDictionary<string, (string Location, long LengthBytes)> locations, IReadOnlyDictionary<string, byte[]> constants, ProtoBuffer output)
     {
         var fields = new ProtoSpan(graph);
         while (fields.Next())
         {
             if (fields.Field == GraphInitializer && fields.IsBytes && ReadTensor(fields.Payload) is Declaration tensor)
             {
-                (string location, long lengthBytes) = locations[tensor.Name];
                 var rewritten = new ProtoBuffer(fields.Payload.Length + 64);
+                if (constants.TryGetValue(tensor.Name, out byte[]? constant))
+                {
+                    WriteConstant(fields.Payload, constant, rewritten);
+                    output.Bytes(GraphInitializer, rewritten.Written);
+                    continue;
+                }
+
+                (string location, long lengthBytes) = locations[tensor.Name];
                 var inner = new ProtoSpan(fields.Payload);
                 while (inner.Next())
                 {
@@ -110,6 +119,22 @@ internal static class WeightlessGraph
                 output.Copy(fields.Whole);
             }
         }
+    }
+
+    /// <summary>The tensor as a vector of bytes that it holds itself.</summary>
+    private static void WriteConstant(ReadOnlySpan<byte> tensor, byte[] bytes, ProtoBuffer output)
+    {
+        var fields = new ProtoSpan(tensor);
+        while (fields.Next())
+        {
+            if (fields.Field is not (TensorDims or TensorRawData or TensorExternalData or TensorDataLocation))
+            {
+                output.Copy(fields.Whole);
+            }
+        }
+
+        output.Bytes(TensorDims, [(byte)bytes.Length]); // Packed: one number below 128.
+        output.Bytes(TensorRawData, bytes);
     }
 
     private static void AddEntry(ProtoBuffer tensor, string key, string value)

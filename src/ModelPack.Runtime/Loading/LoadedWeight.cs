@@ -6,4 +6,5 @@ namespace ModelPack.Runtime.Loading;
 /// <param name="Location">Name under which ONNX Runtime finds it.</param>
 /// <param name="Buffer">Its bytes.</param>
 /// <param name="Initializers">Names of the initializers.</param>
-internal sealed record LoadedWeight(string Location, WeightBuffer Buffer, List<string> Initializers);
+/// <param name="IsReadInPlace">True for what only the own operators read: they take it from the buffer, as long as the session lives.</param>
+internal sealed record LoadedWeight(string Location, WeightBuffer Buffer, List<string> Initializers, bool IsReadInPlace);

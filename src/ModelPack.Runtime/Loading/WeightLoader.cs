@@ -117,7 +117,7 @@ internal static class WeightLoader
                 }
 
                 LoadJob job = Open(binding, source);
-                weights.Add((new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer]), job));
+                weights.Add((new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer], binding.Role is InitializerBinding.Tiles or InitializerBinding.NeuronRows), job));
                 byContent.Add(key, weights[^1].Weight);
             }
 

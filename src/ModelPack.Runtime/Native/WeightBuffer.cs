@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace ModelPack.Runtime.Native;
 
 /// <summary>
-/// Native memory for one decoded weight. It lives only until the session is created: ONNX Runtime copies or repacks every weight it is
-/// given and keeps no reference (see <see cref="OrtTable.AddExternalFilesInMemory"/>).
+/// Native memory for one decoded weight. It lives only until the session is created, because ONNX Runtime copies or repacks every weight it is given and keeps no reference (see <see cref="OrtTable.AddExternalFilesInMemory"/>);
+/// or, in execution layout, as long as the session (<see cref="Loading.WeightsInPlace"/>).
 /// </summary>
 internal sealed unsafe class WeightBuffer : IDisposable
 {

@@ -1,0 +1,85 @@
+using Microsoft.ML.OnnxRuntime;
+using ModelPack.OrtOps;
+using ModelPack.Runtime;
+using ModelPack.Runtime.Native;
+using ModelPack.Testing;
+using ModelPack.Testing.Onnx;
+using ModelPack.Toolchain;
+using Xunit;
+
+namespace ModelPack.Tests.Runtime;
+
+/// <summary>Weights in execution layout are never copied: operators find them by number.</summary>
+public sealed unsafe class WeightsInPlaceTests
+{
+    private const int K = 96;
+    private const int N = 200;
+
+    [Fact]
+    public void Operators_read_weights_where_they_were_decoded_until_the_model_is_disposed()
+    {
+        using var folder = new TempFolder();
+        string packed = folder["m.mpack"];
+        byte[] onnx = new OnnxBuilder().Input("x", OnnxBuilder.Float, "rows", K).Output("y", OnnxBuilder.Float, "rows", N).Output("z", OnnxBuilder.Float, "rows", N)
+            .Initializer("w", Values.Weights(1, K * N), K, N).Initializer("v", Values.Weights(2, K * N), K, N)
+            .Node("MatMul", ["x", "w"], ["y"]).Node("MatMul", ["x", "v"], ["z"]).Build();
+        ModelCompiler.Compile(new CompileRequest { Input = folder.Write("m.onnx", onnx), Output = packed, Recipe = "mxfp4", Accuracy = "exact" });
+        using PackedModel model = PackedModel.Open(packed);
+        Assert.Equal(2, model.BuffersInPlace.Count);
+        NamedTensor x = NamedTensor.Of("x", Values.Weights(3, 2 * K), 2, K);
+        float[][] before = [.. model.Run(x).Select(o => o.Values<float>().ToArray())];
+
+        WeightBuffer buffer = model.BuffersInPlace[0];
+        int header = 512;
+        buffer.Slice(header, (int)buffer.LengthBytes - header).Clear();
+        float[][] after = [.. model.Run(x).Select(o => o.Values<float>().ToArray())];
+
+        Assert.Equal(1, before.Zip(after).Count(p => p.First.SequenceEqual(p.Second)));
+        Assert.Contains(after, o => o.All(v => v == 0));
+        model.Dispose();
+        Assert.Throws<ArgumentOutOfRangeException>(() => buffer.Slice(0, 1));
+    }
+
+    [Fact]
+    public void Numbers_are_forgotten_when_they_are_removed()
+    {
+        byte[] bytes = new byte[64];
+        byte[] constant = new byte[WeightReferences.LengthBytes];
+        fixed (byte* weight = bytes, reference = constant)
+        {
+            long number = WeightReferences.Add((nint)weight, bytes.Length);
+            WeightReferences.Write(number, constant);
+            PackedInput found = WeightReferences.Resolve(new PackedInput(reference, constant.Length));
+            Assert.True(found.Data == weight && found.LengthBytes == bytes.Length);
+
+            WeightReferences.Remove(number);
+            WeightReferences.Remove(number);
+
+            Assert.True(WeightReferences.Resolve(new PackedInput(reference, constant.Length)).Data == reference);
+        }
+    }
+
+    [Theory]
+    [InlineData(0)] // Another word.
+    [InlineData(4)] // Another version.
+    [InlineData(15)] // A number that was never given.
+    public void Graphs_cannot_name_memory(int damage)
+    {
+        byte[] constant = new byte[WeightReferences.LengthBytes];
+        byte[] weight = new byte[4096];
+        fixed (byte* address = weight)
+        {
+            long number = WeightReferences.Add((nint)address, weight.Length);
+            WeightReferences.Write(number, constant);
+            constant[damage] ^= 0x40;
+            byte[] model = new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float, "rows", K).Initializer("w", OnnxBuilder.UInt8, constant, constant.Length).Output("y", OnnxBuilder.Float, "rows", N)
+                .Node("PackedMatMul", ["x", "w"], ["y"], Registration.Domain, "", ("N", (long)N), ("arithmetic", "f32")).Build();
+            using var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
+            OrtTable.AddOperators(options);
+
+            OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => new InferenceSession(model, options).Dispose());
+            Assert.Contains("a weight of 16 bytes that no kernel reads", error.Message, StringComparison.Ordinal);
+            WeightReferences.Remove(number);
+        }
+    }
+}
