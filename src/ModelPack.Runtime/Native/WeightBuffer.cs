@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using ModelPack.Kernels;
 
 namespace ModelPack.Runtime.Native;
 
@@ -17,7 +18,13 @@ internal sealed unsafe class WeightBuffer : IDisposable
     internal WeightBuffer(long lengthBytes)
     {
         LengthBytes = lengthBytes;
-        _data = NativeMemory.AlignedAlloc((nuint)Math.Max(1, lengthBytes), AlignmentBytes); // Never null, also for no bytes.
+        bool isLarge = lengthBytes >= HugePages.LeastBytes;
+        _data = NativeMemory.AlignedAlloc((nuint)Math.Max(1, lengthBytes), isLarge ? (nuint)HugePages.PageBytes : AlignmentBytes); // Never null, also for no bytes.
+        if (isLarge)
+        {
+            HugePages.Prefer((nint)_data, lengthBytes);
+        }
+
         Interlocked.Add(ref _liveBytes, lengthBytes);
         if (lengthBytes > 0)
         {

@@ -1,4 +1,5 @@
 using Microsoft.ML.OnnxRuntime;
+using ModelPack.Kernels;
 using ModelPack.OrtOps;
 using ModelPack.Runtime;
 using ModelPack.Runtime.Native;
@@ -38,6 +39,19 @@ public sealed unsafe class WeightsInPlaceTests
         Assert.Contains(after, o => o.All(v => v == 0));
         model.Dispose();
         Assert.Throws<ArgumentOutOfRangeException>(() => buffer.Slice(0, 1));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(HugePages.LeastBytes - 1)]
+    [InlineData(HugePages.LeastBytes)]
+    [InlineData(HugePages.LeastBytes + 4097)]
+    public void Large_buffers_begin_where_large_pages_do_and_are_whole(long lengthBytes)
+    {
+        using var buffer = new WeightBuffer(lengthBytes);
+        Assert.Equal(0, buffer.Address % (lengthBytes >= HugePages.LeastBytes ? (nint)HugePages.PageBytes : 64));
+        buffer.Slice(0, (int)lengthBytes).Fill(0x5A);
+        Assert.Equal(-1, buffer.Slice(0, (int)lengthBytes).IndexOfAnyExcept((byte)0x5A));
     }
 
     [Fact]
