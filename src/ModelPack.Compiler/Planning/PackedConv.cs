@@ -8,10 +8,10 @@ namespace ModelPack.Compiler.Planning;
 /// <summary>Conv in one group on a kernel that the own kernels read packed, as <c>ai.modelpack::PackedConv</c>, where activations may be rounded and it is large enough to be faster than ONNX Runtime's on dense weights.</summary>
 /// <remarks>
 /// Where: milliseconds of six equal convolutions with bias and ReLU one after the other, ONNX Runtime's (1.31.1; all in its blocked layout, which a chain allows) / int8 b32 / fp8, the best of many runs, one thread of an AMD
-/// EPYC (family 26 model 2, with AVX512_VNNI and AVX512_BF16) that was shared with other work, 2026-11-29:
+/// EPYC (family 26 model 2, with AVX512_VNNI and AVX512_BF16) alone, 2026-11-30:
 /// <code>
 /// channels, places, kernel      64, 56 x 56, 3 x 3     128, 28 x 28, 3 x 3     256, 14 x 14, 3 x 3     512, 7 x 7, 3 x 3     512, 14 x 14, 1 x 1     256, 28 x 28, 1 x 1
-///                               6.7 / 6.9 / 7.1        6.6 / 8.6 / 5.5         7.2 / 4.0 / 5.5         9.0 / 5.5 / 6.8       3.2 / 1.9 / 2.4         3.0 / 3.0 / 3.1
+///                               6.6 / 6.4 / 7.5        6.6 / 4.5 / 5.4         7.2 / 3.7 / 5.4         8.6 / 5.3 / 7.2       3.0 / 1.8 / 2.5         3.0 / 2.6 / 3.1
 /// </code>
 /// Within a text recogniser (PP-OCRv4, 3 x 48 x 320), where layouts change anyway and the activation (hard swish) is done inside, one by one: 480 channels 1.5 times as fast, 240 channels 1.1 to 1.3 times, 128 channels 0.7
 /// times. Without those instructions nothing is gained but memory: 8-bit products take as long as f32.
