@@ -98,7 +98,7 @@ internal sealed class GatedMlp
 
         foreach ((string activated, string other) in new[] { (_nodes[product].Input(0), _nodes[product].Input(1)), (_nodes[product].Input(1), _nodes[product].Input(0)) })
         {
-            if (Product(other, users: 1) is int up && _uses.Activation(activated, IsProduct) is (string activation, int gate, int[] between) && activation != "hardswish"
+            if (Product(other, users: 1) is int up && _uses.Producer(activated, users: 1) is not null && _uses.Activation(activated, IsProduct) is (string activation, int gate, int[] between) && activation != "hardswish"
                 && _nodes[up].Inputs[0] == _nodes[gate].Inputs[0] && _nodes[up].Int("N", 0) == _nodes[gate].Int("N", 0) && up != gate)
             {
                 string h = _nodes[product].Outputs[0];

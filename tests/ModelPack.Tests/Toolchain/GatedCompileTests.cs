@@ -25,6 +25,8 @@ public sealed class GatedCompileTests : IDisposable
     [InlineData("silu", "dense down", "GatedMlp(silu)", 2)]
     [InlineData("silu", "hidden is an output", "GatedMlp(silu)", 2)]
     [InlineData("silu", "gate is an output", "", 0)]
+    [InlineData("silu", "activation is an output", "", 0)]
+    [InlineData("relu", "activation is an output", "", 0)]
     [InlineData("silu", "up of another input", "", 0)]
     [InlineData("silu", "dense up", "", 0)]
     [InlineData("tanh", "", "", 0)]
@@ -89,7 +91,7 @@ public sealed class GatedCompileTests : IDisposable
         model.Node("Mul", variant == "swapped" ? ["up", "a"] : ["a", "up"], ["h"]).Node("MatMul", ["h", "d"], ["y"]);
         if (variant.EndsWith("is an output", StringComparison.Ordinal))
         {
-            model.Output(variant[0] == 'g' ? "gate" : "h", OnnxBuilder.Float, 1, "rows", Hidden);
+            model.Output(variant[0] switch { 'g' => "gate", 'a' => "a", _ => "h" }, OnnxBuilder.Float, 1, "rows", Hidden);
         }
 
         string packed = _folder["m.mpack"];
