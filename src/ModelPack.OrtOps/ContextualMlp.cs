@@ -19,11 +19,8 @@ internal sealed unsafe class ContextualMlp
     private readonly byte* _up;
     private readonly byte* _down;
 
-    /// <summary>Where weights pass through memory together with others; null when all stay.</summary>
-    private readonly ResidentWindow? _window;
-
-    private readonly int _upNumber;
-    private readonly int _downNumber;
+    private readonly ResidentWeight _upWeight;
+    private readonly ResidentWeight _downWeight;
 
     /// <summary>Handle of this object, by which threads without references find it.</summary>
     private readonly nint _self;
@@ -33,15 +30,8 @@ internal sealed unsafe class ContextualMlp
         _run = run;
         _up = up.Data + NeuronMatrix.HeaderBytes;
         _down = down.Data + NeuronMatrix.HeaderBytes;
-        _window = ResidentWindow.Current;
-        if (_window is null)
-        {
-            HugePages.Use((nint)up.Data, up.LengthBytes);
-            HugePages.Use((nint)down.Data, down.LengthBytes);
-        }
-
-        _upNumber = _window?.Add((nint)up.Data, up.LengthBytes) ?? 0;
-        _downNumber = _window?.Add((nint)down.Data, down.LengthBytes) ?? 0;
+        _upWeight = new ResidentWeight(up);
+        _downWeight = new ResidentWeight(down);
         _self = GCHandle.ToIntPtr(GCHandle.Alloc(this));
     }
 
@@ -183,14 +173,14 @@ internal sealed unsafe class ContextualMlp
     {
         byte* scratch = (byte*)ThreadScratch.Get(ScratchUse.Activations, _run.ScratchBytes(rows));
         var job = new Job { Kernel = _self, X = x, G = g, Rows = rows, Scratch = scratch, Y = y, Neurons = -1, Parts = _run.HiddenParts };
-        _window?.Use(_upNumber);
+        _upWeight.Use();
         nint status = InPieces(context, &job, rows * _run.HiddenSize * (long)_run.Inputs / 2);
         if (status != 0)
         {
             return status;
         }
 
-        _window?.Use(_downNumber);
+        _downWeight.Use();
         job.Neurons = _run.Gather(rows, scratch);
         job.Parts = _run.DownParts;
         return InPieces(context, &job, rows * job.Neurons * (long)_run.Outputs);

@@ -19,20 +19,17 @@ internal sealed unsafe class GatedMlp
     /// <summary>Of G, U and D; null where there is no D.</summary>
     private readonly byte*[] _tiles;
 
-    /// <summary>Where weights pass through memory together with others; null when all stay.</summary>
-    private readonly ResidentWindow? _window;
-
-    private readonly int[] _numbers;
+    /// <summary>The same weights.</summary>
+    private readonly ResidentWeight[] _weights;
 
     /// <summary>Handle of this object, by which threads without references find it.</summary>
     private readonly nint _self;
 
-    private GatedMlp(GatedMlpRun run, byte*[] tiles, ResidentWindow? window, int[] numbers)
+    private GatedMlp(GatedMlpRun run, byte*[] tiles, ResidentWeight[] weights)
     {
         _run = run;
         _tiles = tiles;
-        _window = window;
-        _numbers = numbers;
+        _weights = weights;
         _self = GCHandle.ToIntPtr(GCHandle.Alloc(this));
     }
 
@@ -135,19 +132,13 @@ internal sealed unsafe class GatedMlp
                 return status;
             }
 
-            ResidentWindow? window = ResidentWindow.Current;
-            int[] numbers = new int[3];
+            var resident = new ResidentWeight[3];
             for (int i = 0; i < 3 && packed[i].Data != null; i++)
             {
-                if (window is null)
-                {
-                    HugePages.Use((nint)packed[i].Data, packed[i].LengthBytes);
-                }
-
-                numbers[i] = window?.Add((nint)packed[i].Data, packed[i].LengthBytes) ?? 0;
+                resident[i] = new ResidentWeight(packed[i]);
             }
 
-            *kernel = new GatedMlp(new GatedMlpRun(products[0]!, products[1]!, products[2], activation, KernelTiers.Current), tiles, window, numbers)._self;
+            *kernel = new GatedMlp(new GatedMlpRun(products[0]!, products[1]!, products[2], activation, KernelTiers.Current), tiles, resident)._self;
             return 0;
         }
         catch (Exception e)
@@ -207,8 +198,8 @@ internal sealed unsafe class GatedMlp
     private nint Multiply(nint context, float* x, int rows, float* y)
     {
         byte* scratch = (byte*)ThreadScratch.Get(ScratchUse.Activations, _run.ScratchBytes(rows));
-        _window?.Use(_numbers[0]);
-        _window?.Use(_numbers[1]);
+        _weights[0].Use();
+        _weights[1].Use();
         _run.Prepare(x, rows, scratch);
         var job = new Job { Kernel = _self, Scratch = scratch, Rows = rows, Y = y, Parts = _run.HiddenParts(rows) };
         nint status = InPieces(context, &job, _run.HiddenMultiplications * rows);
@@ -217,7 +208,7 @@ internal sealed unsafe class GatedMlp
             return status;
         }
 
-        _window?.Use(_numbers[2]);
+        _weights[2].Use();
         job.IsDown = true;
         job.Parts = _run.DownParts;
         return InPieces(context, &job, _run.DownMultiplications * rows);

@@ -26,10 +26,7 @@ internal sealed unsafe class PackedConv
 
     private readonly double _multiplicationsPerPlace;
 
-    /// <summary>Where the weight passes through memory together with others; null when all stay.</summary>
-    private readonly ResidentWindow? _window;
-
-    private readonly int _number;
+    private readonly ResidentWeight _weight;
 
     /// <summary>Handle of this object, by which threads without references find it.</summary>
     private readonly nint _self;
@@ -39,13 +36,7 @@ internal sealed unsafe class PackedConv
         _run = run;
         _multiplicationsPerPlace = multiplicationsPerPlace;
         _tiles = weight.Data + offset;
-        _window = ResidentWindow.Current;
-        if (_window is null)
-        {
-            HugePages.Use((nint)weight.Data, weight.LengthBytes);
-        }
-
-        _number = _window?.Add((nint)weight.Data, weight.LengthBytes) ?? 0;
+        _weight = new ResidentWeight(weight);
         _self = GCHandle.ToIntPtr(GCHandle.Alloc(this));
     }
 
@@ -245,7 +236,7 @@ internal sealed unsafe class PackedConv
         status = status != 0 ? status : OrtApi.GetData(x, (void**)&job.X);
         status = status != 0 ? status : OrtApi.GetData(y, (void**)&job.Y);
         status = status != 0 || bias == 0 ? status : OrtApi.GetData(bias, (void**)&job.Bias);
-        _window?.Use(_number);
+        _weight.Use();
         return status != 0 || images * job.Places == 0 ? status : Multiply(context, images, job);
     }
 

@@ -25,22 +25,21 @@ internal sealed unsafe class PackedMatMul
 
     private readonly Activation _activation;
 
-    /// <summary>Where the weight passes through memory together with others; null when all stay.</summary>
-    private ResidentWindow? _window;
-
-    private int _number;
+    private readonly ResidentWeight _weight;
 
     /// <summary>Handle of this object, by which threads without references find it.</summary>
-    private nint _self;
+    private readonly nint _self;
 
     /// <summary>The tiles: constant, so ONNX Runtime neither moves nor frees them before the kernel.</summary>
     private readonly byte* _tiles;
 
-    private PackedMatMul(IMatMulRun run, Activation activation, byte* tiles)
+    private PackedMatMul(IMatMulRun run, Activation activation, PackedInput weight, long offset)
     {
         _run = run;
         _activation = activation;
-        _tiles = tiles;
+        _tiles = weight.Data + offset;
+        _weight = new ResidentWeight(weight);
+        _self = GCHandle.ToIntPtr(GCHandle.Alloc(this));
     }
 
     /// <summary>Fills in the callbacks.</summary>
@@ -130,27 +129,13 @@ internal sealed unsafe class PackedMatMul
                 return status;
             }
 
-            byte* data = input.Data;
-            long bytes = input.LengthBytes;
-            IMatMulRun? run = Open(data, bytes, arithmetic, out long offset);
+            IMatMulRun? run = Open(input.Data, input.LengthBytes, arithmetic, out long offset);
             if (run is null)
             {
-                return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: a weight of {bytes} bytes that no kernel reads with arithmetic {arithmetic}");
+                return OrtApi.Error(OrtApi.InvalidArgument, $"PackedMatMul: a weight of {input.LengthBytes} bytes that no kernel reads with arithmetic {arithmetic}");
             }
 
-            ResidentWindow? window = ResidentWindow.Current;
-            if (window is null)
-            {
-                HugePages.Use((nint)data, bytes);
-            }
-
-            var made = new PackedMatMul(run, activation, data + offset)
-            {
-                _window = window,
-                _number = window?.Add((nint)data, bytes) ?? 0,
-            };
-            made._self = GCHandle.ToIntPtr(GCHandle.Alloc(made));
-            *kernel = made._self;
+            *kernel = new PackedMatMul(run, activation, input, offset)._self;
             return 0;
         }
         catch (Exception e)
@@ -298,7 +283,7 @@ internal sealed unsafe class PackedMatMul
         status = status != 0 ? status : OrtApi.GetData(x, (void**)&from);
         status = status != 0 ? status : OrtApi.GetData(y, (void**)&to);
         status = status != 0 || bias == 0 ? status : OrtApi.GetData(bias, (void**)&add);
-        _window?.Use(_number);
+        _weight.Use();
         long rows = elements / _run.Inputs;
         for (long first = 0; first < rows && status == 0; first += MatMulRun.MaxRows)
         {

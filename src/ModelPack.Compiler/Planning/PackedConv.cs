@@ -34,7 +34,7 @@ internal static class PackedConv
             return null;
         }
 
-        using MatMulWeight? weight = matrix.Shape.Rows <= int.MaxValue && matrix.Shape.Columns <= int.MaxValue ? MatMulWeight.TryCreate(matrix.Format, (int)matrix.Shape.Rows, (int)matrix.Shape.Columns) : null;
+        using MatMulWeight? weight = MatMulWeight.TryCreate(matrix);
         if (weight is null || weight.Rounding() == MatMulArithmetic.Float)
         {
             return null;
@@ -56,7 +56,7 @@ internal static class PackedConv
 
     private static string? WhyNot(Node node, Tensor tensor, DenseEncoding matrix, PlanContext context)
     {
-        string pads = node.Attribute("auto_pad") is AttributeValue.Text text ? Encoding.UTF8.GetString(text.Value.Span) : "NOTSET";
+        string pads = AutoPad(node);
         return true switch
         {
             _ when tensor.DType != DType.F32 => $"activations are {tensor.DType.Name()}, the kernel is chosen for f32 only",
@@ -70,13 +70,15 @@ internal static class PackedConv
         };
     }
 
+    private static string AutoPad(Node node) => node.Attribute("auto_pad") is AttributeValue.Text text ? Encoding.UTF8.GetString(text.Value.Span) : "NOTSET";
+
     /// <summary>Attributes of both directions.</summary>
     private static IEnumerable<(string Suffix, long[] Values)> Axes(Node node, Tensor tensor)
     {
         int axes = tensor.Shape.Rank - 2;
         long[] strides = [.. node.Ints("strides")];
         long[] dilations = [.. node.Ints("dilations")];
-        long[] pads = node.Attribute("auto_pad") is AttributeValue.Text { Value.Length: > 0 } text && Encoding.UTF8.GetString(text.Value.Span) == "VALID" ? [] : [.. node.Ints("pads")];
+        long[] pads = AutoPad(node) == "VALID" ? [] : [.. node.Ints("pads")];
         if (axes == 1)
         {
             yield return ("_h", [1, 1, 1, 0, 0]);

@@ -63,10 +63,7 @@ public static class PackedMatMul
     };
 
     /// <summary>A weight in execution layout, to be disposed; null when no kernel reads it.</summary>
-    internal static MatMulWeight? Weight(Tensor tensor) =>
-        Matrix(tensor.Encoding) is (DenseEncoding matrix, _) && matrix.Shape.Rows <= int.MaxValue && matrix.Shape.Columns <= int.MaxValue
-            ? MatMulWeight.TryCreate(matrix.Format, (int)matrix.Shape.Rows, (int)matrix.Shape.Columns)
-            : null;
+    internal static MatMulWeight? Weight(Tensor tensor) => Matrix(tensor.Encoding) is (DenseEncoding matrix, _) ? MatMulWeight.TryCreate(matrix) : null;
 
     /// <summary>The arithmetic that the accuracy asked for allows.</summary>
     internal static MatMulArithmetic Arithmetic(MatMulWeight weight, PlanContext context) => context.Options.Accuracy == PlanAccuracy.Fast ? weight.Rounding() : MatMulArithmetic.Float;

@@ -128,6 +128,10 @@ public sealed unsafe class MatMulWeight : IDisposable
         return Of(format, source, rows, columns, source.Block);
     }
 
+    /// <summary>The same for a stored matrix [outputs, inputs]; null also where it is too large to be counted.</summary>
+    public static MatMulWeight? TryCreate(DenseEncoding matrix) =>
+        matrix.Shape.Rows <= int.MaxValue && matrix.Shape.Columns <= int.MaxValue ? TryCreate(matrix.Format, (int)matrix.Shape.Rows, (int)matrix.Shape.Columns) : null;
+
     /// <summary>A weight whose rows come from elsewhere.</summary>
     /// <param name="format">The number format.</param>
     /// <param name="source">The rows.</param>

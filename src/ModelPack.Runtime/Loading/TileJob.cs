@@ -24,7 +24,7 @@ internal static class TileJob
             return "bound in execution layout, which only matrices bound as bytes have";
         }
 
-        using MatMulWeight? weight = Weight(matrix);
+        using MatMulWeight? weight = MatMulWeight.TryCreate(matrix);
         if (weight is null)
         {
             return $"bound in execution layout, but no kernel reads {UnitSpec.Shorten(matrix.Format.ToString())}";
@@ -65,7 +65,7 @@ internal static class TileJob
             return;
         }
 
-        using MatMulWeight weight = Weight(stored.Matrix!)!;
+        using MatMulWeight weight = MatMulWeight.TryCreate(stored.Matrix!)!;
         var streams = new List<WeightBuffer>();
         try
         {
@@ -104,8 +104,4 @@ internal static class TileJob
 
         Parallel.For(0, pieces, new ParallelOptions { MaxDegreeOfParallelism = threads }, work);
     }
-
-    /// <summary>The matrix as kernels see it, disposed by the caller; null when none reads it.</summary>
-    public static MatMulWeight? Weight(DenseEncoding matrix) =>
-        matrix.Shape.Rows <= int.MaxValue && matrix.Shape.Columns <= int.MaxValue ? MatMulWeight.TryCreate(matrix.Format, (int)matrix.Shape.Rows, (int)matrix.Shape.Columns) : null;
 }

@@ -24,7 +24,7 @@ internal static class TileKernels
         {
             if (binding.Role == InitializerBinding.Tiles && source.Find(binding.Tensor)?.Matrix is DenseEncoding matrix)
             {
-                using MatMulWeight? weight = TileJob.Weight(matrix);
+                using MatMulWeight? weight = MatMulWeight.TryCreate(matrix);
                 MatMulArithmetic arithmetic = rounded.GetValueOrDefault(binding.Tensor, MatMulArithmetic.Float);
                 if (weight is not null && weight.Has(arithmetic))
                 {

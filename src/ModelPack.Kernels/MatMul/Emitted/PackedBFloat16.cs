@@ -100,26 +100,18 @@ internal readonly unsafe struct PackedBFloat16
     private static void Round(float* x, int count, ushort* to)
     {
         int i = 0;
-        for (; i + 16 <= count; i += 16)
+        for (; i + 32 <= count; i += 32)
         {
-            Vector256.Narrow(Bits(Vector256.Load(x + i)), Bits(Vector256.Load(x + i + 8))).Store(to + i);
+            Vector512.Narrow(Bits(Vector512.Load(x + i)), Bits(Vector512.Load(x + i + 16))).Store(to + i);
         }
 
         for (; i < count; i++)
         {
-            to[i] = (ushort)Bits(Vector128.CreateScalar(x[i]).ToVector256())[0];
+            to[i] = (ushort)Bits(Vector512.CreateScalar(x[i]))[0];
         }
     }
 
     /// <summary>The upper halves, rounded; NaN stays NaN.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<uint> Bits(Vector256<float> x)
-    {
-        Vector256<uint> bits = x.AsUInt32();
-        Vector256<uint> rounded = (bits + Vector256.Create(0x7FFFu) + ((bits >>> 16) & Vector256.Create(1u))) >>> 16;
-        return Vector256.ConditionalSelect(Vector256.Equals(x, x).AsUInt32(), rounded, (bits >>> 16) | Vector256.Create(0x40u));
-    }
-    /// <summary>The same of sixteen.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Bits(Vector512<float> x)
     {
