@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using ModelPack.Runtime.Generation;
 using ModelPack.Testing;
 using ModelPack.Toolchain;
@@ -55,59 +54,17 @@ public sealed class GenAiTests : IClassFixture<GenAiHost>
 /// <summary>A program with ONNX Runtime GenAI in it, built once for all tests when packages can be had.</summary>
 public sealed class GenAiHost : IDisposable
 {
-    private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(5);
-
-    private readonly TempFolder _folder = new();
-    private readonly Lazy<string> _failure;
-
-    public GenAiHost() => _failure = new(Build);
+    private readonly PeerProgram _program = new("GenAi");
 
     /// <summary>Skips the calling test where the program cannot be built, and in an ordinary run.</summary>
     public void Require()
     {
         Skip.IfNot(LongTests.Wanted, "builds a program with ONNX Runtime GenAI; runs in .ci/run");
-        Skip.If(_failure.Value.Length > 0, $"Microsoft.ML.OnnxRuntimeGenAI cannot be had: {_failure.Value}");
+        Skip.If(_program.Failure.Length > 0, $"Microsoft.ML.OnnxRuntimeGenAI cannot be had: {_program.Failure}");
     }
 
     /// <summary>Lines of ids: every prompt continued alone, then all in one batch; then the text of the first.</summary>
-    public string[] Run(string model, int length, IEnumerable<string> prompts)
-    {
-        (int code, string output, string error) = Start([_folder["bin/GenAi.dll"], model, $"{length}", .. prompts]);
-        Assert.True(code == 0, $"ONNX Runtime GenAI ended with {code}: {error}{output}");
-        return output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
-    }
+    public string[] Run(string model, int length, IEnumerable<string> prompts) => _program.Run([model, $"{length}", .. prompts]);
 
-    public void Dispose() => _folder.Dispose();
-
-    private string Build()
-    {
-        string source = Path.Combine(SamplePaths.Root, "tests", "ModelPack.EndToEnd.Tests", "GenAi");
-        File.Copy(Path.Combine(source, "Program.cs"), _folder["Program.cs"]);
-        File.Copy(Path.Combine(source, "GenAi.csproj.txt"), _folder["GenAi.csproj"]);
-        (int restored, string output, string _) = Start("restore", _folder["GenAi.csproj"]);
-        if (restored != 0)
-        {
-            return output.ReplaceLineEndings(" ").Trim();
-        }
-
-        (int built, output, string error) = Start("build", _folder["GenAi.csproj"], "-c", "Release", "--no-restore", "-o", _folder["bin"]);
-        Assert.True(built == 0, output + error);
-        return "";
-    }
-
-    private (int Code, string Output, string Error) Start(params string[] args)
-    {
-        var start = new ProcessStartInfo("dotnet", args) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = _folder.Path };
-        start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
-        start.Environment["UseSharedCompilation"] = "false";
-        using Process process = Process.Start(start)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync();
-        Task<string> error = process.StandardError.ReadToEndAsync();
-        if (!process.WaitForExit(Timeout))
-        {
-            process.Kill(entireProcessTree: true);
-        }
-
-        return (process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
-    }
+    public void Dispose() => _program.Dispose();
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -193,70 +192,25 @@ public sealed class LlamaCppTests : IClassFixture<LlamaCppHost>
 /// <summary>A program with llama.cpp in it (LLamaSharp), built once for all tests when packages can be had.</summary>
 public sealed class LlamaCppHost : IDisposable
 {
-    private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(5);
-
-    private readonly TempFolder _folder = new();
-    private readonly Lazy<string> _failure;
-
-    public LlamaCppHost() => _failure = new(Build);
+    private readonly PeerProgram _program = new("LlamaCpp");
 
     /// <summary>Skips the calling test where the program cannot be built, and in an ordinary run.</summary>
     public void Require()
     {
         Skip.IfNot(LongTests.Wanted, "builds a program with llama.cpp; runs in .ci/run");
         Skip.If(RuntimeInformation.ProcessArchitecture is not (Architecture.X64 or Architecture.Arm64), "LLamaSharp has no llama.cpp for this processor");
-        Skip.If(_failure.Value.Length > 0, $"LLamaSharp cannot be had: {_failure.Value}");
+        Skip.If(_program.Failure.Length > 0, $"LLamaSharp cannot be had: {_program.Failure}");
     }
 
     /// <summary>Perplexity of windows of tokens, and the likeliest token after each of the first window but the last.</summary>
     public (double Perplexity, int[] Likeliest) Run(string gguf, string tokens, int window, int windows)
     {
-        (int code, string output, string error) = Start(
-            _folder["bin/LlamaCpp.dll"], gguf, tokens, window.ToString(CultureInfo.InvariantCulture), windows.ToString(CultureInfo.InvariantCulture));
-        Assert.True(code == 0, $"llama.cpp ended with {code}: {error}{output}");
-        string[] lines = output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        string[] lines = _program.Run(gguf, tokens, window.ToString(CultureInfo.InvariantCulture), windows.ToString(CultureInfo.InvariantCulture));
         return (double.Parse(lines[0], CultureInfo.InvariantCulture), [.. lines[1].Split(' ').Select(t => int.Parse(t, CultureInfo.InvariantCulture))]);
     }
 
     /// <summary>The ids of texts, one line each, with what the vocabulary puts around them.</summary>
-    public string[] Tokenize(string gguf, string[] texts)
-    {
-        (int code, string output, string error) = Start([_folder["bin/LlamaCpp.dll"], gguf, "--tokenize", .. texts]);
-        Assert.True(code == 0, $"llama.cpp ended with {code}: {error}{output}");
-        return output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
-    }
+    public string[] Tokenize(string gguf, string[] texts) => _program.Run([gguf, "--tokenize", .. texts]);
 
-    public void Dispose() => _folder.Dispose();
-
-    private string Build()
-    {
-        string source = Path.Combine(SamplePaths.Root, "tests", "ModelPack.EndToEnd.Tests", "LlamaCpp");
-        File.Copy(Path.Combine(source, "Program.cs"), _folder["Program.cs"]);
-        File.Copy(Path.Combine(source, "LlamaCpp.csproj.txt"), _folder["LlamaCpp.csproj"]);
-        (int restored, string output, string _) = Start("restore", _folder["LlamaCpp.csproj"]);
-        if (restored != 0)
-        {
-            return output.ReplaceLineEndings(" ").Trim();
-        }
-
-        (int built, output, string error) = Start("build", _folder["LlamaCpp.csproj"], "-c", "Release", "--no-restore", "-o", _folder["bin"]);
-        Assert.True(built == 0, output + error);
-        return "";
-    }
-
-    private (int Code, string Output, string Error) Start(params string[] args)
-    {
-        var start = new ProcessStartInfo("dotnet", args) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = _folder.Path };
-        start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
-        start.Environment["UseSharedCompilation"] = "false";
-        using Process process = Process.Start(start)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync();
-        Task<string> error = process.StandardError.ReadToEndAsync();
-        if (!process.WaitForExit(Timeout))
-        {
-            process.Kill(entireProcessTree: true);
-        }
-
-        return (process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
-    }
+    public void Dispose() => _program.Dispose();
 }
