@@ -126,6 +126,25 @@ public abstract class ModelSession : IDisposable
     {
     }
 
+    /// <summary>Makes something that takes a session over: when that fails, the session is closed, and errors name its file.</summary>
+    internal static T TakenOver<T>(ModelSession session, Func<T> make)
+    {
+        try
+        {
+            return make();
+        }
+        catch (ModelPackException e)
+        {
+            session.Dispose();
+            throw e.WithPath(session.Path);
+        }
+        catch
+        {
+            session.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>Options every session is created with.</summary>
     private protected static SessionOptions MakeSessionOptions(ModelSessionOptions options)
     {

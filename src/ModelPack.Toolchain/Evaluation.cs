@@ -79,7 +79,7 @@ public static class Evaluation
     /// <summary>A model of masked words sees the token that it would predict.</summary>
     private static void RefuseMaskedWords(ModelSession session)
     {
-        ReadOnlyMemory<byte>? config = Directory.Exists(session.Path) ? TextGeneration.ReadFile(Path.Combine(session.Path, ModelConfig.FileName))
+        ReadOnlyMemory<byte>? config = Directory.Exists(session.Path) ? ModelInput.Files(session.Path, TextGenerator.MaxFileBytes)(ModelConfig.FileName)
             : session is PackedModel ? TextGenerator.ReadFile(session.Path, ModelConfig.FileName) : null;
         if (config is ReadOnlyMemory<byte> text && RecipeChoice.IsOfMaskedWords(text))
         {

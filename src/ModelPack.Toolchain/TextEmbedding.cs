@@ -4,6 +4,7 @@ using System.Text.Json;
 using ModelPack.Architectures;
 using ModelPack.Runtime;
 using ModelPack.Runtime.Embedding;
+using ModelPack.Runtime.Generation;
 
 namespace ModelPack.Toolchain;
 
@@ -43,7 +44,7 @@ public static class TextEmbedding
     }
 
     private static TextEncoder Open(string path, ModelSessionOptions options) => Directory.Exists(path)
-        ? TextEncoder.Create(ModelInput.Open(path, options, GraphForm.Full), name => TextGeneration.ReadFile(Path.Combine(path, name)))
+        ? TextEncoder.Create(ModelInput.Open(path, options, GraphForm.Full), ModelInput.Files(path, TextGenerator.MaxFileBytes))
         : TextEncoder.Open(path, options);
 
     private static string Save(string folder, IReadOnlyList<float[]> vectors, int dimensions, CancellationToken cancellation)

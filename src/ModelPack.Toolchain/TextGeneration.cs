@@ -60,16 +60,4 @@ public static class TextGeneration
     private static TextGenerator Open(string path, GraphForm form, ModelSessionOptions options) => ModelInput.IsCheckpoint(path)
         ? TextGenerator.Create(ModelInput.Open(path, options, form), ModelInput.Files(path, TextGenerator.MaxFileBytes))
         : TextGenerator.Open(path, options);
-
-    /// <summary>A file of a folder, null when it is not there.</summary>
-    internal static ReadOnlyMemory<byte>? ReadFile(string path)
-    {
-        if (!File.Exists(path))
-        {
-            return null;
-        }
-
-        using MappedFile file = MappedFile.Open(path);
-        return file.Region(0, file.LengthBytes).ToArray(TextGenerator.MaxFileBytes);
-    }
 }

@@ -48,29 +48,16 @@ public sealed class TextEncoder : IDisposable
     /// <summary>Makes an encoder of an open model, which it takes over, also when this fails.</summary>
     /// <param name="session">The model.</param>
     /// <param name="file">A file of the checkpoint folder by name, or null.</param>
-    internal static TextEncoder Create(ModelSession session, Func<string, ReadOnlyMemory<byte>?> file)
+    internal static TextEncoder Create(ModelSession session, Func<string, ReadOnlyMemory<byte>?> file) => ModelSession.TakenOver(session, () =>
     {
-        try
-        {
-            int dimensions = Check(session);
-            EncoderSettings settings = EncoderSettings.Read(file);
-            ITextTokenizer tokenizer = ReadTokenizer(file);
-            int around = tokenizer.Prefix.Length + tokenizer.Suffix.Length;
-            return settings.MaxTokens < around
-                ? throw new ModelPackException(ErrorCodes.SentenceModules, $"texts have at most {settings.MaxTokens} tokens, and the tokenizer puts {around} around each")
-                : new TextEncoder(session, tokenizer, settings, dimensions);
-        }
-        catch (ModelPackException e)
-        {
-            session.Dispose();
-            throw e.WithPath(session.Path);
-        }
-        catch
-        {
-            session.Dispose();
-            throw;
-        }
-    }
+        int dimensions = Check(session);
+        EncoderSettings settings = EncoderSettings.Read(file);
+        ITextTokenizer tokenizer = ReadTokenizer(file);
+        int around = tokenizer.Prefix.Length + tokenizer.Suffix.Length;
+        return settings.MaxTokens < around
+            ? throw new ModelPackException(ErrorCodes.SentenceModules, $"texts have at most {settings.MaxTokens} tokens, and the tokenizer puts {around} around each")
+            : new TextEncoder(session, tokenizer, settings, dimensions);
+    });
 
     /// <summary>The ids that a text becomes for the model, special ones included, cut off at <see cref="MaxTokens"/>.</summary>
     /// <exception cref="ModelPackException">MP5032: the text cannot be normalized or taken apart here.</exception>

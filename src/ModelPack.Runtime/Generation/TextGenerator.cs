@@ -57,27 +57,14 @@ public sealed class TextGenerator : IDisposable
     /// <summary>Makes a generator of an open model, which it takes over, also when this fails.</summary>
     /// <param name="session">The model.</param>
     /// <param name="file">A file of the checkpoint folder by name, or null.</param>
-    internal static TextGenerator Create(ModelSession session, Func<string, ReadOnlyMemory<byte>?> file)
+    internal static TextGenerator Create(ModelSession session, Func<string, ReadOnlyMemory<byte>?> file) => ModelSession.TakenOver(session, () =>
     {
-        try
-        {
-            LanguageModelSignature signature = Check(session);
-            ReadOnlyMemory<byte> tokenizer = file(BytePairTokenizer.FileName)
-                ?? throw new ModelPackException(ErrorCodes.NoTokenizer, $"there is no {BytePairTokenizer.FileName} in it: compile a checkpoint folder that has one");
-            ChatFiles chat = ChatFiles.Read(file);
-            return new TextGenerator(session, signature, BytePairTokenizer.Parse(tokenizer), LanguageModelSettings.Read(file), new Lazy<ChatPrompt>(() => ChatPrompt.Of(chat)));
-        }
-        catch (ModelPackException e)
-        {
-            session.Dispose();
-            throw e.WithPath(session.Path);
-        }
-        catch
-        {
-            session.Dispose();
-            throw;
-        }
-    }
+        LanguageModelSignature signature = Check(session);
+        ReadOnlyMemory<byte> tokenizer = file(BytePairTokenizer.FileName)
+            ?? throw new ModelPackException(ErrorCodes.NoTokenizer, $"there is no {BytePairTokenizer.FileName} in it: compile a checkpoint folder that has one");
+        ChatFiles chat = ChatFiles.Read(file);
+        return new TextGenerator(session, signature, BytePairTokenizer.Parse(tokenizer), LanguageModelSettings.Read(file), new Lazy<ChatPrompt>(() => ChatPrompt.Of(chat)));
+    });
 
     /// <summary>Continues a text, piece by piece as tokens are made; pieces end at whole characters.</summary>
     /// <param name="prompt">The beginning of the text; not part of what comes back.</param>

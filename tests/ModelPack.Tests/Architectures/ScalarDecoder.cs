@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using ModelPack.Testing;
 
 namespace ModelPack.Tests.Architectures;
 
@@ -293,24 +294,10 @@ internal sealed class ScalarDecoder
     private double Activation(double x) => (string?)_config[_gemma ? "hidden_activation" : "hidden_act"] switch
     {
         "gelu_pytorch_tanh" => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + (0.044715 * x * x * x)))),
-        "gelu" => 0.5 * x * (1 + Erf(x / Math.Sqrt(2))),
+        "gelu" => 0.5 * x * (1 + ErrorFunction.Of(x / Math.Sqrt(2))),
         "relu2" => x > 0 ? x * x : 0,
         _ => x / (1 + Math.Exp(-x)),
     };
-
-    /// <summary>By its Taylor series, which converges everywhere.</summary>
-    private static double Erf(double x)
-    {
-        double term = x;
-        double sum = x;
-        for (int i = 1; i < 200; i++)
-        {
-            term *= -x * x / i;
-            sum += term / ((2 * i) + 1);
-        }
-
-        return 2 / Math.Sqrt(Math.PI) * sum;
-    }
 
     private int Window(int n)
     {

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using ModelPack.Testing;
 
 namespace ModelPack.Tests.Architectures;
 
@@ -153,26 +154,7 @@ internal sealed class ScalarEncoder(RandomCheckpoint checkpoint, string prefix)
         _ => Gelu(x),
     };
 
-    private static double Gelu(double x) => 0.5 * x * (1 + Erf(x / Math.Sqrt(2)));
-
-    /// <summary>By its power series, which converges everywhere; beyond 4 it differs from 1 by less than 2e-8.</summary>
-    private static double Erf(double x)
-    {
-        if (Math.Abs(x) > 4)
-        {
-            return Math.Sign(x);
-        }
-
-        double term = x;
-        double sum = x;
-        for (int n = 1; n < 200; n++)
-        {
-            term *= -x * x / n;
-            sum += term / ((2 * n) + 1);
-        }
-
-        return 2 / Math.Sqrt(Math.PI) * sum;
-    }
+    private static double Gelu(double x) => 0.5 * x * (1 + ErrorFunction.Of(x / Math.Sqrt(2)));
 
     private double[] Norm(double[] x, string module)
     {

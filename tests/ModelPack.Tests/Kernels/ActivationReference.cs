@@ -1,30 +1,31 @@
+using ModelPack.Kernels.MatMul;
+using ModelPack.Testing;
+
 namespace ModelPack.Tests.Kernels;
 
 /// <summary>Activations by their definitions, in f64.</summary>
 internal static class ActivationReference
 {
-    public static double Of(string activation, double x) => activation switch
+    public static double Of(Activation activation, double x) => activation switch
     {
-        "relu" => Math.Max(0, x),
-        "silu" => x / (1 + Math.Exp(-x)),
-        "gelu" => 0.5 * x * (1 + Erf(x / Math.Sqrt(2))),
-        "gelu_tanh" => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + (0.044715 * x * x * x)))),
-        "hardswish" => x * Math.Clamp((x / 6) + 0.5, 0, 1),
-        "" => x,
-        _ => throw new ArgumentException(activation),
+        Activation.Relu => Math.Max(0, x),
+        Activation.Silu => x / (1 + Math.Exp(-x)),
+        Activation.Gelu => x * (1 + ErrorFunction.Of(x / Math.Sqrt(2))) / 2,
+        Activation.GeluTanh => x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + (0.044715 * x * x * x)))) / 2,
+        Activation.HardSwish => x * Math.Clamp((x / 6) + 0.5, 0, 1),
+        _ => x,
     };
 
-    /// <summary>2 / sqrt(pi) times the integral of exp(-t^2), by its series.</summary>
-    private static double Erf(double x)
-    {
-        double term = x;
-        double sum = x;
-        for (int n = 1; n < 200; n++)
+    /// <summary>By the names of operators' attributes.</summary>
+    public static double Of(string activation, double x) => Of(
+        activation switch
         {
-            term *= -x * x / n;
-            sum += term / ((2 * n) + 1);
-        }
-
-        return Math.Abs(x) > 5 ? Math.Sign(x) : sum * 2 / Math.Sqrt(Math.PI);
-    }
+            "relu" => Activation.Relu,
+            "silu" => Activation.Silu,
+            "gelu" => Activation.Gelu,
+            "gelu_tanh" => Activation.GeluTanh,
+            "hardswish" => Activation.HardSwish,
+            _ => throw new ArgumentException(activation),
+        },
+        x);
 }

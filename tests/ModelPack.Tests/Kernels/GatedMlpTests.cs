@@ -74,34 +74,10 @@ public sealed unsafe class GatedMlpTests
 
             for (int i = 0; i < points.Length; i++)
             {
-                double expected = Reference(f, points[i]);
+                double expected = ActivationReference.Of(f, points[i]);
                 Assert.True(Math.Abs(values[i] - expected) <= 6e-7 * Math.Max(0.5, Math.Abs(points[i])), $"{f}({points[i]}) on {tier}: {values[i]}, not {expected}");
             }
         }
-    }
-
-    private static double Reference(Activation activation, double x) => activation switch
-    {
-        Activation.Relu => Math.Max(0, x),
-        Activation.Silu => x / (1 + Math.Exp(-x)),
-        Activation.Gelu => x * (1 + Erf(x / Math.Sqrt(2))) / 2,
-        Activation.GeluTanh => x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + (0.044715 * x * x * x)))) / 2,
-        _ => x,
-    };
-
-    /// <summary>2 / sqrt pi times the integral of exp(-t^2), by Simpson's rule.</summary>
-    private static double Erf(double z)
-    {
-        const int steps = 400;
-        double end = Math.Clamp(z, -6, 6);
-        double h = end / steps;
-        double sum = 1 + Math.Exp(-end * end);
-        for (int i = 1; i < steps; i++)
-        {
-            sum += (i % 2 == 1 ? 4 : 2) * Math.Exp(-h * i * h * i);
-        }
-
-        return sum * h / 3 * 2 / Math.Sqrt(Math.PI);
     }
 
     private static double[] Expected(float[] x, int rows, SparseCase gate, SparseCase up, SparseCase? down, Activation f)
@@ -119,7 +95,7 @@ public sealed unsafe class GatedMlpTests
                 u += (double)up.Dense[(i % hidden * inputs) + k] * x[(i / hidden * inputs) + k];
             }
 
-            h[i] = Reference(f, g) * u;
+            h[i] = ActivationReference.Of(f, g) * u;
         }
 
         if (down is null)

@@ -1,6 +1,5 @@
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.OrtOps;
-using ModelPack.Runtime.Native;
 using ModelPack.Testing.Onnx;
 using ModelPack.Tests.Kernels;
 using Xunit;
@@ -20,14 +19,14 @@ public sealed class GatedMlpOperatorTests
     [InlineData("not-constant", "not a constant")]
     public void Damaged_graphs_are_errors_when_the_session_is_made(string damage, string message)
     {
-        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Open(Model(damage)).Dispose());
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => OperatorSession.Open(Model(damage)).Dispose());
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Activations_of_another_width_are_an_error()
     {
-        using InferenceSession session = Open(Model(""));
+        using InferenceSession session = OperatorSession.Open(Model(""));
         using var x = OrtValue.CreateTensorValueFromMemory(new float[2 * 63], [2, 63]);
         using var options = new RunOptions();
 
@@ -44,12 +43,5 @@ public sealed class GatedMlpOperatorTests
         OnnxBuilder model = new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float, "rows", "width").Output("y", OnnxBuilder.Float, "rows", Hidden).Initializer("g", OnnxBuilder.UInt8, first, first.Length);
         _ = damage == "not-constant" ? model.Input("u", OnnxBuilder.UInt8, second.Length) : model.Initializer("u", OnnxBuilder.UInt8, second, second.Length);
         return model.Node("GatedMlp", ["x", "g", "u"], ["y"], Registration.Domain, "", ("N", (long)Hidden), ("weights", 2L), ("activation", damage == "activation" ? "tanh" : "silu")).Build();
-    }
-
-    private static InferenceSession Open(byte[] model)
-    {
-        using var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
-        OrtTable.AddOperators(options);
-        return new InferenceSession(model, options);
     }
 }

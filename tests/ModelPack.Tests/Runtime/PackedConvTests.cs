@@ -1,6 +1,5 @@
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.OrtOps;
-using ModelPack.Runtime.Native;
 using ModelPack.Testing;
 using ModelPack.Testing.Onnx;
 using ModelPack.Tests.Kernels;
@@ -25,17 +24,17 @@ public sealed class PackedConvTests
         using EncodedMatrix matrix = Matrix(kernel * kernel);
         float[] bias = Values.Weights(2, Outputs);
         float[] x = Values.Weights(3, (int)shape.Aggregate(1L, (a, b) => a * b));
-        using InferenceSession dense = Open(new OnnxBuilder().Input("x", OnnxBuilder.Float, "n", Channels, "h", "w").Initializer("w", matrix.Decoded, Outputs, Channels, kernel, kernel).Initializer("b", bias, Outputs).Output("y", OnnxBuilder.Float, "n", Outputs, "oh", "ow")
+        using InferenceSession dense = OperatorSession.Open(new OnnxBuilder().Input("x", OnnxBuilder.Float, "n", Channels, "h", "w").Initializer("w", matrix.Decoded, Outputs, Channels, kernel, kernel).Initializer("b", bias, Outputs).Output("y", OnnxBuilder.Float, "n", Outputs, "oh", "ow")
             .Node("Conv", ["x", "w", "b"], ["y"], "", "", ("strides", new long[] { stride, stride }), ("dilations", new long[] { dilation, dilation }), ("pads", new long[] { pad, pad, pad, pad })).Build(), 1);
-        float[] expected = Run(dense, x, shape, out long[] expectedShape);
+        float[] expected = OperatorSession.Run(dense, x, shape, out long[] expectedShape);
         byte[] packed = Model(matrix, bias, "f32", kernel, stride, dilation, pad);
-        using InferenceSession one = Open(packed, 1);
-        using InferenceSession three = Open(packed, 3);
+        using InferenceSession one = OperatorSession.Open(packed, 1);
+        using InferenceSession three = OperatorSession.Open(packed, 3);
 
-        float[] y = Run(one, x, shape, out long[] actualShape);
+        float[] y = OperatorSession.Run(one, x, shape, out long[] actualShape);
 
         Assert.Equal(expectedShape, actualShape);
-        Assert.Equal(y, Run(three, x, shape, out _));
+        Assert.Equal(y, OperatorSession.Run(three, x, shape, out _));
         for (int i = 0; i < y.Length; i++)
         {
             Assert.Equal(expected[i], y[i], 2e-5 * (1 + Math.Abs(expected[i])));
@@ -48,12 +47,12 @@ public sealed class PackedConvTests
         using EncodedMatrix matrix = Matrix(5);
         float[] x = Values.Weights(3, 2 * Channels * 50);
         byte[] model = Node(matrix, null, "f32", [("kernel_h", 1), ("kernel_w", 5), ("pad_w", 2), ("pad_end_w", 2)]);
-        using InferenceSession session = Open(model, 2);
+        using InferenceSession session = OperatorSession.Open(model, 2);
 
-        float[] flat = Run(session, x, [2, Channels, 50], out long[] shape);
+        float[] flat = OperatorSession.Run(session, x, [2, Channels, 50], out long[] shape);
 
         Assert.Equal([2, Outputs, 50], shape);
-        Assert.Equal(Run(session, x, [2, Channels, 1, 50], out _), flat);
+        Assert.Equal(OperatorSession.Run(session, x, [2, Channels, 1, 50], out _), flat);
     }
 
     [Theory]
@@ -62,10 +61,10 @@ public sealed class PackedConvTests
     public void Inputs_that_do_not_fit_are_errors(string damage, string message)
     {
         using EncodedMatrix matrix = Matrix(9);
-        using InferenceSession session = Open(Model(matrix, null, "int8", 3, 1, 1, 1), 1);
+        using InferenceSession session = OperatorSession.Open(Model(matrix, null, "int8", 3, 1, 1, 1), 1);
         long[] shape = damage == "rank" ? [1, Channels, 81] : [1, Channels + 1, 9, 9];
 
-        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Run(session, new float[shape.Aggregate(1L, (a, b) => a * b)], shape, out _));
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => OperatorSession.Run(session, new float[shape.Aggregate(1L, (a, b) => a * b)], shape, out _));
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
     }
 
@@ -80,7 +79,7 @@ public sealed class PackedConvTests
         using EncodedMatrix matrix = EncodedMatrix.Encode("int8", Outputs, 117, Values.Weights(1, Outputs * 117));
         byte[] model = Node(matrix, null, "int8", [("kernel_h", 3), ("kernel_w", 3), (attribute, value)]);
 
-        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Open(model, 1).Dispose());
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => OperatorSession.Open(model, 1).Dispose());
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
     }
 
@@ -88,7 +87,7 @@ public sealed class PackedConvTests
     public void Shape_of_the_output_is_inferred()
     {
         using EncodedMatrix matrix = Matrix(9);
-        using InferenceSession session = Open(Node(matrix, null, "int8", [("kernel_h", 3), ("kernel_w", 3), ("stride_w", 2)], ["images", Channels, 20, 31]), 1);
+        using InferenceSession session = OperatorSession.Open(Node(matrix, null, "int8", [("kernel_h", 3), ("kernel_w", 3), ("stride_w", 2)], ["images", Channels, 20, 31]), 1);
         Assert.Equal([-1, Outputs, 18, 15], session.OutputMetadata["y"].Dimensions);
     }
 
@@ -126,21 +125,5 @@ public sealed class PackedConvTests
 
         (string, object)[] attributes = [("N", (long)Outputs), ("arithmetic", arithmetic), .. all.Select(a => (a.Key, (object)a.Value))];
         return model.Node("PackedConv", bias is null ? ["x", "w"] : ["x", "w", "b"], ["y"], Registration.Domain, "", attributes).Build();
-    }
-
-    private static InferenceSession Open(byte[] model, int threads)
-    {
-        using var options = new SessionOptions { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
-        OrtTable.AddOperators(options);
-        return new InferenceSession(model, options);
-    }
-
-    private static float[] Run(InferenceSession session, float[] x, long[] shape, out long[] outputShape)
-    {
-        using OrtValue input = OrtValue.CreateTensorValueFromMemory(x, shape);
-        using var options = new RunOptions();
-        using IDisposableReadOnlyCollection<OrtValue> outputs = session.Run(options, ["x"], [input], ["y"]);
-        outputShape = outputs[0].GetTensorTypeAndShape().Shape;
-        return outputs[0].GetTensorDataAsSpan<float>().ToArray();
     }
 }

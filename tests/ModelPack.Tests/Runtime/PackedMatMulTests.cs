@@ -2,7 +2,6 @@ using System.Reflection;
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.Kernels.MatMul;
 using ModelPack.OrtOps;
-using ModelPack.Runtime.Native;
 using ModelPack.Testing;
 using ModelPack.Testing.Onnx;
 using ModelPack.Tests.Kernels;
@@ -41,12 +40,12 @@ public sealed class PackedMatMulTests
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode(format, N, K, Values.Weights(1, N * K));
         float[] bias = Values.Weights(2, N);
-        using InferenceSession session = Open(Model(matrix.Packed(), arithmetic, bias), threads: 2);
+        using InferenceSession session = OperatorSession.Open(Model(matrix.Packed(), arithmetic, bias), threads: 2);
         foreach (long[] batch in new[] { new long[] { 1 }, [300], [2, 3], [0], [] })
         {
             int rows = (int)batch.Aggregate(1L, (a, b) => a * b);
             float[] x = Values.Weights(3, rows * K);
-            float[] y = Run(session, x, [.. batch, K], out long[] shape);
+            float[] y = OperatorSession.Run(session, x, [.. batch, K], out long[] shape);
 
             Assert.Equal([.. batch, N], shape);
             double[] expected = new double[rows * N];
@@ -68,17 +67,17 @@ public sealed class PackedMatMulTests
         using EncodedMatrix matrix = EncodedMatrix.Encode("mxfp4", N, K, Values.Weights(1, N * K));
         byte[] model = Model(matrix.Packed(), "f32", null);
         float[] x = Values.Weights(3, 300 * K);
-        using InferenceSession one = Open(model, threads: 1);
-        using InferenceSession two = Open(model, threads: 3);
+        using InferenceSession one = OperatorSession.Open(model, threads: 1);
+        using InferenceSession two = OperatorSession.Open(model, threads: 3);
 
-        Assert.Equal(Run(one, x, [300, K], out _), Run(two, x, [300, K], out _));
+        Assert.Equal(OperatorSession.Run(one, x, [300, K], out _), OperatorSession.Run(two, x, [300, K], out _));
     }
 
     [Fact]
     public void Shape_of_the_output_is_inferred()
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N, K, Values.Weights(1, N * K));
-        using InferenceSession session = Open(Model(matrix.Packed(), "f32", null, anyShape: false), threads: 1);
+        using InferenceSession session = OperatorSession.Open(Model(matrix.Packed(), "f32", null, anyShape: false), threads: 1);
 
         NodeMetadata output = session.OutputMetadata["y"];
         Assert.Equal(N, output.Dimensions[^1]);
@@ -107,7 +106,7 @@ public sealed class PackedMatMulTests
                 .Node("PackedMatMul", ["x", "w"], ["y"], Registration.Domain, "", ("N", (long)N), ("arithmetic", "f32")).Build()
             : Model(bytes, damage == "arithmetic" ? "f16" : "f32", null);
 
-        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Open(model, threads: 1).Dispose());
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => OperatorSession.Open(model, threads: 1).Dispose());
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
     }
 
@@ -121,13 +120,13 @@ public sealed class PackedMatMulTests
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N - 3, K, Values.Weights(1, (N - 3) * K));
         float[] bias = Values.Weights(2, N - 3);
-        using InferenceSession plain = Open(Model(matrix.Packed(), "int8", bias, outputs: N - 3), threads: 1);
-        using InferenceSession session = Open(Model(matrix.Packed(), "int8", bias, outputs: N - 3, activation: activation), threads: 2);
+        using InferenceSession plain = OperatorSession.Open(Model(matrix.Packed(), "int8", bias, outputs: N - 3), threads: 1);
+        using InferenceSession session = OperatorSession.Open(Model(matrix.Packed(), "int8", bias, outputs: N - 3, activation: activation), threads: 2);
         foreach (int rows in new[] { 1, 2, 150 })
         {
             float[] x = Values.Weights(3, rows * K);
-            float[] expected = Run(plain, x, [rows, K], out _);
-            float[] y = Run(session, x, [rows, K], out _);
+            float[] expected = OperatorSession.Run(plain, x, [rows, K], out _);
+            float[] y = OperatorSession.Run(session, x, [rows, K], out _);
             for (int i = 0; i < y.Length; i++)
             {
                 Assert.Equal(ActivationReference.Of(activation, expected[i]), y[i], 2e-6 * (1 + Math.Abs(expected[i])));
@@ -139,7 +138,7 @@ public sealed class PackedMatMulTests
     public void Unknown_activation_is_an_error()
     {
         using EncodedMatrix matrix = EncodedMatrix.Encode("int4", N, K, Values.Weights(1, N * K));
-        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Open(Model(matrix.Packed(), "f32", null, activation: "tanh"), threads: 1).Dispose());
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => OperatorSession.Open(Model(matrix.Packed(), "f32", null, activation: "tanh"), threads: 1).Dispose());
         Assert.Contains("no activation 'tanh'", error.Message, StringComparison.Ordinal);
     }
 
@@ -150,9 +149,9 @@ public sealed class PackedMatMulTests
         byte[] model = new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float, "batch", "width").Output("y", OnnxBuilder.Float, "batch", N)
             .Initializer("w", OnnxBuilder.UInt8, matrix.Packed(), matrix.Packed().Length)
             .Node("PackedMatMul", ["x", "w"], ["y"], Registration.Domain, "", ("N", (long)N), ("arithmetic", "f32")).Build();
-        using InferenceSession session = Open(model, threads: 1);
+        using InferenceSession session = OperatorSession.Open(model, threads: 1);
 
-        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Run(session, new float[2 * 95], [2, 95], out _));
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => OperatorSession.Run(session, new float[2 * 95], [2, 95], out _));
         Assert.Contains("is not 96", error.Message, StringComparison.Ordinal);
     }
 
@@ -173,20 +172,5 @@ public sealed class PackedMatMulTests
 
         (string, object)[] attributes = [("N", (long)outputs), ("arithmetic", arithmetic), .. activation is null ? Array.Empty<(string, object)>() : [("activation", activation)]];
         return model.Node("PackedMatMul", bias is null ? ["x", "w"] : ["x", "w", "b"], ["y"], Registration.Domain, "", attributes).Build();
-    }
-
-    private static InferenceSession Open(byte[] model, int threads)
-    {
-        using var options = new SessionOptions { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
-        OrtTable.AddOperators(options);
-        return new InferenceSession(model, options);
-    }
-
-    private static float[] Run(InferenceSession session, float[] x, long[] shape, out long[] outputShape)
-    {
-        using OrtValue input = OrtValue.CreateTensorValueFromMemory(x, shape);
-        using IDisposableReadOnlyCollection<OrtValue> outputs = session.Run(new RunOptions(), ["x"], [input], ["y"]);
-        outputShape = outputs[0].GetTensorTypeAndShape().Shape;
-        return outputs[0].GetTensorDataAsSpan<float>().ToArray();
     }
 }

@@ -130,14 +130,11 @@ internal sealed class GgufFamily
     public string? Name(string tensor, out int? expert)
     {
         expert = null;
-        int dot = tensor.LastIndexOf('.');
-        string kind = tensor[(dot + 1)..];
-        if (dot < 0 || kind is not ("weight" or "bias"))
+        if (GgufTensorNames.Split(tensor) is not (string module, string kind))
         {
             return null;
         }
 
-        string module = tensor[..dot];
         if (Ends.TryGetValue(module, out string? end))
         {
             return $"{end}.{kind}";

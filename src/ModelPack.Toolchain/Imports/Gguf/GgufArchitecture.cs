@@ -46,14 +46,11 @@ internal sealed record GgufArchitecture(string ClassName, FrozenDictionary<strin
     /// <summary>The checkpoint's name of a tensor; null where it has none.</summary>
     public string? Name(string tensor)
     {
-        int dot = tensor.LastIndexOf('.');
-        string kind = tensor[(dot + 1)..];
-        if (dot < 0 || kind is not ("weight" or "bias"))
+        if (GgufTensorNames.Split(tensor) is not (string module, string kind))
         {
             return null;
         }
 
-        string module = tensor[..dot];
         if (Ends.TryGetValue(module, out string? end))
         {
             return $"{end}.{kind}";
