@@ -74,12 +74,7 @@ public static class PackWriter
         using var file = new OutputFile(path, journal);
         using var pool = new BufferPool(poolBytes);
         JobJournal? jobs = journal is null ? null : new JobJournal(journal, file, options.Cancellation);
-        ArtifactAssembler? closing = null;
-        using var assembler = new ArtifactAssembler(plan, file, spillBytes, resumable: jobs is not null)
-        {
-            Closed = (job, begin, end, hash) => jobs!.Add(job, begin, end, hash, closing!.Errors(job)),
-        };
-        closing = assembler;
+        using var assembler = new ArtifactAssembler(plan, file, spillBytes, jobs is null ? null : jobs.Add);
         long total = plan.Streams.Sum(s => s.RawBytes);
         int kept = jobs?.Restore(plan, assembler) ?? 0;
         long done = plan.Jobs.Take(kept).Sum(j => j.Streams.Sum(s => s.RawBytes));

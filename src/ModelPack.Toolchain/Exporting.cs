@@ -58,7 +58,7 @@ public static class Exporting
         var warnings = new List<string>();
         try
         {
-            using OutputJournal? journal = to == "onnx" || !Formats.Contains(to) ? null : Resuming.Journal(source, options, to, output, cancellation);
+            using OutputJournal? journal = to is "onnx" or "genai" || !Formats.Contains(to) ? null : Resuming.Journal(source, options, to, output, cancellation);
             (IReadOnlyList<string> files, string[] loadableBy) = to switch
             {
                 "onnx" => Onnx(source.Reader ?? throw Refused("a folder has no graph to export; 'compile' makes an artifact of it that has one"), output, options.Form, cancellation),

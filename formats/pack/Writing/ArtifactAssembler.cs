@@ -15,17 +15,21 @@ internal sealed class ArtifactAssembler : IDisposable
     private readonly long _dataStart;
     private readonly Dictionary<EncodeJob, ErrorSums> _errors = [];
     private SpillBuffer[] _waiting = [];
-    private readonly bool _writesGaps;
+    private readonly Action<EncodeJob, long, long, ulong, ErrorSums>? _closed;
     private readonly XxHash3? _hash;
     private long _jobBegin;
     private int _openJob = -1;
     private long _position;
 
+    /// <param name="plan">What is written.</param>
+    /// <param name="file">Where to.</param>
+    /// <param name="spillBytes">Memory for streams that wait.</param>
+    /// <param name="closed">Told of every job whose bytes are written: where they begin and end, their hash, and what it measured. Null where nothing is to be resumed.</param>
     /// <exception cref="ModelPackException">MP4005.</exception>
-    public ArtifactAssembler(WritePlan plan, OutputFile file, long spillBytes, bool resumable = false)
+    public ArtifactAssembler(WritePlan plan, OutputFile file, long spillBytes, Action<EncodeJob, long, long, ulong, ErrorSums>? closed = null)
     {
-        _writesGaps = resumable;
-        _hash = resumable ? new XxHash3() : null;
+        _closed = closed;
+        _hash = closed is null ? null : new XxHash3();
         _plan = plan;
         _file = file;
         _spillBytes = spillBytes;
@@ -49,9 +53,6 @@ internal sealed class ArtifactAssembler : IDisposable
 
         _position = _dataStart;
     }
-
-    /// <summary>Told of every job whose bytes are written: where they lie, and their hash.</summary>
-    public Action<EncodeJob, long, long, ulong>? Closed { get; init; }
 
     /// <summary>Where the next job's bytes begin before they are aligned.</summary>
     public long Position => _position;
@@ -210,7 +211,7 @@ internal sealed class ArtifactAssembler : IDisposable
         job.Release();
         if (_hash is not null)
         {
-            Closed!(job, _jobBegin, _position, _hash.GetCurrentHashAsUInt64());
+            _closed?.Invoke(job, _jobBegin, _position, _hash.GetCurrentHashAsUInt64(), Errors(job));
         }
     }
 
@@ -230,7 +231,7 @@ internal sealed class ArtifactAssembler : IDisposable
     private long Align(long alignment)
     {
         long aligned = PackLayout.AlignUp(_position, alignment);
-        if (_writesGaps && aligned > _position)
+        if (_hash is not null && aligned > _position)
         {
             Write(new byte[aligned - _position]); // What an interrupted write left here may be something else.
         }

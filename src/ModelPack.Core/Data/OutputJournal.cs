@@ -209,7 +209,18 @@ public sealed class OutputJournal : IDisposable
         bool same = true;
         foreach (byte[] line in Lines())
         {
-            if (first ? !TryContext(line, out same) : !TryPart(line, out JournalPart? part) || !Take(part!, same))
+            if (first)
+            {
+                if (!TryContext(line, out same))
+                {
+                    break;
+                }
+            }
+            else if (TryPart(line) is JournalPart part)
+            {
+                _earlier[(part.File, part.Part)] = same ? part : part with { Key = "" };
+            }
+            else
             {
                 break;
             }
@@ -236,12 +247,6 @@ public sealed class OutputJournal : IDisposable
         }
 
         return same;
-    }
-
-    private bool Take(JournalPart part, bool same)
-    {
-        _earlier[(part.File, part.Part)] = same ? part : part with { Key = "" };
-        return true;
     }
 
     private IEnumerable<byte[]> Lines()
@@ -278,14 +283,14 @@ public sealed class OutputJournal : IDisposable
         }
     }
 
-    private static bool TryPart(byte[] line, out JournalPart? part)
+    /// <summary>Null for a line that is none.</summary>
+    private static JournalPart? TryPart(byte[] line)
     {
-        part = null;
         try
         {
             using JsonDocument json = JsonDocument.Parse(line);
             JsonElement root = json.RootElement;
-            part = new JournalPart(
+            var part = new JournalPart(
                 root.GetProperty("file").GetString()!,
                 root.GetProperty("part").GetString()!,
                 root.GetProperty("key").GetString()!,
@@ -293,11 +298,11 @@ public sealed class OutputJournal : IDisposable
                 root.GetProperty("length").GetInt64(),
                 root.GetProperty("hash").GetUInt64(),
                 root.GetProperty("state").GetBytesFromBase64());
-            return part is { File: not null, Part: not null, Key: not null, OffsetBytes: >= 0, LengthBytes: >= 0 } && Path.GetFileName(part.File) == part.File;
+            return part is { File: not null, Part: not null, Key: not null, OffsetBytes: >= 0, LengthBytes: >= 0 } && Path.GetFileName(part.File) == part.File ? part : null;
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
-            return false;
+            return null;
         }
     }
 

@@ -59,14 +59,14 @@ internal static class GenAiExport
             warnings.Add("the checkpoint has no tokenizer_config.json, without which GenAI's tokenizer does not load; models take token ids all the same");
         }
 
-        // The graph goes last: a folder with a model and no configuration is none of GenAI's.
+        // The configuration gets its name last: a folder with a model and none is none of GenAI's.
         using var files = new AtomicFiles();
         files.AddFolder(folder);
         foreach (CarriedFile file in model.Files)
         {
             string path = Path.Join(folder, file.RelativePath);
             files.AddFolder(Path.GetDirectoryName(path)!);
-            files.Add(path, stream => stream.Write(file.Data.ToArray(int.MaxValue)));
+            files.Add(path, stream => TensorCopy.Write(stream, file.RelativePath, file.Data, cancellation));
         }
 
         files.Add(Path.Join(folder, ConfigFile), stream => stream.Write(settings));
