@@ -153,6 +153,9 @@ public abstract class ModelSession : IDisposable
         {
             session.IntraOpNumThreads = Math.Max(0, options.Threads);
 
+            // A second arena for every set of input sizes: a text detector at 960x960 took 350 instead of 220 MB with it, and as long.
+            session.EnableMemoryPattern = false;
+
             // Idle sessions must not burn the cores of the one that runs: stop spinning when a run ends.
             session.AddSessionConfigEntry("session.force_spinning_stop", "1");
             OrtTable.AddOperators(session);

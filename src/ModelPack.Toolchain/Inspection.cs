@@ -38,13 +38,14 @@ public static class Inspection
     }
 
     /// <summary>The execution plan of an artifact.</summary>
-    /// <exception cref="ModelPackException">MP4102: the artifact has no plan.</exception>
+    /// <exception cref="ModelPackException">MP4102: the artifact has no plan; MP3004: a size that the model does not leave open.</exception>
     /// <param name="path">The artifact.</param>
     /// <param name="profile">A machine to predict times for; null for the one the artifact was compiled for, if any.</param>
-    /// <param name="rows">Rows of activations of the predicted run.</param>
+    /// <param name="rows">Rows of activations of the predicted run: tokens at a time, where the model takes tokens.</param>
     /// <param name="threads">Threads of the predicted run: 1, or 0 for all cores.</param>
+    /// <param name="sizes">Of dimensions that the inputs leave open, by symbol or <c>input[axis]</c>, and values of inputs that are one integer. Others are 1, integers 0; null for none.</param>
     /// <param name="cancellation">Stops it.</param>
-    public static ExplainResult Explain(string path, HardwareProfile? profile = null, long rows = 1, int threads = 0, CancellationToken cancellation = default)
+    public static ExplainResult Explain(string path, HardwareProfile? profile = null, long rows = 1, int threads = 0, IReadOnlyDictionary<string, long>? sizes = null, CancellationToken cancellation = default)
     {
         cancellation.ThrowIfCancellationRequested();
         using PackReader reader = PackReader.Open(path);
@@ -57,8 +58,10 @@ public static class Inspection
         }
 
         profile ??= Artifact.ReadProfile(reader);
-        (IReadOnlyList<NodeCost?> costs, PredictedRun? run) = profile is null ? ([], null) : PlanPrediction.Of(reader, plan, profile, rows, threads == 1 ? 1 : profile.Cores, cancellation);
-        return new ExplainResult(plan.Target, [.. plan.Nodes.Select((node, i) => Explain(reader, node, costs.Count == 0 ? null : costs[i], profile))], totals) { Predicted = run };
+        MemoryPrediction? memory = MemoryPrediction.Of(reader, plan, sizes ?? ImmutableDictionary<string, long>.Empty, rows, cancellation);
+        bool sized = sizes is { Count: > 0 };
+        (IReadOnlyList<NodeCost?> costs, PredictedRun? run) = profile is null ? ([], null) : PlanPrediction.Of(reader, plan, profile, rows, node => sized ? memory?.Rows(node) : null, threads == 1 ? 1 : profile.Cores, cancellation);
+        return new ExplainResult(plan.Target, [.. plan.Nodes.Select((node, i) => Explain(reader, node, costs.Count == 0 ? null : costs[i], profile))], totals) { Predicted = run, Memory = memory?.Memory };
     }
 
     private static ExplainedNode Explain(PackReader reader, PlannedNode node, NodeCost? cost, HardwareProfile? profile) =>

@@ -1,5 +1,9 @@
+using System.Globalization;
+using ModelPack.Compiler;
+using ModelPack.Containers.Onnx;
 using ModelPack.Runtime;
 using ModelPack.Testing;
+using ModelPack.Tests.Compiler;
 using ModelPack.Toolchain;
 
 namespace ModelPack.EndToEnd.Tests;
@@ -89,6 +93,21 @@ public sealed class RealModelTests
 
         Assert.True(letters >= 15, $"the original recogniser reads only {letters} of 20 lines: the images or the preprocessing are wrong");
         Assert.True(same >= 19, $"only {same} of 20 lines are read alike");
+    }
+
+    /// <summary>At sizes that a model is used with, every value of its graph has the shape that ONNX Runtime computes; so have those inside branches, on which further shapes depend.</summary>
+    [SkippableTheory]
+    [InlineData("assets/ch_PP-OCRv4_rec_infer.onnx", "p2o.DynamicDimension.1=320")]
+    [InlineData("assets/ch_PP-OCRv4_det_infer.onnx", "p2o.DynamicDimension.1=96,p2o.DynamicDimension.2=160")]
+    [InlineData("assets/ch_ppocr_mobile_v2.0_cls_infer.onnx", "p2o.DynamicDimension.1=48,p2o.DynamicDimension.2=192")]
+    [InlineData("dist/silero_vad_legacy.onnx", "sequence=1536,sr=16000")]
+    [InlineData("dist/silero_vad_v5.onnx", "input[1]=512,sr=16000")]
+    public void Shapes_areInferredWhole(string file, string sizes)
+    {
+        using ImportedModel imported = OnnxModelReader.Import(Find(file));
+        Dictionary<string, long> given = sizes.Split(',').Select(s => s.Split('=')).ToDictionary(s => s[0], s => long.Parse(s[1], CultureInfo.InvariantCulture));
+
+        ShapeOracle.Check(imported.Model, given, integers: input => given.GetValueOrDefault(input));
     }
 
     private static string Find(string file)

@@ -12,16 +12,34 @@ internal static class ExplainCommand
     {
         var file = new Argument<string>("artifact") { Description = "An .mpack file made by compile" };
         var profile = new Option<string>("--profile") { Description = "Predict times on a machine: a file made by profile -o, or a built-in name (profile --list); by default the one the artifact was compiled for", HelpName = "file|name" };
-        Option<int> rows = NumberOption.Create("--rows", "With a profile: rows of activations, 1 for generating text, many for reading it", 1, 1, 1 << 20);
-        var command = new Command("explain", "Show the execution plan: the kernel of each node, why the others lost, and on a known machine how long it takes") { file, profile, rows };
+        Option<int> rows = NumberOption.Create("--rows", "Rows of activations of the predicted run: tokens at a time, 1 for generating text, many for reading it", 1, 1, 1 << 20);
+        var sizes = new Option<string[]>("--size") { Description = "A size that the model leaves open, for memory and times, such as seq=128, or the value of an input that is one integer. Repeatable; others are 1", HelpName = "name=n" };
+        var command = new Command("explain", "Show the execution plan: the kernel of each node, why the others lost, the memory of a run, and on a known machine how long it takes") { file, profile, rows, sizes };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             HardwareProfile? machine = session.Get(profile) is string named ? HardwareProfiles.Load(named) : null;
-            ExplainResult result = Inspection.Explain(session.Get(file), machine, session.Get(rows), session.Threads, session.Cancellation);
+            ExplainResult result = Inspection.Explain(session.Get(file), machine, session.Get(rows), session.Threads, Sizes(session.Get(sizes) ?? []), session.Cancellation);
             session.Show(result, JsonOutput.Types.ExplainResult, console => Write(console, result));
             return ExitCodes.Done;
         }));
         return command;
+    }
+
+    private static Dictionary<string, long> Sizes(string[] given)
+    {
+        var sizes = new Dictionary<string, long>(StringComparer.Ordinal);
+        foreach (string text in given)
+        {
+            int at = text.LastIndexOf('=');
+            if (at <= 0 || !long.TryParse(text.AsSpan(at + 1), NumberStyles.None, CultureInfo.InvariantCulture, out long size))
+            {
+                throw new UsageException($"--size '{text}' is not of the form name=number");
+            }
+
+            sizes[text[..at]] = size;
+        }
+
+        return sizes;
     }
 
     private static void Write(IAnsiConsole console, ExplainResult result)
@@ -46,6 +64,11 @@ internal static class ExplainCommand
             console.WriteLine($"totals  {string.Join(", ", result.Totals.OrderBy(t => t.Key, StringComparer.Ordinal).Select(t => $"{t.Key} {t.Value}"))}");
         }
 
+        if (result.Memory is PredictedMemory memory)
+        {
+            WriteMemory(console, memory);
+        }
+
         if (result.Predicted is PredictedRun run)
         {
             string basis = run.MeasuredShare > 0 ? $"{Words.Percent(run.MeasuredShare)} of it in measured kernels" : "by bandwidth and peak arithmetic";
@@ -53,6 +76,14 @@ internal static class ExplainCommand
             string energy = run.EstimatedJoules is double joules ? $", about {joules.ToString("G2", CultureInfo.InvariantCulture)} J (estimate)" : "";
             console.WriteLine($"weights read {ByteSize.Format(run.WeightBytes)}, {Words.Fixed(run.Flops / 1e9, 3)} GFLOP{energy}");
         }
+    }
+
+    private static void WriteMemory(IAnsiConsole console, PredictedMemory memory)
+    {
+        string at = memory.Sizes.Count == 0 ? "" : $" at {string.Join(", ", memory.Sizes.OrderBy(s => s.Key, StringComparer.Ordinal).Select(s => $"{s.Key} {Words.Number(s.Value)}"))}";
+        string peak = memory.PeakNode.Length == 0 ? "" : $" (at once {ByteSize.Format(memory.PeakBytes)}, in {memory.PeakNode})";
+        string unknown = memory.Unknown.Count == 0 ? "" : $"; {Words.Count(memory.Unknown.Count, "value")} not counted, whose size depends on data";
+        console.WriteLine($"memory{at}: weights {ByteSize.Format(memory.WeightBytes)}, values of a run {ByteSize.Format(memory.ArenaBytes)}{peak}, made once {ByteSize.Format(memory.ConstantBytes)}, inputs {ByteSize.Format(memory.InputBytes)}{unknown}");
     }
 
     /// <summary>What runs the products on a GPU or accelerator, with a count.</summary>

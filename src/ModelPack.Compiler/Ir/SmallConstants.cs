@@ -34,6 +34,31 @@ public static class SmallConstants
         return true;
     }
 
+    /// <summary>The elements of a plainly stored tensor of integers, booleans or f32, at most so many of them.</summary>
+    public static bool TryReadNumbers(Tensor tensor, int most, out ImmutableArray<double> values)
+    {
+        values = [];
+        if (tensor.Shape.ElementCount > most)
+        {
+            return false;
+        }
+
+        if (TryReadIntegers(tensor, out ImmutableArray<long> integers))
+        {
+            values = [.. integers.Select(i => (double)i)];
+            return true;
+        }
+
+        if (tensor.DType != DType.F32 || !tensor.TryGetRawData(out TensorData data))
+        {
+            return false;
+        }
+
+        byte[] bytes = data.ToArray();
+        values = [.. Enumerable.Range(0, bytes.Length / 4).Select(i => (double)BinaryPrimitives.ReadSingleLittleEndian(bytes.AsSpan(i * 4)))];
+        return true;
+    }
+
     /// <summary>An I64 tensor of the given shape.</summary>
     public static Tensor Integers(string name, Shape shape, ReadOnlySpan<long> values)
     {

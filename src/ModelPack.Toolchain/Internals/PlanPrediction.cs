@@ -11,10 +11,11 @@ internal static class PlanPrediction
     /// <param name="reader">The artifact.</param>
     /// <param name="plan">Its plan.</param>
     /// <param name="profile">The machine.</param>
-    /// <param name="rows">Rows of activations.</param>
+    /// <param name="rows">Rows of activations where shapes do not tell.</param>
+    /// <param name="rowsOf">Rows of activations of a node by shapes.</param>
     /// <param name="threads">1, or all cores.</param>
     /// <param name="cancellation">Stops it.</param>
-    public static (IReadOnlyList<NodeCost?> Nodes, PredictedRun Run) Of(PackReader reader, ExecutionPlan plan, HardwareProfile profile, long rows, int threads, CancellationToken cancellation)
+    public static (IReadOnlyList<NodeCost?> Nodes, PredictedRun Run) Of(PackReader reader, ExecutionPlan plan, HardwareProfile profile, long rows, Func<string, long?> rowsOf, int threads, CancellationToken cancellation)
     {
         // A weight bound as several streams is as long as all of them.
         Dictionary<string, long> bytes = plan.Bindings
@@ -22,7 +23,7 @@ internal static class PlanPrediction
             .ToDictionary(g => g.Key, g => g.Sum(), StringComparer.Ordinal);
         long model = bytes.Values.Sum();
         NodeCost?[] nodes = [.. plan.Nodes.Select(node => node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor { Shape.Rank: 2 } tensor
-            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), rows, threads, model, Density(node.Kernel, tensor))
+            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), rowsOf(node.Node) ?? rows, threads, model, Density(node.Kernel, tensor))
             : null)];
         int products = nodes.Count(n => n is not null);
         int others = Math.Max(0, Artifact.ReadModel(reader, cancellation).Graph.Nodes.Length - products);

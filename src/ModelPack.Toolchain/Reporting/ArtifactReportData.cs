@@ -37,7 +37,7 @@ internal static class ArtifactReportData
             t.StoredBytes,
             t.BitsPerWeight,
             compared.GetValueOrDefault(t.Name)?.RelativeError is double error ? Rounded(error) : null))]);
-        data["plan"] = planned ? Plan(Inspection.Explain(request.Input, request.Profile, request.Rows, request.Threads, cancellation)) : null;
+        data["plan"] = planned ? Plan(Inspection.Explain(request.Input, request.Profile, request.Rows, request.Threads, cancellation: cancellation)) : null;
         data["tune"] = request.Tune is null ? null : Tune(request.Tune);
         return data;
     }

@@ -5,6 +5,9 @@ public sealed record ExplainResult(string Target, IReadOnlyList<ExplainedNode> N
 {
     /// <summary>What a run is expected to cost; null without a hardware profile.</summary>
     public PredictedRun? Predicted { get; init; }
+
+    /// <summary>What a run is expected to take of memory; null for artifacts that do not run.</summary>
+    public PredictedMemory? Memory { get; init; }
 }
 
 /// <summary>One planned node.</summary>

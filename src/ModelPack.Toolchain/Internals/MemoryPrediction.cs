@@ -1,0 +1,79 @@
+using ModelPack.Compiler;
+using ModelPack.Compiler.Planning.Memory;
+using ModelPack.Compiler.Shapes;
+using ModelPack.Containers.Onnx;
+using ModelPack.Pack;
+
+namespace ModelPack.Toolchain;
+
+/// <summary>Predicts the sizes of what an artifact's execution graph computes, and the memory that it takes.</summary>
+internal sealed class MemoryPrediction
+{
+    private readonly GraphShapes _shapes;
+    private readonly Dictionary<string, Node> _nodes;
+
+    private MemoryPrediction(GraphShapes shapes, long weightBytes)
+    {
+        _shapes = shapes;
+        _nodes = shapes.Graph.Nodes.Where(n => n.Name.Length > 0).DistinctBy(n => n.Name, StringComparer.Ordinal).ToDictionary(n => n.Name, StringComparer.Ordinal);
+        MemoryPlan plan = MemoryPlanner.Plan(shapes);
+        Memory = new PredictedMemory
+        {
+            Sizes = shapes.Sizes,
+            WeightBytes = weightBytes,
+            ArenaBytes = plan.ArenaBytes,
+            PeakBytes = plan.PeakBytes,
+            PeakNode = plan.PeakNode,
+            InputBytes = plan.InputBytes,
+            ConstantBytes = plan.ConstantBytes,
+            Unknown = plan.Unknown,
+            Buffers = [.. plan.Buffers.Select(b => new PredictedBuffer(b.Values, b.OffsetBytes, b.LengthBytes, b.First, b.Last))],
+        };
+    }
+
+    /// <summary>The memory.</summary>
+    public PredictedMemory Memory { get; }
+
+    /// <summary>Predicts.</summary>
+    /// <param name="reader">The artifact.</param>
+    /// <param name="plan">Its plan.</param>
+    /// <param name="sizes">Free sizes by name (<see cref="ShapeInference.FreeSizes(Graph)"/>).</param>
+    /// <param name="rows">Tokens at a time: the last open dimension of the first input of integers, unless it was given.</param>
+    /// <param name="cancellation">Stops reading.</param>
+    /// <returns>Null for an artifact without an execution graph.</returns>
+    /// <exception cref="ModelPackException">MP3004: a size that the inputs do not leave open.</exception>
+    public static MemoryPrediction? Of(PackReader reader, ExecutionPlan plan, IReadOnlyDictionary<string, long> sizes, long rows, CancellationToken cancellation)
+    {
+        if (!reader.Blobs.TryGetValue(Artifact.ExecutionGraphBlob, out TensorData? graph))
+        {
+            return null;
+        }
+
+        // Of bound weights only type and shape matter: they stay where they are.
+        Model model = OnnxModelReader.ReadWeightless(graph, (_, placeholder) => placeholder with { Encoding = new DenseEncoding(new UnitSpec(placeholder.DType.Name()), placeholder.Shape, []) }, cancellation);
+        var all = new Dictionary<string, long>(sizes, StringComparer.Ordinal);
+        if (Tokens(model.Graph) is string tokens)
+        {
+            all.TryAdd(tokens, rows);
+        }
+
+        try
+        {
+            return new MemoryPrediction(ShapeInference.Infer(model, all), plan.Bindings.Sum(b => b.DType.StorageBytes(b.Shape.ElementCount)));
+        }
+        catch (ModelPackException e)
+        {
+            throw e.WithPath(reader.File.Path);
+        }
+    }
+
+    /// <summary>Rows of activations that a node multiplies; null where they are not known.</summary>
+    /// <param name="node">Name of the node in the model, which the node of the execution graph in its place keeps.</param>
+    public long? Rows(string node) =>
+        _nodes.TryGetValue(node, out Node? found) && _shapes[found.Input(0)].Shape is { Rank: > 0 } x ? x.Rows : null;
+
+    private static string? Tokens(Graph graph) => graph.FreeInputs()
+        .Where(i => i.Type.DType is DType.I64 or DType.I32 && i.Type.Dims is { IsDefault: false, Length: 1 or 2 } dims && dims[^1] is { Value: null, Symbol.Length: > 0 })
+        .Select(i => i.Type.Dims[^1].Symbol)
+        .FirstOrDefault();
+}
