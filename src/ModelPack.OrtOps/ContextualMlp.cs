@@ -188,7 +188,7 @@ internal sealed unsafe class ContextualMlp
 
     private nint InPieces(nint context, Job* job, long work)
     {
-        job->Pieces = (int)Math.Min(Math.Min(job->Parts, Math.Max(1, work / PackedMatMul.MinWorkPerThread)), (long)Environment.ProcessorCount * PackedMatMul.PiecesPerThread);
+        job->Pieces = WorkSplit.Pieces(job->Parts, work, Environment.ProcessorCount);
         if (job->Pieces == 1)
         {
             Work(job, 0, job->Parts);
@@ -214,8 +214,8 @@ internal sealed unsafe class ContextualMlp
     private static void Piece(void* data, nuint index)
     {
         var job = (Job*)data;
-        int first = (int)(job->Parts * (long)index / job->Pieces);
-        int end = (int)(job->Parts * ((long)index + 1) / job->Pieces);
+        int first = (int)WorkSplit.Begin(job->Parts, (long)index, job->Pieces);
+        int end = (int)WorkSplit.Begin(job->Parts, (long)index + 1, job->Pieces);
         ((ContextualMlp)GCHandle.FromIntPtr(job->Kernel).Target!).Work(job, first, end - first);
     }
 

@@ -216,15 +216,14 @@ internal sealed unsafe class GatedMlp
 
     private nint InPieces(nint context, Job* job, double work)
     {
-        long pieces = Math.Min(Math.Min(job->Parts, Math.Max(1, (long)work / PackedMatMul.MinWorkPerThread)), (long)Environment.ProcessorCount * PackedMatMul.PiecesPerThread);
-        job->Pieces = (int)pieces;
-        if (pieces == 1)
+        job->Pieces = WorkSplit.Pieces(job->Parts, work, Environment.ProcessorCount);
+        if (job->Pieces == 1)
         {
             Work(job, 0, job->Parts);
             return 0;
         }
 
-        return OrtApi.ParallelFor(context, &Piece, (nuint)pieces, job);
+        return OrtApi.ParallelFor(context, &Piece, (nuint)job->Pieces, job);
     }
 
     private void Work(Job* job, int first, int count)
@@ -243,8 +242,8 @@ internal sealed unsafe class GatedMlp
     private static void Piece(void* data, nuint index)
     {
         var job = (Job*)data;
-        int first = (int)(job->Parts * (long)index / job->Pieces);
-        int end = (int)(job->Parts * ((long)index + 1) / job->Pieces);
+        int first = (int)WorkSplit.Begin(job->Parts, (long)index, job->Pieces);
+        int end = (int)WorkSplit.Begin(job->Parts, (long)index + 1, job->Pieces);
         ((GatedMlp)GCHandle.FromIntPtr(job->Kernel).Target!).Work(job, first, end - first);
     }
 

@@ -244,11 +244,11 @@ internal sealed unsafe class PackedConv
     {
         job.Blocks = _run.Blocks((int)job.Height, (int)job.Width);
         long all = images * job.Blocks;
-        long worth = Math.Max(1, (long)(_multiplicationsPerPlace * images * job.Places) / PackedMatMul.MinWorkPerThread);
-        int threads = (int)Math.Min(worth, Environment.ProcessorCount);
+        double work = _multiplicationsPerPlace * images * job.Places;
+        int threads = (int)Math.Clamp(work / WorkSplit.MinWork, 1, Environment.ProcessorCount);
         job.Shares = Shares(all, threads);
         job.All = all * job.Shares;
-        job.Pieces = Math.Min(Math.Min(worth, (long)threads * PackedMatMul.PiecesPerThread), job.All);
+        job.Pieces = WorkSplit.Pieces(job.All, work, threads);
         if (job.Pieces == 1)
         {
             Run(job, 0, job.All);
@@ -302,7 +302,7 @@ internal sealed unsafe class PackedConv
     private static void Piece(void* data, nuint index)
     {
         var job = (Job*)data;
-        ((PackedConv)GCHandle.FromIntPtr(job->Kernel).Target!).Run(*job, job->All * (long)index / job->Pieces, job->All * ((long)index + 1) / job->Pieces);
+        ((PackedConv)GCHandle.FromIntPtr(job->Kernel).Target!).Run(*job, WorkSplit.Begin(job->All, (long)index, job->Pieces), WorkSplit.Begin(job->All, (long)index + 1, job->Pieces));
     }
 
     /// <summary>What the threads of one convolution share.</summary>

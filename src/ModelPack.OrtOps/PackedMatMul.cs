@@ -11,12 +11,6 @@ namespace ModelPack.OrtOps;
 /// </summary>
 internal sealed unsafe class PackedMatMul
 {
-    /// <summary>Multiplications below which threads do not pay.</summary>
-    internal const long MinWorkPerThread = 1 << 16;
-
-    /// <summary>Pieces per processor: ONNX Runtime's threads take them as they become free.</summary>
-    internal const int PiecesPerThread = 4;
-
     internal const int MaxRank = 16;
 
     private static byte* s_name;
@@ -298,8 +292,7 @@ internal sealed unsafe class PackedMatMul
     {
         void* scratch = ThreadScratch.Get(ScratchUse.Activations, _run.ScratchBytes(rows));
         _run.Prepare(x, rows, scratch);
-        long work = (long)(_run.MultiplicationsPerRow * rows);
-        int pieces = (int)Math.Min(Math.Min(_run.Parts, Math.Max(1, work / MinWorkPerThread)), (long)Environment.ProcessorCount * PiecesPerThread);
+        int pieces = WorkSplit.Pieces(_run.Parts, _run.MultiplicationsPerRow * rows, Environment.ProcessorCount);
         if (pieces == 1)
         {
             Run(scratch, rows, 0, _run.Parts, bias, y);
@@ -315,9 +308,8 @@ internal sealed unsafe class PackedMatMul
     {
         var job = (Job*)data;
         var kernel = (PackedMatMul)GCHandle.FromIntPtr(job->Kernel).Target!;
-        long parts = kernel._run.Parts;
-        int first = (int)(parts * (long)index / job->Pieces);
-        int end = (int)(parts * ((long)index + 1) / job->Pieces);
+        int first = (int)WorkSplit.Begin(kernel._run.Parts, (long)index, job->Pieces);
+        int end = (int)WorkSplit.Begin(kernel._run.Parts, (long)index + 1, job->Pieces);
         kernel.Run(job->Scratch, job->Rows, first, end - first, job->Bias, job->Y);
     }
 
