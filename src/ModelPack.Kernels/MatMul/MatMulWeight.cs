@@ -165,6 +165,12 @@ public sealed unsafe class MatMulWeight : IDisposable
         }
     }
 
+    /// <summary>Decodes one row of the matrix from its tiles: the same bits as from the stored streams.</summary>
+    /// <param name="tiles">Start of the execution layout.</param>
+    /// <param name="row">Which row, below <see cref="TileLayout.Rows"/>.</param>
+    /// <param name="values">[columns] destination.</param>
+    public void DecodeRow(byte* tiles, int row, float* values) => TileRow.Decode(tiles, Layout, Tile, Kind == ValueKind.Half, row, values);
+
     /// <summary>Frees the tables; nothing may run with them afterwards.</summary>
     public void Dispose()
     {
