@@ -152,6 +152,9 @@ public sealed unsafe class MatMulWeight : IDisposable
         return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, block == 0 ? units : Math.Min(units, block / unit), source.Scale, source.HasZeros, KindOf(source) >= ValueKind.Paired64));
     }
 
+    /// <summary>The same weight with f32 scales in its tiles where they are f16, as execution layouts had them before; null where nothing differs. Results are the same, bit for bit.</summary>
+    public MatMulWeight? WithF32Scales() => Layout.Scale == TileScale.F16 ? new MatMulWeight(Format, _rows, Layout with { Scale = TileScale.F32 }) : null;
+
     /// <summary>Packs tiles.</summary>
     /// <param name="streams">Addresses of the decoded streams, in the order of <see cref="Roles"/>.</param>
     /// <param name="firstTile">First tile.</param>

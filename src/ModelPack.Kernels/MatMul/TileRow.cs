@@ -120,6 +120,7 @@ internal static unsafe class TileRow
     {
         TileScale.F32 => ((float*)tile)[index],
         TileScale.BF16 => BitConverter.UInt32BitsToSingle((uint)((ushort*)tile)[index] << 16),
+        TileScale.F16 => (float)((Half*)tile)[index],
         TileScale.E8M0 => BitConverter.UInt32BitsToSingle((uint)tile[index] << 23),
         _ => 1,
     };
