@@ -68,9 +68,10 @@ internal static class TileJob
         {
             foreach (string role in weight.Roles)
             {
-                var buffer = new WeightBuffer(stored.Stream(role)!.Value.LengthBytes);
+                long bytes = stored.Stream(role)!.Value.LengthBytes;
+                WeightBuffer buffer = ScratchBuffers.Rent(bytes);
                 streams.Add(buffer);
-                stored.ReadStream(role, buffer.Address, buffer.LengthBytes, threads);
+                stored.ReadStream(role, buffer.Address, bytes, threads);
             }
 
             int header = PackedMatrix.HeaderBytes(weight.Format);
@@ -82,7 +83,7 @@ internal static class TileJob
         }
         finally
         {
-            streams.ForEach(s => s.Dispose());
+            streams.ForEach(ScratchBuffers.Return);
         }
     }
 
