@@ -15,6 +15,11 @@ internal static unsafe class OrtApi
 
     public const int Float = 1;
     public const int UInt8 = 2;
+    public const int Int32 = 6;
+    public const int Int64 = 7;
+
+    /// <summary>Of an input that may have any element type.</summary>
+    public const int Undefined = 0;
     public const int Fail = 1;
     public const int InvalidArgument = 2;
 
@@ -27,6 +32,7 @@ internal static unsafe class OrtApi
     private const int CreateTensorTypeAndShapeInfoIndex = 57;
     private const int SetTensorElementTypeIndex = 58;
     private const int SetDimensionsIndex = 59;
+    private const int GetTensorElementTypeIndex = 60;
     private const int GetDimensionsCountIndex = 61;
     private const int GetDimensionsIndex = 62;
     private const int GetSymbolicDimensionsIndex = 63;
@@ -59,6 +65,7 @@ internal static unsafe class OrtApi
         ["CreateTensorTypeAndShapeInfo"] = CreateTensorTypeAndShapeInfoIndex,
         ["SetTensorElementType"] = SetTensorElementTypeIndex,
         ["SetDimensions"] = SetDimensionsIndex,
+        ["GetTensorElementType"] = GetTensorElementTypeIndex,
         ["GetDimensionsCount"] = GetDimensionsCountIndex,
         ["GetDimensions"] = GetDimensionsIndex,
         ["GetSymbolicDimensions"] = GetSymbolicDimensionsIndex,
@@ -153,6 +160,8 @@ internal static unsafe class OrtApi
     public static nint GetData(nint value, void** data) => ((delegate* unmanaged<nint, void**, nint>)s_table[GetTensorMutableDataIndex])(value, data);
 
     public static nint GetShapeInfo(nint value, nint* info) => ((delegate* unmanaged<nint, nint*, nint>)s_table[GetTensorTypeAndShapeIndex])(value, info);
+
+    public static nint GetElementType(nint info, int* type) => ((delegate* unmanaged<nint, int*, nint>)s_table[GetTensorElementTypeIndex])(info, type);
 
     public static nint GetRank(nint info, nuint* rank) => ((delegate* unmanaged<nint, nuint*, nint>)s_table[GetDimensionsCountIndex])(info, rank);
 

@@ -33,24 +33,12 @@ public static class Planner
             .DistinctBy(t => t.Name, StringComparer.Ordinal)
             .ToDictionary(t => t.Name, StringComparer.Ordinal);
         var context = new PlanContext(model, new GraphIndex(graph), options, new StreamTensors(names), names) { WeightBytes = options.Profile is null ? 0 : weights.Values.Sum(MeasuredProduct.Bytes) };
-        ImmutableArray<Node>.Builder nodes = ImmutableArray.CreateBuilder<Node>(graph.Nodes.Length);
         ImmutableArray<PlannedNode>.Builder planned = ImmutableArray.CreateBuilder<PlannedNode>();
         var dense = new HashSet<string>(graph.Outputs.Concat(graph.Inputs).Select(v => v.Name), StringComparer.Ordinal);
         var declined = new Dictionary<string, RejectedKernel>(StringComparer.Ordinal);
         Dictionary<int, Node?> contextual = ContextualMlp.Take(weights, context, planned, declined);
-        for (int i = 0; i < graph.Nodes.Length; i++)
-        {
-            if (!contextual.TryGetValue(i, out Node? taken))
-            {
-                nodes.AddRange(PlanNode(graph.Nodes[i], weights, context, planned, dense, declined));
-            }
-            else if (taken is not null)
-            {
-                nodes.Add(taken);
-            }
-        }
-
-        ImmutableArray<Node> fused = Epilogues.Join(GatedMlp.Fuse(nodes.ToImmutable(), planned, context), graph);
+        ImmutableArray<Node> nodes = PlanNodes(graph, weights, context, planned, dense, declined, contextual);
+        ImmutableArray<Node> fused = Epilogues.Join(GatedMlp.Fuse(nodes, planned, context), graph);
         // A bias that became integers is read as floats by others at most.
         HashSet<string> read = context.Lowered.Count == 0 ? [] : [.. fused.SelectMany(n => n.Inputs.Concat(n.Subgraphs().SelectMany(GraphNames.Free))), .. graph.Outputs.Select(o => o.Name)];
         bool Keep(Tensor t) => (!weights.ContainsKey(t.Name) || dense.Contains(t.Name)) && (!context.Lowered.Contains(t.Name) || read.Contains(t.Name));
@@ -63,6 +51,28 @@ public static class Planner
         };
         IEnumerable<InitializerBinding> expanded = kept.Where(options.IsExternal).Select(t => new InitializerBinding(t.Name, t.Name, null, t.DType, t.Shape));
         return new PlannedModel(execution, new ExecutionPlan(options.Target, [.. expanded, .. context.Streams.Bindings], planned.ToImmutable()));
+    }
+
+    /// <summary>Chooses for all nodes; those that look rows up after the others, because the form of a table that a product reads serves them too.</summary>
+    private static ImmutableArray<Node> PlanNodes(
+        Graph graph,
+        Dictionary<string, Tensor> weights,
+        PlanContext context,
+        ImmutableArray<PlannedNode>.Builder planned,
+        HashSet<string> dense,
+        Dictionary<string, RejectedKernel> declined,
+        Dictionary<int, Node?> contextual)
+    {
+        var results = new Node[graph.Nodes.Length][];
+        var choices = new ImmutableArray<PlannedNode>.Builder[graph.Nodes.Length];
+        foreach (int i in Enumerable.Range(0, graph.Nodes.Length).OrderBy(i => graph.Nodes[i].Is("Gather")))
+        {
+            choices[i] = ImmutableArray.CreateBuilder<PlannedNode>();
+            results[i] = contextual.TryGetValue(i, out Node? taken) ? taken is null ? [] : [taken] : PlanNode(graph.Nodes[i], weights, context, choices[i], dense, declined);
+        }
+
+        planned.AddRange(choices.SelectMany(c => c));
+        return [.. results.SelectMany(r => r)];
     }
 
     /// <summary>Chooses for every compressed weight that a node reads; returns the node or what replaces it.</summary>
@@ -113,7 +123,7 @@ public static class Planner
         BlockWeight? weight = BlockWeight.Of(tensor.Encoding);
         NodeChoice? choice = input switch
         {
-            0 => QuantizedGather.Choose(node, tensor, weight, context),
+            0 => PackedGather.Choose(node, tensor, context) ?? QuantizedGather.Choose(node, tensor, weight, context),
             1 when PackedMatMul.IsKept(tensor, context) =>
                 NodeChoice.Expanded(new RejectedKernel("modelpack:PackedMatMul", "adds in another order than dense weights are multiplied in: plan with accuracy 'exact' to use it")),
             1 => IntegerKernels.Choose(node, tensor, context) ?? SparseMatMul.Choose(node, tensor, context) ?? MaskedMatMul.Choose(node, tensor, context) ?? LowRankMatMul.Choose(node, tensor, context) ?? FactoredConvolution.Choose(node, tensor, context) ?? PackedConv.Choose(node, tensor, context) ?? MeasuredProduct.Choose(node, tensor, weight, context) ?? PackedMatMul.Choose(node, tensor, context) ?? MatMulNBits.Choose(node, tensor, weight, context),

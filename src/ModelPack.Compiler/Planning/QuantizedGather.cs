@@ -14,7 +14,7 @@ namespace ModelPack.Compiler.Planning;
 internal static class QuantizedGather
 {
     /// <summary>Dense tables from this size on stay quantized.</summary>
-    private const long MinDenseBytes = 32 << 20;
+    internal const long MinDenseBytes = 32 << 20;
 
     /// <summary>The choice for a node whose input 0 is <paramref name="tensor"/>; null when the node is not Gather.</summary>
     public static NodeChoice? Choose(Node node, Tensor tensor, BlockWeight? weight, PlanContext context)

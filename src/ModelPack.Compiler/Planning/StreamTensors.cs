@@ -74,6 +74,9 @@ internal sealed class StreamTensors(HashSet<string> names)
         return name;
     }
 
+    /// <summary>True when a chosen operator reads a weight in execution layout.</summary>
+    public bool HasTiles(Tensor weight) => _made.ContainsKey(TilesOf(weight, transposed: false));
+
     /// <summary>The initializer that holds a weight in execution layout.</summary>
     /// <param name="weight">The weight.</param>
     /// <param name="bytes">Length of the layout.</param>
@@ -81,7 +84,7 @@ internal sealed class StreamTensors(HashSet<string> names)
     /// <returns>Its name.</returns>
     public string GetTiles(Tensor weight, long bytes, bool transposed = false)
     {
-        var key = (weight.Name, InitializerBinding.Tiles + (transposed ? " of the transpose" : ""), DType.U8, 1);
+        var key = TilesOf(weight, transposed);
         if (!_made.TryGetValue(key, out string? name))
         {
             var shape = new Shape(bytes);
@@ -93,4 +96,7 @@ internal sealed class StreamTensors(HashSet<string> names)
 
         return name;
     }
+
+    private static (string Tensor, string Role, DType DType, int Rank) TilesOf(Tensor weight, bool transposed) =>
+        (weight.Name, InitializerBinding.Tiles + (transposed ? " of the transpose" : ""), DType.U8, 1);
 }

@@ -13,6 +13,9 @@ internal static class CpuFeatures
     /// <summary>Products of BF16 in 512 bits (AVX512_BF16).</summary>
     public static bool HasBFloat16 { get; } = Bit(1, 0, 5);
 
+    /// <summary>Conversion of f16 in 256 bits (F16C); where AVX2 is, the system saves its registers.</summary>
+    public static bool HasF16C { get; } = X86Base.X64.IsSupported && (X86Base.CpuId(1, 0).Ecx & (1 << 29)) != 0;
+
     /// <summary>A bit of CPUID leaf 7; only where the system saves 512-bit registers, which .NET has asked.</summary>
     private static bool Bit(int subLeaf, int register, int bit)
     {

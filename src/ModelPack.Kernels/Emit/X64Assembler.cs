@@ -39,7 +39,7 @@ internal readonly record struct Mem(Gpr Base, int Displacement)
 }
 
 /// <summary>
-/// Writes machine code of x64: the few instructions of AVX-512 on whole 512-bit vectors (EVEX, no masks) that kernels made at run time are of, and loops around them. Registers of vectors are numbers from 0 to 31.
+/// Writes machine code of x64: the few instructions of AVX-512 on whole 512-bit vectors (EVEX, no masks) that kernels made at run time are of, a few on 256 bits (VEX), and loops around them. Registers of vectors are numbers from 0 to 31.
 /// Encodings: Intel 64 Architectures Software Developer's Manual, volume 2, 2.7 (EVEX, compressed displacements).
 /// </summary>
 internal sealed class X64Assembler
@@ -89,6 +89,15 @@ internal sealed class X64Assembler
 
     /// <summary>to = 16 words of memory as 32-bit lanes.</summary>
     public void WidenWords(int to, Mem from) => Evex(Opcode.WidenWords, to, 0, from, broadcast: false, sizeBytes: 32);
+
+    /// <summary>to = 16 f16 of memory as f32.</summary>
+    public void WidenHalves(int to, Mem from) => Evex(Opcode.WidenHalves, to, 0, from, broadcast: false, sizeBytes: 32);
+
+    /// <summary>The lower half of to (0 to 7) = 8 f16 of memory as f32, for machines without AVX-512 (F16C).</summary>
+    public void WidenEightHalves(int to, Mem from) => Vex(Opcode.WidenHalves, to, from);
+
+    /// <summary>32 bytes of memory = the lower half of from (0 to 7), for machines without AVX-512.</summary>
+    public void StoreEight(Mem to, int from) => Vex(Opcode.Store, from, to);
 
     /// <summary>Bytes to = table[lower six bits of the bytes of indices] (AVX512_VBMI).</summary>
     public void PermuteBytes(int to, int indices, int table) => Evex(Opcode.PermuteBytes, to, indices, table);
@@ -211,6 +220,17 @@ internal sealed class X64Assembler
         ModRm(reg & 7, rm, broadcast ? sizeof(int) : sizeBytes);
     }
 
+    /// <summary>As <see cref="Evex(Opcode, int, int, Mem, bool, int)"/> on 256 bits of the first eight vectors.</summary>
+    private void Vex(Opcode opcode, int reg, Mem rm)
+    {
+        const int length256 = 1 << 2;
+        Byte(0xC4);
+        Byte(0xC0 | (Not((int)rm.Base >> 3) << 5) | (((int)opcode >> 12) & 0xF));
+        Byte((0xF << 3) | length256 | (((int)opcode >> 8) & 0xF));
+        Byte((int)opcode & 0xFF);
+        ModRm(reg, rm, 1);
+    }
+
     /// <summary>The four bytes in front and the opcode; W is 0, vectors are 512 bits.</summary>
     private void Prefix(Opcode opcode, int reg, int vvvv, int rmExtension, int rmBase, bool broadcast)
     {
@@ -264,6 +284,7 @@ internal sealed class X64Assembler
         AddIntegers = 0x11FE,
         ShiftIntegers = 0x1172,
         ShuffleBytes = 0x2100,
+        WidenHalves = 0x2113,
         WidenBytes = 0x2131,
         WidenWords = 0x2133,
         BroadcastRegister = 0x217C,

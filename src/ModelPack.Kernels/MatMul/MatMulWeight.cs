@@ -152,6 +152,9 @@ public sealed unsafe class MatMulWeight : IDisposable
         return new MatMulWeight(format, source, new TileLayout(rows, columns, bits, unit, block == 0 ? units : Math.Min(units, block / unit), source.Scale, source.HasZeros, KindOf(source) >= ValueKind.Paired64));
     }
 
+    /// <summary>The same weight with f32 scales in its tiles where they are f16, as execution layouts had them before; null where nothing differs. Results are the same, bit for bit.</summary>
+    public MatMulWeight? WithF32Scales() => Layout.Scale == TileScale.F16 ? new MatMulWeight(Format, _rows, Layout with { Scale = TileScale.F32 }) : null;
+
     /// <summary>Packs tiles.</summary>
     /// <param name="streams">Addresses of the decoded streams, in the order of <see cref="Roles"/>.</param>
     /// <param name="firstTile">First tile.</param>
@@ -164,6 +167,12 @@ public sealed unsafe class MatMulWeight : IDisposable
             TilePacker.Pack(_rows, Layout, streams, tile, (byte*)destination + (tile * Layout.TileBytes));
         }
     }
+
+    /// <summary>Decodes one row of the matrix from its tiles: the same bits as from the stored streams.</summary>
+    /// <param name="tiles">Start of the execution layout.</param>
+    /// <param name="row">Which row, below <see cref="TileLayout.Rows"/>.</param>
+    /// <param name="values">[columns] destination.</param>
+    public void DecodeRow(byte* tiles, int row, float* values) => TileRow.Decode(tiles, Layout, Tile, Kind == ValueKind.Half, row, values);
 
     /// <summary>Frees the tables; nothing may run with them afterwards.</summary>
     public void Dispose()

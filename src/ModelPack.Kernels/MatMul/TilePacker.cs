@@ -98,6 +98,9 @@ internal static unsafe class TilePacker
             case TileScale.BF16:
                 ((ushort*)tile)[index] = (ushort)(bits >> 16);
                 break;
+            case TileScale.F16:
+                ((Half*)tile)[index] = (Half)scale;
+                break;
             default:
                 tile[index] = (byte)(bits >> 23);
                 break;

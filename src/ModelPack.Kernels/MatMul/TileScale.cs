@@ -14,6 +14,9 @@ public enum TileScale
 
     /// <summary>1 byte: powers of two, the biased exponent of an f32.</summary>
     E8M0,
+
+    /// <summary>2 bytes: f16.</summary>
+    F16,
 }
 
 /// <summary>Sizes of <see cref="TileScale"/>.</summary>
@@ -23,7 +26,7 @@ internal static class TileScaleSizes
     public static int Bytes(this TileScale scale) => scale switch
     {
         TileScale.F32 => 4,
-        TileScale.BF16 => 2,
+        TileScale.BF16 or TileScale.F16 => 2,
         TileScale.E8M0 => 1,
         _ => 0,
     };

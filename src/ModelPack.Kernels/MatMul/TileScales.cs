@@ -35,6 +35,9 @@ internal static unsafe class TileScales
                 }
 
                 break;
+            case TileScale.F16:
+                HalfScales.Widen<TSimd>((ushort*)tile + first, count, scratch);
+                break;
             case TileScale.E8M0:
                 for (int i = 0; i < end; i += TSimd.Count)
                 {

@@ -24,15 +24,12 @@ internal static class TileJob
             return "bound in execution layout, which only matrices bound as bytes have";
         }
 
-        using MatMulWeight? weight = MatMulWeight.TryCreate(matrix);
+        using MatMulWeight? weight = PackedMatrix.OfLength(matrix, binding.Shape[0], out long expected);
         if (weight is null)
         {
-            return $"bound in execution layout, but no kernel reads {UnitSpec.Shorten(matrix.Format.ToString())}";
-        }
-
-        if (PackedMatrix.Bytes(weight) != binding.Shape[0])
-        {
-            return $"bound as {binding.Shape[0]} bytes, but the execution layout has {PackedMatrix.Bytes(weight)}";
+            return expected == 0
+                ? $"bound in execution layout, but no kernel reads {UnitSpec.Shorten(matrix.Format.ToString())}"
+                : $"bound as {binding.Shape[0]} bytes, but the execution layout has {expected}";
         }
 
         IBoundNumberFormat bound = NumberFormats.Bind(matrix.Format, matrix.Shape);
@@ -65,15 +62,16 @@ internal static class TileJob
             return;
         }
 
-        using MatMulWeight weight = MatMulWeight.TryCreate(stored.Matrix!)!;
+        using MatMulWeight weight = PackedMatrix.OfLength(stored.Matrix!, destination.LengthBytes, out _)!;
         var streams = new List<WeightBuffer>();
         try
         {
             foreach (string role in weight.Roles)
             {
-                var buffer = new WeightBuffer(stored.Stream(role)!.Value.LengthBytes);
+                long bytes = stored.Stream(role)!.Value.LengthBytes;
+                WeightBuffer buffer = ScratchBuffers.Rent(bytes);
                 streams.Add(buffer);
-                stored.ReadStream(role, buffer.Address, buffer.LengthBytes, threads);
+                stored.ReadStream(role, buffer.Address, bytes, threads);
             }
 
             int header = PackedMatrix.HeaderBytes(weight.Format);
@@ -85,7 +83,7 @@ internal static class TileJob
         }
         finally
         {
-            streams.ForEach(s => s.Dispose());
+            streams.ForEach(ScratchBuffers.Return);
         }
     }
 

@@ -74,6 +74,10 @@ internal static class WeightLoader
 
             throw;
         }
+        finally
+        {
+            ScratchBuffers.Clear();
+        }
     }
 
     /// <summary>As <see cref="Load"/>, one weight after the other: each is handed over and disposed before the next is decoded.</summary>
@@ -96,6 +100,7 @@ internal static class WeightLoader
         finally
         {
             Dispose(weights);
+            ScratchBuffers.Clear();
         }
     }
 

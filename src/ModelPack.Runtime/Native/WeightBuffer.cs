@@ -12,14 +12,30 @@ internal sealed unsafe class WeightBuffer : IDisposable
     /// <summary>Cache line of every current CPU, and what ONNX Runtime uses for its own buffers.</summary>
     private const nuint AlignmentBytes = 64;
 
+    /// <summary>Buffers from this size on are the system's own: freed ones leave the process, whatever was allocated after them.</summary>
+    private const long LeastMappedBytes = 256 << 10;
+
     private static long _liveBytes;
+
+    /// <summary>What was mapped, from where on; 0 where the C library has the memory.</summary>
+    private readonly nint _mapping;
+    private readonly long _mappedBytes;
     private void* _data;
 
     internal WeightBuffer(long lengthBytes)
     {
         LengthBytes = lengthBytes;
         bool isLarge = lengthBytes >= HugePages.LeastBytes;
-        _data = NativeMemory.AlignedAlloc((nuint)Math.Max(1, lengthBytes), isLarge ? (nuint)HugePages.PageBytes : AlignmentBytes); // Never null, also for no bytes.
+        nint alignment = isLarge ? (nint)HugePages.PageBytes : (nint)AlignmentBytes;
+        if (lengthBytes >= LeastMappedBytes)
+        {
+            _mappedBytes = lengthBytes + (isLarge ? alignment : 0);
+            _mapping = AnonymousMemory.Map(_mappedBytes);
+        }
+
+        _data = _mapping != 0
+            ? (void*)((_mapping + alignment - 1) & -alignment)
+            : NativeMemory.AlignedAlloc((nuint)Math.Max(1, lengthBytes), (nuint)alignment); // Never null, also for no bytes.
         if (isLarge)
         {
             HugePages.Prefer((nint)_data, lengthBytes);
@@ -64,7 +80,15 @@ internal sealed unsafe class WeightBuffer : IDisposable
         _data = null;
         if (data != null)
         {
-            NativeMemory.AlignedFree(data);
+            if (_mapping != 0)
+            {
+                AnonymousMemory.Unmap(_mapping, _mappedBytes);
+            }
+            else
+            {
+                NativeMemory.AlignedFree(data);
+            }
+
             Interlocked.Add(ref _liveBytes, -LengthBytes);
             if (LengthBytes > 0)
             {

@@ -16,6 +16,7 @@ public sealed unsafe class EmittedCodeTests
     [InlineData(4, 4, true, TileScale.BF16, false)]
     [InlineData(4, 32, false, TileScale.F32, true)]
     [InlineData(2, 64, true, TileScale.F32, false)]
+    [InlineData(4, 8, false, TileScale.F16, false)]
     [InlineData(2, 1024, false, TileScale.None, false)]
     [InlineData(3, 8, false, TileScale.F32, false)]
     [InlineData(5, 16, false, TileScale.F32, true)]
@@ -88,10 +89,10 @@ public sealed unsafe class EmittedCodeTests
         }
         else
         {
-            MemoryMarshal.Cast<byte, float>(scales.AsSpan()).Fill(1.5f); // Read as BF16: 1.5 and 0 in turns.
-            for (int i = 0; shape.Scale == TileScale.BF16 && i < scales.Length; i += 2)
+            MemoryMarshal.Cast<byte, float>(scales.AsSpan()).Fill(1.5f); // Read as 16 bits: 1.5 and 0 in turns.
+            if (shape.Scale is TileScale.BF16 or TileScale.F16)
             {
-                (scales[i], scales[i + 1]) = (0xC0, 0x3F);
+                MemoryMarshal.Cast<byte, ushort>(scales.AsSpan()).Fill((ushort)(shape.Scale == TileScale.BF16 ? 0x3FC0 : 0x3E00));
             }
         }
 

@@ -221,6 +221,60 @@ public sealed unsafe class MatMulKernelTests
         }
     }
 
+    [Theory]
+    [InlineData("int4(scale=f16)")]
+    [InlineData("int8(scale=f16,block=16,symmetric=false)")]
+    [InlineData("int3(scale=f16,block=row)")]
+    [InlineData("float(exponent=3,mantissa=2,specials=fnuz,scale=f16,block=48)")]
+    public void Scales_in_16_bits_give_the_same_bits_as_in_32(string format)
+    {
+        foreach ((int n, int k) in new[] { (17, 33), (40, 272), (5, 2200) })
+        {
+            using EncodedMatrix matrix = EncodedMatrix.Encode(format, n, k, Values.Weights((ulong)(n + k), n * k));
+            foreach (KernelTier tier in KernelTiers.Supported)
+            {
+                foreach ((int rows, MatMulArithmetic arithmetic) in new[] { 1, 13 }.SelectMany(r => MatMulArithmetics.All.Select(a => (r, a))))
+                {
+                    float[] x = Values.Weights((ulong)rows, rows * k);
+                    float[] y = Run(matrix, x, rows, arithmetic, tier, out MatMulWeight weight);
+                    Assert.Equal(TileScale.F16, weight.Layout.Scale);
+                    Assert.Equal(y, Run(matrix, x, rows, arithmetic, tier, out MatMulWeight wide, wide: true));
+                    Assert.Equal(TileScale.F32, wide.Layout.Scale);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Every_f16_scale_is_its_value()
+    {
+        ushort[] codes = [.. Enumerable.Range(0, 1 << 16).Select(c => (ushort)c)];
+        foreach (KernelTier tier in KernelTiers.Supported)
+        {
+            float[] widened = new float[codes.Length];
+            fixed (ushort* from = codes)
+            {
+                fixed (float* to = widened)
+                {
+                    switch (tier)
+                    {
+                        case KernelTier.Avx512:
+                            HalfScales.Widen<Simd512>(from, codes.Length / 16, to);
+                            break;
+                        case KernelTier.Avx2:
+                            HalfScales.Widen<Simd256>(from, codes.Length / 16, to);
+                            break;
+                        default:
+                            HalfScales.Widen<Simd128>(from, codes.Length / 16, to);
+                            break;
+                    }
+                }
+            }
+
+            Assert.Equal(codes.Select(c => (float)BitConverter.UInt16BitsToHalf(c)), widened);
+        }
+    }
+
     private static float[] Rounded(float[] x) => [.. x.Select(v => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(v) & 0xFFFF0000))];
 
     private static void Check(string format, int n, int k, MatMulArithmetic arithmetic, Func<MatMulWeight, Sums, double> tolerance, Func<float[], float[]>? prepare = null)
@@ -287,9 +341,10 @@ public sealed unsafe class MatMulKernelTests
     private sealed record Sums(double Products, double Weights, double Activations, double LargestWeight, double LargestActivation);
 
     /// <summary>Runs with weight, activations and output ending at unmapped pages. Empty where the format has no such kernel.</summary>
-    private static float[] Run(EncodedMatrix matrix, float[] x, int rows, MatMulArithmetic arithmetic, KernelTier tier, out MatMulWeight weight, bool? hasDot = null)
+    private static float[] Run(EncodedMatrix matrix, float[] x, int rows, MatMulArithmetic arithmetic, KernelTier tier, out MatMulWeight weight, bool? hasDot = null, bool wide = false)
     {
         weight = MatMulWeight.TryCreate(matrix.Spec, (int)matrix.Shape[0], (int)matrix.Shape[1])!;
+        weight = wide ? weight.WithF32Scales()! : weight;
         Assert.NotNull(weight);
         if (!weight.Has(arithmetic))
         {

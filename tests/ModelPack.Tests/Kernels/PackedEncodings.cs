@@ -8,9 +8,13 @@ namespace ModelPack.Tests.Kernels;
 internal static class PackedEncodings
 {
     /// <summary>With the header: what operators are given.</summary>
-    public static unsafe byte[] Packed(this EncodedMatrix matrix)
+    /// <param name="matrix">The matrix.</param>
+    /// <param name="wide">True for f32 scales where tiles have f16: what artifacts of earlier versions were made for.</param>
+    public static unsafe byte[] Packed(this EncodedMatrix matrix, bool wide = false)
     {
-        using MatMulWeight weight = MatMulWeight.TryCreate(matrix.Spec, (int)matrix.Shape[0], (int)matrix.Shape[1])!;
+        using MatMulWeight today = MatMulWeight.TryCreate(matrix.Spec, (int)matrix.Shape[0], (int)matrix.Shape[1])!;
+        using MatMulWeight? earlier = wide ? today.WithF32Scales() : null;
+        MatMulWeight weight = earlier ?? today;
         int header = PackedMatrix.HeaderBytes(weight.Format);
         byte[] bytes = new byte[PackedMatrix.Bytes(weight)];
         PackedMatrix.WriteHeader(weight, bytes.AsSpan(0, header));

@@ -47,6 +47,12 @@ public sealed class X64AssemblerTests
         Same("62 c2 7d 48 7c d9", a => a.Broadcast(19, Gpr.R9));
         Same("62 d2 7d 48 31 63 01", a => a.WidenBytes(4, new Mem(Gpr.R11, 16)));
         Same("62 c2 7d 48 33 62 02", a => a.WidenWords(20, new Mem(Gpr.R10, 64)));
+        Same("62 c2 7d 48 13 62 02", a => a.WidenHalves(20, new Mem(Gpr.R10, 64)));
+        Same("62 f2 7d 48 13 ba 21 00 00 00", a => a.WidenHalves(7, new Mem(Gpr.Rdx, 33)));
+        Same("c4 c2 7d 13 48 10", a => a.WidenEightHalves(1, new Mem(Gpr.R8, 16)));
+        Same("c4 e2 7d 13 6a 10", a => a.WidenEightHalves(5, new Mem(Gpr.Rdx, 16)));
+        Same("c4 c1 7c 11 49 20", a => a.StoreEight(new Mem(Gpr.R9, 32), 1));
+        Same("c4 e1 7c 11 7a 20", a => a.StoreEight(new Mem(Gpr.Rdx, 32), 7));
         Same("62 b1 45 48 72 f5 17", a => a.ShiftLeft(7, 21, 23));
         Same("62 f1 45 40 72 f1 10", a => a.ShiftLeft(23, 1, 16));
         Same("62 d1 0d 40 72 d1 02", a => a.ShiftRight(30, 9, 2));

@@ -38,6 +38,13 @@ internal sealed class FakeArtifact : IWeightSource
         return this;
     }
 
+    /// <summary>Says that a tensor, added before, is a stored matrix.</summary>
+    public FakeArtifact Matrix(string name, DenseEncoding matrix)
+    {
+        _weights[name].Matrix = matrix;
+        return this;
+    }
+
     public TensorData? Blob(string name) => Blobs.TryGetValue(name, out byte[]? bytes) ? TensorData.FromBytes(bytes) : null;
 
     public IStoredWeight? Find(string tensor) => _weights.GetValueOrDefault(tensor);
@@ -48,7 +55,7 @@ internal sealed class FakeArtifact : IWeightSource
 
         public DType DType => dtype;
 
-        public DenseEncoding? Matrix => null;
+        public DenseEncoding? Matrix { get; set; }
 
         public StructuredEncoding? Sparse => null;
 

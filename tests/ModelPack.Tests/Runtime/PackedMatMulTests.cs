@@ -61,6 +61,24 @@ public sealed class PackedMatMulTests
         }
     }
 
+    [Theory]
+    [InlineData("f32")]
+    [InlineData("int8")]
+    public void Tiles_with_f32_scales_as_they_were_before_give_the_same(string arithmetic)
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode("int4(scale=f16)", N, K, Values.Weights(1, N * K));
+        (byte[] today, byte[] earlier) = (matrix.Packed(), matrix.Packed(wide: true));
+        Assert.True(today.Length < earlier.Length);
+        float[] x = Values.Weights(3, 5 * K);
+        using InferenceSession narrow = OperatorSession.Open(Model(today, arithmetic, null), threads: 1);
+        using InferenceSession wide = OperatorSession.Open(Model(earlier, arithmetic, null), threads: 1);
+
+        Assert.Equal(OperatorSession.Run(wide, x, [5, K], out _), OperatorSession.Run(narrow, x, [5, K], out _));
+
+        earlier[4] = 2;
+        Assert.Throws<OnnxRuntimeException>(() => OperatorSession.Open(Model(earlier, arithmetic, null), threads: 1).Dispose());
+    }
+
     [Fact]
     public void Results_do_not_depend_on_threads()
     {

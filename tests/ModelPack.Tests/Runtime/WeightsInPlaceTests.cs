@@ -5,6 +5,7 @@ using ModelPack.Runtime;
 using ModelPack.Runtime.Native;
 using ModelPack.Testing;
 using ModelPack.Testing.Onnx;
+using ModelPack.Tests.Kernels;
 using ModelPack.Toolchain;
 using Xunit;
 
@@ -39,6 +40,22 @@ public sealed unsafe class WeightsInPlaceTests
         Assert.Contains(after, o => o.All(v => v == 0));
         model.Dispose();
         Assert.Throws<ArgumentOutOfRangeException>(() => buffer.Slice(0, 1));
+    }
+
+    [Fact]
+    public void Artifacts_planned_for_f32_scales_in_tiles_still_run()
+    {
+        using EncodedMatrix matrix = EncodedMatrix.Encode("int4(scale=f16)", N, K, Values.Weights(1, N * K));
+        float[] x = Values.Weights(3, 3 * K);
+        float[][] outputs = [.. new[] { false, true }.SelectMany(wide => new long?[] { null, 1 }.Select(budget =>
+        {
+            using PackedModel model = PackedModel.Open("m.mpack", Artifact(matrix, matrix.Packed(wide).Length), new ModelSessionOptions { ResidentBytes = budget });
+            return model.Run(NamedTensor.Of("x", x, 3, K))[0].Values<float>().ToArray();
+        }))];
+
+        Assert.All(outputs, y => Assert.Equal(outputs[0], y));
+        ModelPackException error = Assert.Throws<ModelPackException>(() => PackedModel.Open("m.mpack", Artifact(matrix, matrix.Packed().Length + 64), new ModelSessionOptions()));
+        Assert.Contains($"but the execution layout has {matrix.Packed().Length}", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -93,5 +110,19 @@ public sealed unsafe class WeightsInPlaceTests
             Assert.Contains("a weight of 16 bytes that no kernel reads", error.Message, StringComparison.Ordinal);
             WeightReferences.Remove(number);
         }
+    }
+
+    private static FakeArtifact Artifact(EncodedMatrix matrix, long bytes)
+    {
+        byte[] graph = new OnnxBuilder().Opset(Registration.Domain, 1).Input("x", OnnxBuilder.Float, "rows", K).Output("y", OnnxBuilder.Float, "rows", N).External("w_tiles", OnnxBuilder.UInt8, [bytes], "model.mpack", 0, bytes)
+            .Node("PackedMatMul", ["x", "w_tiles"], ["y"], Registration.Domain, "", ("N", (long)N), ("arithmetic", "f32")).Build();
+        FakeArtifact artifact = new FakeArtifact().Graph(graph, new InitializerBinding("w_tiles", "w", InitializerBinding.Tiles, DType.U8, new Shape(bytes)));
+        foreach ((string role, nint stream) in matrix.Roles.Zip(matrix.Streams(matrix.Roles)))
+        {
+            long length = role == "codes" ? N * K / 2 : N * K / 32 * sizeof(ushort);
+            artifact.Stream("w", role, DType.U8, new Span<byte>((void*)stream, (int)length).ToArray());
+        }
+
+        return artifact.Matrix("w", new DenseEncoding(matrix.Spec, matrix.Shape, []));
     }
 }

@@ -85,6 +85,30 @@ public sealed class PlannedNetworkTests
         AssertRunsAsExpanded(artifact, network);
     }
 
+    [Theory]
+    [InlineData("gather-large", "bf16", "exact", "modelpack:PackedGather(bf16)")]
+    [InlineData("gather-small", "int8", "exact", "expand")]
+    [InlineData("gather-tied", "int8", "exact", "modelpack:PackedGather(int8)")]
+    [InlineData("gather-tied", "bf16", "fast", "modelpack:PackedGather(bf16)")]
+    [InlineData("gather-tied", "bf16", "identical", "expand")]
+    public void Plan_tableThatIsLargeOrThatAProductReads_isReadFromTilesAndHeldOnce(string network, string format, string accuracy, string kernel)
+    {
+        using var folder = new TempFolder();
+        string artifact = Compile(folder, network, format, accuracy: accuracy);
+
+        ExplainedNode[] nodes = [.. Inspection.Explain(artifact).Nodes.Where(n => n.Tensor == "w")];
+
+        Assert.Equal(kernel, nodes.First(n => n.Op == "Gather").Kernel);
+        AssertRunsAsExpanded(artifact, network);
+        using PackedModel model = PackedModel.Open(artifact);
+        Assert.Equal(kernel == "expand" ? 0 : 1, model.BuffersInPlace.Count);
+        using PackedModel resident = PackedModel.Open(artifact, new ModelSessionOptions { ResidentBytes = 1 });
+        NamedTensor input = Tokens(network);
+        Assert.Equal(model.Run(input)[0].Bytes.ToArray(), resident.Run(input)[0].Bytes.ToArray());
+        Exporting.Export(artifact, "onnx", folder["packed.onnx"], ExportForm.Packed);
+        Assert.Equal(Run(artifact, network, expandAll: false), Run(folder["packed.onnx"], network, expandAll: false));
+    }
+
     [Fact]
     public void Plan_weightUsedInABranch_staysDenseForItAndComputesTheSame()
     {
@@ -111,7 +135,7 @@ public sealed class PlannedNetworkTests
         Assert.Equal(Run(model, "branch-weight", expandAll: false), Run(folder["dense.onnx"], "branch-weight", expandAll: false));
     }
 
-    private static string Compile(TempFolder folder, string network, string format, bool stock = false)
+    private static string Compile(TempFolder folder, string network, string format, bool stock = false, string? accuracy = null)
     {
         string model = folder["m.onnx"];
         string recipe = folder["r.json"];
@@ -120,7 +144,7 @@ public sealed class PlannedNetworkTests
             { "passes": ["canonicalize", { "pass": "quantize", "min_elements": 0 }], "rules": [{ "match": "w", "quantize": { "format": "{{format}}" } }, { "match": "b", "skip": true }] }
             """);
         string artifact = folder["m.mpack"];
-        ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = recipe, Threads = 1, StockOperators = stock });
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = artifact, Recipe = recipe, Threads = 1, StockOperators = stock, Accuracy = accuracy });
         return artifact;
     }
 
@@ -136,8 +160,10 @@ public sealed class PlannedNetworkTests
         var model = new OnnxBuilder();
         if (network.StartsWith("gather", StringComparison.Ordinal))
         {
-            return model.Input("x", OnnxBuilder.Int64, "batch").Output("y", OnnxBuilder.Float, "batch", n)
-                .Initializer("w", SmallModels.Values(k * n, 1), k, n).Node("Gather", ["w", "x"], ["y"]).Build();
+            bool tied = network == "gather-tied";
+            model.Input("x", OnnxBuilder.Int64, "batch").Output("y", OnnxBuilder.Float, "batch", tied ? k : n)
+                .Initializer("w", SmallModels.Values(k * n, 1), k, n).Node("Gather", ["w", "x"], [tied ? "row" : "y"]);
+            return tied ? model.Node("Gemm", ["row", "w"], ["y"], attributes: ("transB", 1L)).Build() : model.Build();
         }
 
         bool transA = network == "gemm-trans-a";
@@ -183,6 +209,8 @@ public sealed class PlannedNetworkTests
         Assert.InRange(Math.Sqrt(noise / signal), 0, 2e-6);
     }
 
+    private static NamedTensor Tokens(string network) => NamedTensor.Of("x", new long[] { 0, 1, 17, 4711 % (network == "gather-large" ? 131_072 : K), 95 }, 5);
+
     private static float[] Run(string artifact, string network, bool expandAll)
     {
         using ModelSession session = ModelSession.Open(artifact, new ModelSessionOptions { Threads = 1, ExpandAll = expandAll });
@@ -190,7 +218,7 @@ public sealed class PlannedNetworkTests
         var inputs = new List<NamedTensor>
         {
             x.DType == DType.I64
-                ? NamedTensor.Of("x", new long[] { 0, 1, 17, 4711 % (network == "gather-large" ? 131_072 : K), 95 }, 5)
+                ? Tokens(network)
                 : NamedTensor.Of("x", SmallModels.Values(3 * (int)(x.Dims[0].Size == 3 ? x.Dims[1].Size! : x.Dims[0].Size!), 9), x.Dims[0].Size!.Value, x.Dims[1].Size!.Value),
         };
         if (session.Inputs.Any(i => i.Name == "w"))

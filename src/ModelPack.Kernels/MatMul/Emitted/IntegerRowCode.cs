@@ -287,6 +287,9 @@ internal sealed class IntegerRowCode
                     _code.WidenWords(Vector, at);
                     _code.ShiftLeft(Vector, Vector, 16);
                     break;
+                case TileScale.F16:
+                    _code.WidenHalves(Vector, at);
+                    break;
                 case TileScale.E8M0:
                     _code.WidenBytes(Vector, at);
                     _code.ShiftLeft(Vector, Vector, 23);

@@ -48,6 +48,7 @@ internal sealed unsafe class FloatRows : CodeRows
                 BlockScaleType.None => TileScale.None,
                 BlockScaleType.E8M0 => TileScale.E8M0,
                 BlockScaleType.E4M3 or BlockScaleType.BF16 => TileScale.BF16,
+                BlockScaleType.F16 => TileScale.F16,
                 _ => TileScale.F32,
             },
             Multiplier = integers ? 1f / 64 : 1,

@@ -38,7 +38,7 @@ internal sealed unsafe class IntegerRows : CodeRows
             Block = row ? 0 : block,
             Zero = 1 << (bits - 1),
             HasZeros = !spec.Flag("symmetric", true),
-            Scale = scale == DType.BF16 ? TileScale.BF16 : TileScale.F32,
+            Scale = scale == DType.BF16 ? TileScale.BF16 : scale == DType.F16 ? TileScale.F16 : TileScale.F32,
         };
     }
 

@@ -145,7 +145,7 @@ public sealed unsafe class SparseWeight : IDisposable
         }
 
         int stripe = blockRows % WideStripe == 0 ? WideStripe : TileLayout.TileRows;
-        var values = MatMulWeight.Of(format, source, stripe, run, block);
+        MatMulWeight values = Run(format, source, stripe, run, block);
         TileLayout layout = values.Layout;
         if (run % layout.UnitColumns != 0 || block % layout.UnitColumns != 0 || (scaled && run % (layout.BlockUnits * layout.UnitColumns) != 0))
         {
@@ -154,6 +154,19 @@ public sealed unsafe class SparseWeight : IDisposable
         }
 
         return new SparseWeight(format, source, values, grid, rows, columns);
+    }
+
+    /// <summary>A run of a stripe. Its scales are f32 also where they are stored as f16: stripes have few, and the length of the layout stays what artifacts say.</summary>
+    private static MatMulWeight Run(UnitSpec format, CodeRows source, int rows, int columns, int block)
+    {
+        var values = MatMulWeight.Of(format, source, rows, columns, block);
+        if (values.WithF32Scales() is not MatMulWeight wide)
+        {
+            return values;
+        }
+
+        values.Dispose();
+        return wide;
     }
 
     /// <summary>Packs stripes.</summary>
