@@ -4,7 +4,7 @@ using ModelPack.Kernels.MatMul;
 
 namespace ModelPack.Compiler.Planning;
 
-/// <summary>MatMul and Gemm on a block-sparse weight, as <c>ai.modelpack::PackedMatMul</c> on the blocks that are stored; expanded where that is faster.</summary>
+/// <summary>MatMul and Gemm on a block-sparse weight, as <c>ai.modelpack::PackedMatMul</c> on the blocks that are stored; expanded where that is faster: by measurements of this machine where there are any (<see cref="SparseTimes"/>), else by those below.</summary>
 /// <remarks>
 /// Why what is chosen: times as fast as ONNX Runtime's dense f32 product (1.31.1), by <c>modelpack bench kernels --sparsity</c>, all products taking turns; one thread of a shared AMD EPYC (family 25 model 17) with AVX-512,
 /// blocks of 32 x 32, 2026-11-29. Blocks that share stripes cost what the stripes do: the density below is that of all multiplications, zeros between blocks included.
@@ -55,8 +55,12 @@ public static class SparseMatMul
         }
 
         double time = Fixed + (PerMultiplication * weight.Density);
-        string predicted = string.Create(CultureInfo.InvariantCulture, $"about {time:0.00} times the time of the dense product, {weight.Density:0.000} of its multiplications");
-        if (time >= 1)
+        double stored = Math.Min(1, (double)weight.StoredBlocks * weight.BlockRows * weight.BlockColumns / ((double)weight.Rows * weight.Columns));
+        SparseTimes.Compared? measured = SparseTimes.Of(kernel, matrix.Structure, weight.Format, (weight.Rows, weight.Columns), weight.Bytes, stored, weight.Density, time < 1, context);
+        string predicted = measured is null
+            ? string.Create(CultureInfo.InvariantCulture, $"about {time:0.00} times the time of the dense product, {weight.Density:0.000} of its multiplications")
+            : string.Create(CultureInfo.InvariantCulture, $"{measured.Ratio:0.00} times the time of the dense product {measured.Source}, {weight.Density:0.000} of its multiplications");
+        if (!(measured?.Taken ?? time < 1))
         {
             return NodeChoice.Expanded(new RejectedKernel(kernel, predicted));
         }
