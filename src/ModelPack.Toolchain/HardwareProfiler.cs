@@ -28,7 +28,7 @@ public static unsafe class HardwareProfiler
     ];
 
     /// <summary>Sparse weights that are measured: structure, number format of the values.</summary>
-    private static readonly (string Structure, string Format)[] Sparse =
+    internal static IReadOnlyList<(string Structure, string Format)> Sparse { get; } =
     [
         ("blocksparse(block=32x32)", "f32"), ("blocksparse(block=32x32)", "bf16"), ("blocksparse(block=32x32)", "int8"), ("blocksparse(block=32x32)", "mxfp4"), ("blocksparse(block=16x16)", "f32"), ("blocksparse(block=4x4)", "f32"),
         ("blocksparse(block=1x16)", "f32"), ("nm(m=4,n=2)", "f32"), ("nm(m=4,n=2)", "bf16"), ("nm(m=4,n=2)", "int8"), ("bankbalanced(bank=64,kept=16)", "f32"), ("bankbalanced(bank=64,kept=16)", "bf16"), ("bitmap", "f32"), ("bitmap", "bf16"),

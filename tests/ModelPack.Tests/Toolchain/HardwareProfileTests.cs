@@ -158,6 +158,21 @@ public sealed class HardwareProfileTests
         Assert.Equal(Encoding.UTF8.GetString(HardwareProfileJson.Write(profile)), Encoding.UTF8.GetString(HardwareProfileJson.Write(HardwareProfileJson.Read(HardwareProfileJson.Write(profile)))));
     }
 
+    /// <summary>Under the names that plans give them: those of the weights as artifacts have them.</summary>
+    [Fact]
+    public void Sparse_kernels_of_profiles_have_kernels()
+    {
+        var options = new KernelBenchmarkOptions { Rows = 64, Columns = 256, Threads = 1, Enough = TimeSpan.FromMilliseconds(1) };
+        foreach ((string structure, string format) in HardwareProfiler.Sparse)
+        {
+            (BenchedKernel kernel, double places) = SparseKernelBenchmark.One(UnitSpec.Parse(structure), format, 50, options, CancellationToken.None);
+            string name = structure.StartsWith("blocksparse", StringComparison.Ordinal) ? $"modelpack:SparseMatMul({structure[18..^1]},{format})" : $"modelpack:MaskedMatMul({structure},{format})";
+            Assert.Equal(name, kernel.Kernel);
+            Assert.InRange(places, structure.StartsWith("blocksparse", StringComparison.Ordinal) ? 0.3 : 1, 1);
+            Assert.True(kernel.One.Milliseconds > 0 && kernel.WeightBytes > 0);
+        }
+    }
+
     /// <summary>What the profile says of the sparse kernel decides, whatever other machines do: a fifth of the multiplications at 0.1 or 9 nanoseconds each, beside all of them at 0.1.</summary>
     [Theory]
     [InlineData(0.1, "modelpack:SparseMatMul(32x32,f32)")]
