@@ -20,10 +20,10 @@ internal sealed record ChannelView(float[] Energies, int Units, int Width, int K
 internal sealed class ChannelGrouping(IReadOnlyList<ChannelView> views, int channels, int classSize, CancellationToken cancellation)
 {
     private const int Rounds = 20;
-    private const int Passes = 8;
+    private const int Passes = 4;
 
-    /// <summary>Multiplications beyond which channels are ordered by what they are worth, and no further.</summary>
-    private const double MostWork = 4e10;
+    /// <summary>Additions of a round, some seconds, beyond which channels are ordered by what they are worth and no further, or for N:M not at all.</summary>
+    private const double MostWork = 2e9;
 
     private readonly int _width = views.Max(v => v.Width);
 
