@@ -34,7 +34,7 @@ public sealed class KernelTunerTests : IDisposable
 
     [Theory]
     [InlineData("modelpack:SparseMatMul(32x32,f32)", "blocksparse(block=32x32)", "f32")]
-    [InlineData("modelpack:SparseMatMul(4x4,int8)", "blocksparse(block=4x4)", "int8(block=16)")]
+    [InlineData("modelpack:SparseMatMul(32x32,int8)", "blocksparse(block=32x32)", "int8(block=32)")]
     [InlineData("modelpack:MaskedMatMul(nm(m=4,n=2),bf16)", "nm(m=4,n=2)", "bf16")]
     [InlineData("modelpack:MaskedMatMul(bitmap,f32)", "bitmap", "f32")]
     public void Seconds_ofSparseProducts_areMeasuredOnce_byStructureAndSparsity(string kernel, string structure, string format)
