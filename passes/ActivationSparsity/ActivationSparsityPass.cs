@@ -90,7 +90,7 @@ internal sealed class ActivationSparsityPass(PassOptions options, TensorRules ru
 
             Tensor up = index.Constant(model.Graph.Nodes[p.UpProduct].Input(1))!;
             Tensor? gate = p.GateProduct < 0 ? null : index.Constant(model.Graph.Nodes[p.GateProduct].Input(1));
-            bool alone = new[] { gate, up, down }.All(t => t is not null && Structured.IsRaw(t.Encoding, out _) && index.Uses(t.Name).Count == 1 && !index.IsOutput(t.Name));
+            bool alone = new[] { gate, up, down }.All(t => t is not null && ChannelOrder.CanApply(t, ReferenceEquals(t, down) ? 0 : 1) && index.Uses(t.Name).Count == 1 && !index.IsOutput(t.Name));
             bool gateAlone = index.Uses(p.Gate).Select(u => u.NodeIndex).All(p.Between.Contains);
             result.Add(new Perceptron(p, gate, up, down, checked((int)down.Shape[0]), alone && gateAlone));
         }
@@ -257,25 +257,26 @@ internal sealed class ActivationSparsityPass(PassOptions options, TensorRules ru
         int[] order = [.. Enumerable.Range(0, p.Neurons).OrderByDescending(i => p.Counts![i]).ThenBy(i => i)];
         foreach (Tensor columns in new[] { p.Gate!, p.Up })
         {
-            editor.ReplaceInitializer(columns.Name, columns with { Encoding = Structured.Transpose(Reordered(Structured.Transpose(columns.Encoding), order, context)) });
+            editor.ReplaceInitializer(columns.Name, columns with { Encoding = Structured.Transpose(RowByRow(Structured.Transpose(ChannelOrder.Apply(columns, 1, order).Encoding), context)) });
         }
 
-        editor.ReplaceInitializer(p.Down.Name, p.Down with { Encoding = Reordered(p.Down.Encoding, order, context) });
+        editor.ReplaceInitializer(p.Down.Name, p.Down with { Encoding = RowByRow(ChannelOrder.Apply(p.Down, 0, order).Encoding, context) });
     }
 
-    /// <summary>A plain matrix with its rows in another order, stored row by row.</summary>
-    private static DenseEncoding Reordered(WeightEncoding matrix, int[] order, PassContext context)
+    /// <summary>A plain matrix stored row by row.</summary>
+    private static DenseEncoding RowByRow(WeightEncoding matrix, PassContext context)
     {
         _ = Structured.IsRaw(matrix, out DType stored);
         IValueReader reader = context.OpenValues(matrix);
+        int rows = checked((int)matrix.Shape[0]);
         int columns = checked((int)matrix.Shape[1]);
         float[] row = new float[columns];
         long rowBytes = stored.StorageBytes(columns);
-        byte[] bytes = new byte[checked(order.Length * rowBytes)];
-        for (int i = 0; i < order.Length; i++)
+        byte[] bytes = new byte[checked(rows * rowBytes)];
+        for (int i = 0; i < rows; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
-            reader.ReadRows(order[i], 1, row);
+            reader.ReadRows(i, 1, row);
             Span<byte> to = bytes.AsSpan(checked((int)(i * rowBytes)), (int)rowBytes);
             if (stored is DType.F16 or DType.BF16)
             {

@@ -17,6 +17,7 @@ internal sealed class SparsifyFactory : IPassFactory
         new("reconstruct", "boolean", "true", "With calibration data: solve for the survivors after every step", PerTensor: true),
         new("steps", "integer", "6", "Steps of the cubic schedule, with calibration data; without there is one", PerTensor: true, Minimum: 1, Maximum: 100),
         new("regrow", "integer", "3", "With calibration data: rounds in which dropped weights may return in the place of others", PerTensor: true, Minimum: 0, Maximum: 100),
+        new("permute", "string", "\"none\"", "Blocks and N:M: order channels first so that what counts lies in fewer of them, which is exact: hidden for those between layers, all for those added up from embedding to head as well", ["none", "hidden", "all"]),
         new("allocation", "string", "\"sensitivity\"", "With calibration data: the same share of every layer (uniform), or more where the model loses less, sparsity_percent being that of all together (sensitivity)", ["sensitivity", "uniform"]),
         new("heal", "boolean", "true", "With calibration data: every layer makes up for what those before it became, towards the outputs of the model as it was"),
         new("damping_permille", "integer", "10", "Thousandths of the mean square of the activations that are added to each, against trusting the calibration data too much", PerTensor: true, Minimum: 1, Maximum: 1000),

@@ -52,6 +52,7 @@ internal sealed partial class SparsifyPass(PassOptions options, TensorRules rule
             return model;
         }
 
+        (model, layers) = Ordered(model, layers, context);
         Dictionary<string, Tensor> pruned = calibrated ? PruneCalibrated(model, layers, context) : layers.ToDictionary(l => l.Tensor.Name, l => PruneAlone(l, context), StringComparer.Ordinal);
         context.Measure("tensors_pruned", pruned.Count);
         return model with { Graph = model.Graph with { Initializers = [.. model.Graph.Initializers.Select(t => pruned.GetValueOrDefault(t.Name, t))] } };
@@ -130,6 +131,9 @@ internal sealed partial class SparsifyPass(PassOptions options, TensorRules rule
     /// <summary>A weight that is to be pruned.</summary>
     private sealed record Layer(Tensor Tensor, WeightUsage Usage, DType Stored, SparsePattern Pattern, double Sparsity, PassOptions Chosen)
     {
+        /// <summary>The axis of the tensor along which its inputs lie.</summary>
+        public int InputAxis => Usage.Layout == WeightLayout.Columns ? 0 : 1;
+
         public double Damping => Chosen.Integer("damping_permille") / 1000.0;
 
         /// <summary>How to prune.</summary>

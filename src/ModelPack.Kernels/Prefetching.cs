@@ -11,6 +11,16 @@ internal static unsafe class Prefetching
     /// <summary>How far ahead: about what arrives while the loads before it are worked on. Measured best among 1 to 16 KiB for weights that come from memory; in caches it costs nothing that shows.</summary>
     public const int AheadBytes = 4096;
 
+    /// <summary>Asks for the line at an address.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Line(byte* at)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(at);
+        }
+    }
+
     /// <summary>Asks for as many lines as the caller is about to read, far ahead of them. Beyond the end of the data it does nothing.</summary>
     /// <param name="at">What is read now.</param>
     /// <param name="count">A constant number of bytes, at most seven lines.</param>

@@ -89,6 +89,7 @@ internal sealed unsafe class PackedConv
                 return OrtApi.Error(OrtApi.InvalidArgument, $"{Name}: a weight of {input.LengthBytes} bytes that no kernel reads with arithmetic {arithmetic}");
             }
 
+            _ = KernelWarmUp.BeginConvolution(arithmetic);
             *kernel = new PackedConv(new ConvolutionRun(product, window, activation, KernelTiers.Current), product.MultiplicationsPerRow, input, offset)._self;
             return 0;
         }

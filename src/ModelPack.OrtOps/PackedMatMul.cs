@@ -178,6 +178,7 @@ internal sealed unsafe class PackedMatMul
         if (asked == MatMulArithmetic.Float && PackedMaskedMatrix.Read(data, bytes) is MaskedWeight masked)
         {
             offset = PackedMaskedMatrix.TilesOffset(masked);
+            _ = KernelWarmUp.Begin(masked);
             return new MaskedMatMulRun(masked, KernelTiers.Current);
         }
 

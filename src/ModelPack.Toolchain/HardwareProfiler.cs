@@ -27,18 +27,28 @@ public static unsafe class HardwareProfiler
         "palette", "bf16", "f16",
     ];
 
-    /// <summary>Measures for about a minute.</summary>
+    /// <summary>Sparse weights that are measured: structure, number format of the values.</summary>
+    internal static IReadOnlyList<(string Structure, string Format)> Sparse { get; } =
+    [
+        ("blocksparse(block=32x32)", "f32"), ("blocksparse(block=32x32)", "bf16"), ("blocksparse(block=32x32)", "int8"), ("blocksparse(block=32x32)", "mxfp4"), ("blocksparse(block=16x16)", "f32"), ("blocksparse(block=4x4)", "f32"),
+        ("blocksparse(block=1x16)", "f32"), ("nm(m=4,n=2)", "f32"), ("nm(m=4,n=2)", "bf16"), ("nm(m=4,n=2)", "int8"), ("bankbalanced(bank=64,kept=16)", "f32"), ("bankbalanced(bank=64,kept=16)", "bf16"), ("bitmap", "f32"), ("bitmap", "bf16"),
+    ];
+
+    /// <summary>Percent of these weights that is not stored: where sparse and dense products are not far from each other.</summary>
+    private const int SparsePercent = 50;
+
+    /// <summary>Measures for about a minute and a half.</summary>
     /// <param name="name">Name of the profile; null for that of the processor.</param>
     /// <param name="progress">Told what is measured.</param>
     /// <param name="cancellation">Checked between measurements.</param>
     public static HardwareProfile Run(string? name = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default) =>
-        Run(name, Formats, OrtProduct.All, progress, cancellation);
+        Run(name, Formats, OrtProduct.All, Sparse, progress, cancellation);
 
     /// <summary>With these kernels only.</summary>
-    internal static HardwareProfile Run(string? name, IReadOnlyList<string> formats, IReadOnlyList<OrtProduct> products, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    internal static HardwareProfile Run(string? name, IReadOnlyList<string> formats, IReadOnlyList<OrtProduct> products, IReadOnlyList<(string Structure, string Format)> sparse, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         int cores = Environment.ProcessorCount;
-        int steps = 3 + formats.Count + products.Count;
+        int steps = 3 + formats.Count + products.Count + sparse.Count;
         int done = 0;
         void Report(string what) => progress?.Report(new ToolProgress("profile", done++, steps, what));
         Report("memory");
@@ -52,13 +62,19 @@ public static unsafe class HardwareProfiler
         foreach (string format in formats)
         {
             Report(format);
-            kernels.AddRange(Constants(cache, options => KernelBenchmark.Format(format, options, cancellation)));
+            kernels.AddRange(Constants(cache, options => Whole(KernelBenchmark.Format(format, options, cancellation))));
         }
 
         foreach (OrtProduct product in products)
         {
             Report(product.Kernel);
-            kernels.AddRange(Constants(cache, options => [KernelBenchmark.Theirs(product, options, cancellation)]));
+            kernels.AddRange(Constants(cache, options => Whole([KernelBenchmark.Theirs(product, options, cancellation)])));
+        }
+
+        foreach ((string structure, string format) in sparse)
+        {
+            Report($"{structure} of {format}");
+            kernels.AddRange(Constants(cache, options => [SparseKernelBenchmark.One(UnitSpec.Parse(structure), format, SparsePercent, options, cancellation)]));
         }
 
         return new HardwareProfile
@@ -86,26 +102,29 @@ public static unsafe class HardwareProfiler
         .. KernelTiers.AtRunTime,
     ];
 
-    /// <summary>The three measurements of the kernels of one format.</summary>
-    private static IEnumerable<KernelConstant> Constants(long cacheBytes, Func<KernelBenchmarkOptions, IReadOnlyList<BenchedKernel>> measure)
+    /// <summary>Kernels that go through all places of a matrix.</summary>
+    private static (BenchedKernel Kernel, double Places)[] Whole(IReadOnlyList<BenchedKernel> kernels) => [.. kernels.Select(k => (k, 1.0))];
+
+    /// <summary>The three measurements of the kernels of one format, by weight that they multiply with.</summary>
+    private static IEnumerable<KernelConstant> Constants(long cacheBytes, Func<KernelBenchmarkOptions, IReadOnlyList<(BenchedKernel Kernel, double Places)>> measure)
     {
         var options = new KernelBenchmarkOptions { Rows = CachedRows, Columns = Columns, Threads = Environment.ProcessorCount, Enough = TimeSpan.FromSeconds(0.15) };
-        IReadOnlyList<BenchedKernel> cached = measure(options);
-        double perRow = (double)cached[0].WeightBytes / CachedRows;
+        IReadOnlyList<(BenchedKernel Kernel, double Places)> cached = measure(options);
+        double perRow = (double)cached[0].Kernel.WeightBytes / CachedRows;
         int far = (int)(Math.Clamp(5 * cacheBytes / 2, LeastFromMemoryBytes, MostFromMemoryBytes) / perRow);
-        IReadOnlyList<BenchedKernel> fromMemory = measure(options with { Rows = far, Enough = TimeSpan.FromSeconds(0.3) });
-        IReadOnlyList<BenchedKernel> batch = measure(options with { Rows = BatchOutputs, Batch = CostModel.BatchRows, Enough = TimeSpan.FromSeconds(0.2) });
+        IReadOnlyList<(BenchedKernel Kernel, double Places)> fromMemory = measure(options with { Rows = far, Enough = TimeSpan.FromSeconds(0.3) });
+        IReadOnlyList<(BenchedKernel Kernel, double Places)> batch = measure(options with { Rows = BatchOutputs, Batch = CostModel.BatchRows, Enough = TimeSpan.FromSeconds(0.2) });
         for (int i = 0; i < cached.Count; i++)
         {
-            double weights = (double)CachedRows * Columns;
-            (string kernel, int block) = CostModel.Split(cached[i].Kernel);
+            double weights = cached[i].Places * CachedRows * Columns;
+            (string kernel, int block) = CostModel.Split(cached[i].Kernel.Kernel);
             yield return new KernelConstant(
                 kernel,
-                block != 0 ? block : cached[i].Block,
-                Round(cached[i].WeightBytes / weights),
-                Times(cached[i], weights),
-                Times(fromMemory[i], (double)far * Columns),
-                Times(batch[i], (double)BatchOutputs * Columns * CostModel.BatchRows));
+                block != 0 ? block : cached[i].Kernel.Block,
+                Round(cached[i].Kernel.WeightBytes / weights),
+                Times(cached[i].Kernel, weights),
+                Times(fromMemory[i].Kernel, fromMemory[i].Places * far * Columns),
+                Times(batch[i].Kernel, batch[i].Places * BatchOutputs * Columns * CostModel.BatchRows));
         }
     }
 

@@ -87,6 +87,7 @@ public sealed class KernelTuner : IProductTimes
         var options = new KernelBenchmarkOptions { Rows = (int)candidate.Outputs, Columns = (int)candidate.Inputs, Batch = (int)candidate.Rows, Threads = _threads, Enough = Enough };
         IReadOnlyList<BenchedKernel> results = OrtProduct.TryParse(candidate.Kernel, out OrtProduct? product)
             ? [KernelBenchmark.Theirs(product, options, _cancellation)]
+            : candidate.Structure is UnitSpec structure ? [SparseKernelBenchmark.One(structure, candidate.Format.ToString(), candidate.SparsityPercent, options, _cancellation).Kernel]
             : KernelBenchmark.Format(candidate.Format.ToString(), options, _cancellation);
         foreach (BenchedKernel result in results)
         {
@@ -150,7 +151,9 @@ public sealed class KernelTuner : IProductTimes
     private static string Key(ProductCandidate candidate, int threads)
     {
         bool theirs = OrtProduct.TryParse(candidate.Kernel, out _);
-        string format = theirs ? "" : " " + NumberFormats.Bind(candidate.Format, new Shape(1, candidate.Inputs)).Spec;
+        string format = theirs ? ""
+            : candidate.Structure is UnitSpec structure ? string.Create(CultureInfo.InvariantCulture, $" {structure} {candidate.SparsityPercent} % {candidate.Format}")
+            : " " + NumberFormats.Bind(candidate.Format, new Shape(1, candidate.Inputs)).Spec;
         return string.Create(CultureInfo.InvariantCulture, $"{candidate.Kernel}{format} {candidate.Outputs}x{candidate.Inputs} rows={candidate.Rows} threads={threads}");
     }
 

@@ -83,6 +83,34 @@ internal static unsafe class SparseKernelBenchmark
         }
     }
 
+    /// <summary>Measures the kernel of one structure alone.</summary>
+    /// <param name="structure">Of the weight.</param>
+    /// <param name="format">Number format of its values.</param>
+    /// <param name="sparsity">Percent that is not stored, where the structure does not say it itself.</param>
+    /// <param name="options">Shape, threads and time.</param>
+    /// <param name="cancellation">Checked between runs.</param>
+    /// <returns>The times, and the share of the places of the matrix that the kernel goes through.</returns>
+    /// <exception cref="ModelPackException">MP1021, MP1022: the format or the structure does not exist, or no kernel reads it.</exception>
+    public static (BenchedKernel Kernel, double Places) One(UnitSpec structure, string format, int sparsity, KernelBenchmarkOptions options, CancellationToken cancellation)
+    {
+        if (structure.Id == "blocksparse")
+        {
+            string block = structure.Text("block", "");
+            using var weight = BenchedSparseWeight.Make(block, format, options.Rows, options.Columns, sparsity);
+            return (Alone($"modelpack:SparseMatMul({block},{weight.Weight.Format.Id})", weight.Weight.Bytes, new SparseMatMulRun(weight.Weight, KernelTiers.Current), weight.Tiles, sparsity), weight.Weight.Density);
+        }
+
+        using var masked = BenchedMaskedWeight.Make(structure, format, options.Rows, options.Columns, sparsity);
+        return (Alone($"modelpack:MaskedMatMul({structure},{masked.Weight.Format.Id})", masked.Weight.Bytes, new MaskedMatMulRun(masked.Weight, KernelTiers.Current), masked.Tiles, BenchedMaskedWeight.Sparsity(structure) ?? sparsity), 1);
+
+        BenchedKernel Alone(string kernel, long bytes, IMatMulRun run, byte* tiles, int absent)
+        {
+            Candidate candidate = Own(kernel, format, bytes, run, tiles, options, absent);
+            Measure([candidate], options, _ => { }, cancellation);
+            return candidate.Result(options);
+        }
+    }
+
     private static Candidate Own(string kernel, string format, long bytes, IMatMulRun run, byte* tiles, KernelBenchmarkOptions options, int sparsity)
     {
         float[] x = Pinned(GaussianError.Sample(options.Batch * options.Columns, 1));

@@ -6,7 +6,14 @@ namespace ModelPack.Compiler.Planning;
 /// <param name="Outputs">Rows of the weight.</param>
 /// <param name="Inputs">Its columns.</param>
 /// <param name="Rows">Rows of activations.</param>
-public sealed record ProductCandidate(string Kernel, UnitSpec Format, long Outputs, long Inputs, long Rows);
+public sealed record ProductCandidate(string Kernel, UnitSpec Format, long Outputs, long Inputs, long Rows)
+{
+    /// <summary>Structure of a sparse weight, of whose values <see cref="Format"/> is; null for dense ones.</summary>
+    public UnitSpec? Structure { get; init; }
+
+    /// <summary>Percent of a sparse weight that is not stored.</summary>
+    public int SparsityPercent { get; init; }
+}
 
 /// <summary>Times of products on the machine that plans are made on.</summary>
 public interface IProductTimes

@@ -3,7 +3,7 @@ using ModelPack.Kernels.MatMul;
 
 namespace ModelPack.Compiler.Planning;
 
-/// <summary>MatMul and Gemm on a weight of which single elements are stored (N:M, banks, any), as <c>ai.modelpack::PackedMatMul</c> on these; expanded where that is faster.</summary>
+/// <summary>MatMul and Gemm on a weight of which single elements are stored (N:M, banks, any), as <c>ai.modelpack::PackedMatMul</c> on these; expanded where that is faster: by measurements of this machine where there are any (<see cref="SparseTimes"/>), else by those below.</summary>
 /// <remarks>
 /// Where: milliseconds of one row by <c>modelpack bench kernels --sparse-block</c>, all products taking turns; AMD EPYC (family 26 model 2) with AVX-512, one / two threads, 2026-11-29. The kernel takes about as long for any
 /// density, because it goes through all places: it gains where the dense f32 weights come from memory. Two threads scatter by half.
@@ -55,13 +55,17 @@ internal static class MaskedMatMul
             return NodeChoice.Expanded(new RejectedKernel(kernel, "no kernel reads such values at such places"));
         }
 
-        if (WhyNot(weight, context) is string slow)
+        string? slow = WhyNot(weight, context);
+        SparseTimes.Compared? measured = SparseTimes.Of(kernel, weight.Structure, weight.Format, (weight.Rows, weight.Columns), weight.Bytes, weight.Density, 1, slow is null, context);
+        string? compared = measured is null ? null : string.Create(CultureInfo.InvariantCulture, $"{measured.Ratio:0.00} times the time of the dense product {measured.Source}");
+        if (!(measured?.Taken ?? slow is null))
         {
-            return NodeChoice.Expanded(new RejectedKernel(kernel, slow));
+            return NodeChoice.Expanded(new RejectedKernel(kernel, compared ?? slow!));
         }
 
         long bytes = PackedMaskedMatrix.Bytes(weight);
-        var dense = new RejectedKernel(NodeChoice.Expand, string.Create(CultureInfo.InvariantCulture, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}: 1.5 to 2.8 times as long at one row on one thread where they come from memory; from 4 rows on the dense product is faster"));
+        string why = compared is null ? "1.5 to 2.8 times as long at one row on one thread where they come from memory; from 4 rows on the dense product is faster" : $"the sparse kernel takes {compared}";
+        var dense = new RejectedKernel(NodeChoice.Expand, $"{tensor.DType.StorageBytes(tensor.Shape.ElementCount)} bytes of dense weights instead of {bytes}: {why}");
         return new NodeChoice(kernel, PackedMatMul.Build(node, tensor, weight.Rows, bytes, MatMulArithmetic.Float, context), [dense]);
     }
 

@@ -4,7 +4,7 @@ using ModelPack.Kernels.MatMul;
 
 namespace ModelPack.Compiler.Planning;
 
-/// <summary>MatMul and Gemm on a block-sparse weight, as <c>ai.modelpack::PackedMatMul</c> on the blocks that are stored; expanded where that is faster.</summary>
+/// <summary>MatMul and Gemm on a block-sparse weight, as <c>ai.modelpack::PackedMatMul</c> on the blocks that are stored; expanded where that is faster: by measurements of this machine where there are any (<see cref="SparseTimes"/>), else by those below.</summary>
 /// <remarks>
 /// Why what is chosen: times as fast as ONNX Runtime's dense f32 product (1.31.1), by <c>modelpack bench kernels --sparsity</c>, all products taking turns; one thread of a shared AMD EPYC (family 25 model 17) with AVX-512,
 /// blocks of 32 x 32, 2026-11-29. Blocks that share stripes cost what the stripes do: the density below is that of all multiplications, zeros between blocks included.
@@ -18,6 +18,7 @@ namespace ModelPack.Compiler.Planning;
 /// </code>
 /// And with an AMD EPYC (family 26 model 2) alone, f32, K = 4096, N = 11008, one / two threads: M = 1 at 30 % 4.3 / 2.7, at 10 % 15.4 / 8.0, at 5 % 30.0 / 14.0; M = 128 at 30 % 2.8 / 2.5, at 10 % 8.0 / 9.8, at 5 % 16.0 / 15.5;
 /// N = 24576, M = 1 at 10 % 16.8 / 14.1, with values in mxfp4 (5.4 MB instead of 403) 72.8 / 55.1.
+/// Since then activations of the next run are fetched ahead: M = 128, both measured in turn on one thread, at 30 % 2.85 to 2.97 before, 3.13 after; at 10 % 8.3 to 8.4 before, 8.5 to 8.6 after (2026-11-30).
 /// </remarks>
 public static class SparseMatMul
 {
@@ -55,8 +56,12 @@ public static class SparseMatMul
         }
 
         double time = Fixed + (PerMultiplication * weight.Density);
-        string predicted = string.Create(CultureInfo.InvariantCulture, $"about {time:0.00} times the time of the dense product, {weight.Density:0.000} of its multiplications");
-        if (time >= 1)
+        double stored = Math.Min(1, (double)weight.StoredBlocks * weight.BlockRows * weight.BlockColumns / ((double)weight.Rows * weight.Columns));
+        SparseTimes.Compared? measured = SparseTimes.Of(kernel, matrix.Structure, weight.Format, (weight.Rows, weight.Columns), weight.Bytes, stored, weight.Density, time < 1, context);
+        string predicted = measured is null
+            ? string.Create(CultureInfo.InvariantCulture, $"about {time:0.00} times the time of the dense product, {weight.Density:0.000} of its multiplications")
+            : string.Create(CultureInfo.InvariantCulture, $"{measured.Ratio:0.00} times the time of the dense product {measured.Source}, {weight.Density:0.000} of its multiplications");
+        if (!(measured?.Taken ?? time < 1))
         {
             return NodeChoice.Expanded(new RejectedKernel(kernel, predicted));
         }

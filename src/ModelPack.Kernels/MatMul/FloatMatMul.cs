@@ -92,12 +92,12 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
 
         for (int group = 0; group < groups; group++)
         {
-            Multiply(panel, width, x + ((long)Batch * group * columns), runs, y + (Batch * width * group));
+            Multiply(panel, width, x + ((long)Batch * group * columns), Batch * (long)columns, runs, y + (Batch * width * group));
         }
     }
 
-    /// <summary>Adds panel x activations to the sums of eight rows.</summary>
-    private static void Multiply(float* panel, int width, float* x, in ColumnRuns runs, float* y)
+    /// <summary>Adds panel x activations to the sums of eight rows; those of the next eight are <paramref name="stride"/> values further.</summary>
+    private static void Multiply(float* panel, int width, float* x, long stride, in ColumnRuns runs, float* y)
     {
         if (width == TSimd.Count)
         {
@@ -109,7 +109,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
         {
             if (TSimd.Count == 16)
             {
-                EightByTwo(panel + first, width, x, runs, y + first);
+                EightByTwo(panel + first, width, x, stride, runs, y + first);
             }
             else
             {
@@ -178,9 +178,9 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
         TSimd.Store(TSimd.Multiply(d, scale), at + (3 * width));
     }
 
-    /// <summary>Eight rows by two vectors.</summary>
+    /// <summary>Eight rows by two vectors. Activations of many rows come from the third cache: those of the next run, which begins where no hardware expects it, are asked for while the one before is multiplied.</summary>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void EightByTwo(float* panel, int width, float* x, in ColumnRuns runs, float* y)
+    private static void EightByTwo(float* panel, int width, float* x, long stride, in ColumnRuns runs, float* y)
     {
         TSimd a0 = TSimd.Load(y);
         TSimd a1 = TSimd.Load(y + TSimd.Count);
@@ -201,10 +201,12 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
         for (int run = 0; run < runs.Count; run++)
         {
             float* at = x + (Batch * (long)runs.Starts[run]);
+            float* next = run + 1 < runs.Count ? x + (Batch * (long)runs.Starts[run + 1]) : x + stride + (Batch * (long)runs.Starts[0]);
             for (int i = 0; i < runs.Columns; i++)
             {
                 TSimd w0 = TSimd.Load(panel);
                 TSimd w1 = TSimd.Load(panel + TSimd.Count);
+                Prefetching.Line((byte*)(next + (Batch * (long)i)));
                 TSimd value = TSimd.Broadcast(at);
                 a0 = TSimd.MultiplyAdd(w0, value, a0);
                 a1 = TSimd.MultiplyAdd(w1, value, a1);

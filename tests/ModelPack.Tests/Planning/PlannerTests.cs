@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using ModelPack.Compiler;
 using ModelPack.Compiler.Planning;
+using ModelPack.Tests.Compiler;
 using Xunit;
 
 namespace ModelPack.Tests.Planning;
@@ -56,6 +57,29 @@ public sealed class PlannerTests
         Assert.Equal((kernel, "modelpack:PackedMatMul(int4,f32)"), Assert.Single(times.Choices));
         Assert.All(times.Asked, c => Assert.Equal((48L, 64L, 7L), (c.Outputs, c.Inputs, c.Rows)));
         Assert.DoesNotContain(times.Asked, c => c.Kernel.Contains("int8", StringComparison.Ordinal));
+    }
+
+    /// <summary>A fifth of the blocks is there: the sparse kernel is usual, and the dense product taken only where it is faster than by chance.</summary>
+    [Theory]
+    [InlineData(1.0, 0.97, "modelpack:SparseMatMul(32x32,f32)")]
+    [InlineData(1.0, 0.90, "expand")]
+    [InlineData(1.0, 3.00, "modelpack:SparseMatMul(32x32,f32)")]
+    public void Plan_measuredSparseProducts_takesTheFaster(double own, double theirs, string kernel)
+    {
+        const int blocks = 5;
+        const int n = 32 * blocks;
+        DenseEncoding mask = DenseEncoding.Raw(DType.U8, new Shape(blocks, 1), TensorData.FromBytes(Enumerable.Range(0, blocks).Select(r => (byte)(1 << r)).ToArray()));
+        DenseEncoding values = DenseEncoding.Raw(DType.F32, new Shape(blocks, 32 * 32), TensorData.FromBytes(new byte[blocks * 32 * 32 * sizeof(float)]));
+        WeightEncoding sparse = Structured.Transpose(new StructuredEncoding(UnitSpec.Parse("blocksparse(block=32x32)"), new Shape(n, n), [mask, values]));
+        Model model = Ir.Model(Ir.Graph("x", "y", [Ir.Op("MatMul", "x,w", "y")], Ir.Random("w", n, n) with { Encoding = sparse }));
+        var times = new FixedTimes(new() { ["modelpack:SparseMatMul(32x32,f32)"] = own, ["ort:MatMul"] = theirs });
+        PlannedNode node = Assert.Single(Planner.Plan(model, new PlanOptions { IsExternal = _ => true, Times = times, Rows = 3 }).Plan.Nodes);
+
+        Assert.Equal(kernel, node.Kernel);
+        Assert.Contains(node.Alternatives, a => a.Reason.Contains("of the dense product measured here with 3 rows of activations", StringComparison.Ordinal));
+        Assert.Equal((kernel, "modelpack:SparseMatMul(32x32,f32)"), Assert.Single(times.Choices));
+        ProductCandidate asked = times.Asked.Single(a => a.Structure is not null);
+        Assert.Equal(("blocksparse", 80, 3L), (asked.Structure!.Id, asked.SparsityPercent, asked.Rows));
     }
 
     [Fact]

@@ -142,15 +142,67 @@ public sealed class HardwareProfileTests
     [Fact]
     public void This_machine_can_be_measured()
     {
-        HardwareProfile profile = HardwareProfiler.Run("here", ["int4"], [], null, CancellationToken.None);
+        HardwareProfile profile = HardwareProfiler.Run("here", ["int4"], [], [("blocksparse(block=32x32)", "f32"), ("nm(m=4,n=2)", "bf16")], null, CancellationToken.None);
 
         Assert.Equal("here", profile.Name);
         Assert.Equal("memory", profile.Memory[^1].Name);
         Assert.All(profile.Memory, level => Assert.True(level.GbpsOne > 0 && level.GbpsAll > 0));
         Assert.True(profile.Gflops["f32"] > 1 && profile.LaunchMicroseconds > 0);
-        Assert.Equal(["modelpack:PackedMatMul(int4,f32)", "modelpack:PackedMatMul(int4,int8)"], profile.Kernels.Select(k => k.Kernel));
-        Assert.All(profile.Kernels, k => Assert.True(k.Block == 32 && k.Cached.One > 0 && k.FromMemory.All > 0 && k.Batch.One > 0));
+        Assert.Equal(
+            ["modelpack:PackedMatMul(int4,f32)", "modelpack:PackedMatMul(int4,int8)", "modelpack:SparseMatMul(32x32,f32)", "modelpack:MaskedMatMul(nm(m=4,n=2),bf16)"], profile.Kernels.Select(k => k.Kernel));
+        Assert.All(profile.Kernels, (k, i) => Assert.True(k.Block == (i < 2 ? 32 : 0) && k.Cached.One > 0 && k.FromMemory.All > 0 && k.Batch.One > 0));
+
+        // By weight that is multiplied with: all that is stored of blocks, all places of a pattern of half of them.
+        Assert.InRange(profile.Kernels[2].BytesPerWeight, 4, 4.1);
+        Assert.InRange(profile.Kernels[3].BytesPerWeight, 1.125, 1.15);
         Assert.Equal(Encoding.UTF8.GetString(HardwareProfileJson.Write(profile)), Encoding.UTF8.GetString(HardwareProfileJson.Write(HardwareProfileJson.Read(HardwareProfileJson.Write(profile)))));
+    }
+
+    /// <summary>Under the names that plans give them: those of the weights as artifacts have them.</summary>
+    [Fact]
+    public void Sparse_kernels_of_profiles_have_kernels()
+    {
+        var options = new KernelBenchmarkOptions { Rows = 64, Columns = 256, Threads = 1, Enough = TimeSpan.FromMilliseconds(1) };
+        foreach ((string structure, string format) in HardwareProfiler.Sparse)
+        {
+            (BenchedKernel kernel, double places) = SparseKernelBenchmark.One(UnitSpec.Parse(structure), format, 50, options, CancellationToken.None);
+            string name = structure.StartsWith("blocksparse", StringComparison.Ordinal) ? $"modelpack:SparseMatMul({structure[18..^1]},{format})" : $"modelpack:MaskedMatMul({structure},{format})";
+            Assert.Equal(name, kernel.Kernel);
+            Assert.InRange(places, structure.StartsWith("blocksparse", StringComparison.Ordinal) ? 0.3 : 1, 1);
+            Assert.True(kernel.One.Milliseconds > 0 && kernel.WeightBytes > 0);
+        }
+    }
+
+    /// <summary>What the profile says of the sparse kernel decides, whatever other machines do: a fifth of the multiplications at 0.1 or 9 nanoseconds each, beside all of them at 0.1.</summary>
+    [Theory]
+    [InlineData(0.1, "modelpack:SparseMatMul(32x32,f32)")]
+    [InlineData(9, "expand")]
+    public void Sparse_products_are_chosen_by_the_profile(double nanoseconds, string kernel)
+    {
+        const int n = 320;
+        using var folder = new TempFolder();
+        float[] weights = Values.Weights(1, n * n);
+        for (int i = 0; i < weights.Length; i++)
+        {
+            weights[i] = ((i / n / 32) + (i % n / 32)) % 5 == 0 ? weights[i] : 0;
+        }
+
+        string model = folder.Write("m.onnx", new OnnxBuilder().Input("x", OnnxBuilder.Float, "rows", n).Output("y", OnnxBuilder.Float, "rows", n).Initializer("w", weights, n, n).Node("MatMul", ["x", "w"], ["y"]).Build());
+        HardwareProfile machine = Machine with
+        {
+            Kernels =
+            [
+                new KernelConstant("ort:MatMul", 0, 4, new ThreadTimes(0.1, 0.1), new ThreadTimes(0.1, 0.1), new ThreadTimes(0.1, 0.1)),
+                new KernelConstant("modelpack:SparseMatMul(32x32,f32)", 0, 4, new ThreadTimes(nanoseconds, nanoseconds), new ThreadTimes(nanoseconds, nanoseconds), new ThreadTimes(nanoseconds, nanoseconds)),
+            ],
+        };
+        string file = folder["machine.json"];
+        File.WriteAllBytes(file, HardwareProfileJson.Write(machine));
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = folder["m.mpack"], Recipe = "lossless", Accuracy = "exact", Profile = file });
+
+        ExplainedNode node = Assert.Single(Inspection.Explain(folder["m.mpack"]).Nodes, n => n.Tensor == "w");
+        Assert.Equal(kernel, node.Kernel);
+        Assert.Contains(node.Alternatives, a => a.Reason.Contains("on test, predicted from its measurements", StringComparison.Ordinal));
     }
 
     private static ExplainResult Compile(TempFolder folder, string model, string? profile)

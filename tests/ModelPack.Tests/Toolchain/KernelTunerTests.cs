@@ -32,6 +32,21 @@ public sealed class KernelTunerTests : IDisposable
         Assert.Equal((0, 3, 0), (second.Measured, second.Known, second.Unmeasured));
     }
 
+    [Theory]
+    [InlineData("modelpack:SparseMatMul(32x32,f32)", "blocksparse(block=32x32)", "f32")]
+    [InlineData("modelpack:SparseMatMul(32x32,int8)", "blocksparse(block=32x32)", "int8(block=32)")]
+    [InlineData("modelpack:MaskedMatMul(nm(m=4,n=2),bf16)", "nm(m=4,n=2)", "bf16")]
+    [InlineData("modelpack:MaskedMatMul(bitmap,f32)", "bitmap", "f32")]
+    public void Seconds_ofSparseProducts_areMeasuredOnce_byStructureAndSparsity(string kernel, string structure, string format)
+    {
+        var candidate = new ProductCandidate(kernel, UnitSpec.Parse(format), 96, 128, 1) { Structure = UnitSpec.Parse(structure), SparsityPercent = 50 };
+        double? first = Tuner(TimeSpan.FromMinutes(1)).Seconds(candidate);
+        Assert.InRange(first!.Value, 1e-9, 1);
+        Assert.Equal(first, Tuner(TimeSpan.Zero).Seconds(candidate));
+        Assert.Null(Tuner(TimeSpan.Zero).Seconds(candidate with { SparsityPercent = 75 }));
+        Assert.Null(Tuner(TimeSpan.Zero).Seconds(candidate with { Structure = null, SparsityPercent = 0, Kernel = "modelpack:PackedMatMul(int4,f32)", Format = UnitSpec.Parse("int4") }));
+    }
+
     [Fact]
     public void Seconds_withoutTime_isNull()
     {
