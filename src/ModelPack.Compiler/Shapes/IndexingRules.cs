@@ -49,6 +49,15 @@ internal static class IndexingRules
         }
     }
 
+    /// <summary>Our lookup of rows in packed weights: the attribute N says how long they are.</summary>
+    public static void PackedGather(NodeShapes node)
+    {
+        if (node.Shape(1) is Shape indices)
+        {
+            node.Give(0, DType.F32, new Shape([.. indices.Dims, node.Node.Int("N", 0)]));
+        }
+    }
+
     /// <summary>Data by the first input, shape by the second.</summary>
     public static void GatherElements(NodeShapes node) => node.Give(0, node.Input(0).DType, node.Shape(1));
 

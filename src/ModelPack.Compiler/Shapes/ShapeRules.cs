@@ -77,6 +77,7 @@ internal static class ShapeRules
         Add(IndexingRules.ShapeOf, "Shape");
         Add(IndexingRules.Size, "Size");
         Add(IndexingRules.Gather, "Gather");
+        Add(IndexingRules.PackedGather, Own + "PackedGather");
         Add(IndexingRules.GatherElements, "GatherElements");
         Add(IndexingRules.GatherND, "GatherND");
         Add(IndexingRules.GatherBlockQuantized, Microsoft + "GatherBlockQuantized");
