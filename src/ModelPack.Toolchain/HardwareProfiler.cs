@@ -7,7 +7,7 @@ using ModelPack.Kernels;
 
 namespace ModelPack.Toolchain;
 
-/// <summary>Measures this machine: memory level by level, arithmetic, what a node costs, and every matrix kernel from a cache, from memory and on many rows.</summary>
+/// <summary>Measures this machine: memory level by level, arithmetic, what a node and opening an artifact cost, and every matrix kernel from a cache, from memory and on many rows.</summary>
 public static unsafe class HardwareProfiler
 {
     /// <summary>Inputs of the measured products.</summary>
@@ -48,7 +48,7 @@ public static unsafe class HardwareProfiler
     internal static HardwareProfile Run(string? name, IReadOnlyList<string> formats, IReadOnlyList<OrtProduct> products, IReadOnlyList<(string Structure, string Format)> sparse, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         int cores = Environment.ProcessorCount;
-        int steps = 3 + formats.Count + products.Count + sparse.Count;
+        int steps = 4 + formats.Count + products.Count + sparse.Count;
         int done = 0;
         void Report(string what) => progress?.Report(new ToolProgress("profile", done++, steps, what));
         Report("memory");
@@ -57,6 +57,8 @@ public static unsafe class HardwareProfiler
         double gflops = Gflops(cores);
         Report("a node");
         double launch = LaunchMicroseconds();
+        Report("opening artifacts");
+        (double open, double openNode, double load) = LoadSpeed.Measure(cancellation);
         var kernels = new List<KernelConstant>();
         long cache = memory[^2].Bytes;
         foreach (string format in formats)
@@ -87,6 +89,9 @@ public static unsafe class HardwareProfiler
             Memory = memory,
             Gflops = new Dictionary<string, double>(StringComparer.Ordinal) { ["f32"] = Round(gflops) },
             LaunchMicroseconds = Round(launch),
+            OpenMilliseconds = Round(open),
+            OpenNodeMicroseconds = Round(openNode),
+            LoadGbps = Round(load),
             Kernels = kernels,
         };
     }

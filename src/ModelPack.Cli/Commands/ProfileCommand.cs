@@ -75,6 +75,11 @@ internal static class ProfileCommand
 
         memory.WriteTo(console);
         console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"f32 {profile.Gflops["f32"]:0} GFLOP/s on all cores; a node costs {profile.LaunchMicroseconds:0.00} us"));
+        if (profile.LoadGbps > 0)
+        {
+            console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"opening an artifact takes {profile.OpenMilliseconds:0.0} ms, {profile.OpenNodeMicroseconds:0} us for each node and 1 s for {profile.LoadGbps:0.00} GB of weights"));
+        }
+
         console.WriteLine();
         var kernels = new TextTable("kernel", ">block", ">G weights/s from a cache", ">all cores", ">from memory", ">all cores", ">G mul/s at 128 rows", ">all cores");
         foreach (KernelConstant kernel in profile.Kernels)

@@ -27,6 +27,15 @@ public sealed record HardwareProfile
     /// <summary>Microseconds that a node costs before it computes anything.</summary>
     public double LaunchMicroseconds { get; init; }
 
+    /// <summary>Milliseconds that opening an artifact takes beside its weights, in a process that opened one before; 0 when unknown.</summary>
+    public double OpenMilliseconds { get; init; }
+
+    /// <summary>Microseconds that each node of the model adds to opening it; 0 when unknown.</summary>
+    public double OpenNodeMicroseconds { get; init; }
+
+    /// <summary>10^9 bytes per second of weights, as kernels read them, that opening an artifact makes of what it stores (int4, entropy-coded, all cores); 0 when unknown.</summary>
+    public double LoadGbps { get; init; }
+
     /// <summary>Watts under load; 0 when unknown.</summary>
     public double Watts { get; init; }
 

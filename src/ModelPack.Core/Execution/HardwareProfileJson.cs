@@ -52,7 +52,7 @@ public static class HardwareProfileJson
         return profile.Cores < 1 ? "it has no cores"
             : profile.Memory.Count == 0 || profile.Memory.Any(m => m.Bytes < 0 || Bad(m.GbpsOne) || Bad(m.GbpsAll)) || profile.MemoryGbps <= 0 ? "its memory has no size or speed"
             : profile.Gflops.Values.Any(Bad) || !profile.Gflops.TryGetValue("f32", out double f32) || f32 <= 0 ? "it does not say how fast it computes in f32"
-            : Bad(profile.LaunchMicroseconds) || Bad(profile.Watts) || profile.Kernels.Any(k => Bad(k.BytesPerWeight) || BadTimes(k.Cached) || BadTimes(k.FromMemory) || BadTimes(k.Batch)) ? "a number is negative or none"
+            : Bad(profile.LaunchMicroseconds) || Bad(profile.OpenMilliseconds) || Bad(profile.OpenNodeMicroseconds) || Bad(profile.LoadGbps) || Bad(profile.Watts) || profile.Kernels.Any(k => Bad(k.BytesPerWeight) || BadTimes(k.Cached) || BadTimes(k.FromMemory) || BadTimes(k.Batch)) ? "a number is negative or none"
             : null;
     }
 }

@@ -38,6 +38,7 @@ internal static class PlanPrediction
             Profile = profile.Name,
             Rows = rows,
             Threads = threads,
+            LoadSeconds = profile.LoadGbps > 0 ? (profile.OpenMilliseconds / 1e3) + ((products + others) * profile.OpenNodeMicroseconds / 1e6) + (model / (profile.LoadGbps * 1e9)) : null,
             Seconds = seconds,
             ProductSeconds = productSeconds,
             OtherNodes = others,

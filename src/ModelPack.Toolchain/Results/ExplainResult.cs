@@ -47,6 +47,9 @@ public sealed record PredictedRun
     /// <summary>1, or all cores of the profile.</summary>
     public required int Threads { get; init; }
 
+    /// <summary>Opening the model, in a process that opened one before; null where the profile does not tell.</summary>
+    public required double? LoadSeconds { get; init; }
+
     /// <summary>All nodes.</summary>
     public required double Seconds { get; init; }
 

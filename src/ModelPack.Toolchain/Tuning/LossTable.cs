@@ -5,7 +5,8 @@ namespace ModelPack.Toolchain;
 
 /// <summary>
 /// What every candidate costs in every tensor. Errors of the weights are cheap and known for all; losses of the model take a run each and are measured where they decide. Between two formats of one tensor losses
-/// go with the squared errors, so one measurement speaks for its neighbours.
+/// go with the squared errors, so one measurement speaks for its neighbours. Weights that calibration data shaped (factors, what is left of sparse ones) err much where it costs little: for these what was carried over is
+/// multiplied by what one run of all of them together shows (<see cref="Calibrate"/>).
 /// </summary>
 internal sealed class LossTable
 {
@@ -16,6 +17,7 @@ internal sealed class LossTable
     private readonly Dictionary<Tensor, string> _structured = new(ReferenceEqualityComparer.Instance);
     private readonly double[,] _errors;
     private readonly double?[,] _measured;
+    private readonly double[] _carried;
     private readonly CalibrationLimits _limits;
 
     /// <param name="space">Tensors and candidates.</param>
@@ -32,6 +34,8 @@ internal sealed class LossTable
         _limits = limits;
         _errors = new double[space.Tensors.Count, space.Candidates.Count];
         _measured = new double?[space.Tensors.Count, space.Candidates.Count];
+        _carried = new double[space.Candidates.Count];
+        _carried.AsSpan().Fill(1);
         foreach ((Tensor? form, int candidate) in space.Tensors.SelectMany(t => t.Forms.Select((f, c) => (f, c))).Where(f => f.f is not null && TuneCandidate.Parse(space.Candidates[f.c]).IsStructured))
         {
             _structured[form!] = space.Candidates[candidate];
@@ -66,6 +70,31 @@ internal sealed class LossTable
             Tensor form = _space.Tensors[tensor].Forms[candidate]!;
             _measured[tensor, candidate] = Run(new Dictionary<string, Tensor>(StringComparer.Ordinal) { [form.Name] = form });
             _limits.Progress?.Invoke("tune", i + 1, missing.Length, form.Name);
+        }
+    }
+
+    /// <summary>Corrects what is carried over to a candidate with a structure by the loss of all tensors that it can have.</summary>
+    /// <param name="candidate">The candidate; nothing happens to number formats.</param>
+    /// <param name="all">The choice of it for every tensor that can have it, and of the original for others.</param>
+    public void Calibrate(int candidate, IReadOnlyList<TuneChoice> all)
+    {
+        const double most = 100;
+        if (_probe is null || !TuneCandidate.Parse(_space.Candidates[candidate]).IsStructured)
+        {
+            return;
+        }
+
+        double known = 0;
+        double carried = 0;
+        for (int t = 0; t < all.Count; t++)
+        {
+            known += IsMeasured(t, all[t].Candidate) ? all[t].Loss : 0;
+            carried += IsMeasured(t, all[t].Candidate) ? 0 : all[t].Loss;
+        }
+
+        if (carried > 0 && Measure(all) is double together)
+        {
+            _carried[candidate] = Math.Clamp((together - known) / carried, 1 / most, most);
         }
     }
 
@@ -111,7 +140,7 @@ internal sealed class LossTable
             }
         }
 
-        return nearest < 0 ? error : Math.Max(0, _measured[tensor, nearest]!.Value) * error / _errors[tensor, nearest];
+        return nearest < 0 ? error : Math.Max(0, _measured[tensor, nearest]!.Value) * error / _errors[tensor, nearest] * _carried[candidate];
     }
 
     private static double Factor(double a, double b) => a > b ? a / Math.Max(b, double.Epsilon) : b / Math.Max(a, double.Epsilon);

@@ -39,6 +39,11 @@ internal sealed class TuneSearch(TuneSpace space, LossTable table, TuneTarget ta
 
         double bits = budget is long bytes ? bytes * 8.0 / space.Elements : UsualBits;
         table.Measure(Enumerable.Range(0, space.Tensors.Count).SelectMany(t => Around(t, bits)));
+        for (int c = 0; c < space.Candidates.Count; c++)
+        {
+            table.Calibrate(c, Uniform(c));
+        }
+
         TuneChoice[] chosen = [];
         for (int round = 0; round < Rounds; round++)
         {

@@ -19,6 +19,9 @@ public sealed class HardwareProfileTests
         Memory = [new MemoryLevel("L3", 2_000_000, 40, 100), new MemoryLevel("memory", 0, 10, 20)],
         Gflops = new Dictionary<string, double> { ["f32"] = 400 },
         LaunchMicroseconds = 2,
+        OpenMilliseconds = 3,
+        OpenNodeMicroseconds = 100,
+        LoadGbps = 0.5,
         Watts = 50,
         Kernels =
         [
@@ -132,6 +135,7 @@ public sealed class HardwareProfileTests
         Assert.Equal(measured.Nodes.Sum(n => n.PredictedSeconds!.Value), measured.Predicted.ProductSeconds, 1e-12);
         Assert.Equal(node.PredictedSeconds!.Value / measured.Predicted.ProductSeconds, measured.Predicted.MeasuredShare, 1e-12);
         Assert.Equal(2, measured.Predicted.OtherNodes);
+        Assert.Equal(0.003 + (5 * 100e-6) + (measured.Memory!.WeightBytes / 0.5e9), measured.Predicted.LoadSeconds!.Value, 1e-12);
         Assert.True(measured.Predicted.EstimatedJoules > 0);
 
         // Repeated from what the artifact remembers, not from the file.
@@ -148,6 +152,7 @@ public sealed class HardwareProfileTests
         Assert.Equal("memory", profile.Memory[^1].Name);
         Assert.All(profile.Memory, level => Assert.True(level.GbpsOne > 0 && level.GbpsAll > 0));
         Assert.True(profile.Gflops["f32"] > 1 && profile.LaunchMicroseconds > 0);
+        Assert.True(profile.OpenMilliseconds > 0 && profile.OpenNodeMicroseconds > 0 && profile.LoadGbps > 0);
         Assert.Equal(
             ["modelpack:PackedMatMul(int4,f32)", "modelpack:PackedMatMul(int4,int8)", "modelpack:SparseMatMul(32x32,f32)", "modelpack:MaskedMatMul(nm(m=4,n=2),bf16)"], profile.Kernels.Select(k => k.Kernel));
         Assert.All(profile.Kernels, (k, i) => Assert.True(k.Block == (i < 2 ? 32 : 0) && k.Cached.One > 0 && k.FromMemory.All > 0 && k.Batch.One > 0));

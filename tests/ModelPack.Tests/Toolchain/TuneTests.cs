@@ -142,6 +142,9 @@ public sealed class TuneTests(Xunit.Abstractions.ITestOutputHelper output)
         Assert.InRange(joint.Loss, 0, formats.Loss);
         Assert.InRange(joint.BitsPerWeight, 0, bits);
         Assert.Equal(Tuner.DefaultCandidates.Concat(Tuner.JointCandidates), joint.Uniform.Select(u => u.Name));
+
+        // What was not measured is predicted from runs of each form in all tensors, not from errors of the weights, which were many times too large.
+        Assert.All(joint.Uniform.Where(u => Tuner.JointCandidates.Contains(u.Name) && u.Loss > 0), u => Assert.InRange(u.Predicted / u.Loss!.Value, 0.25, 4));
         Assert.All(joint.Front, p => Assert.DoesNotContain(joint.Front, o => !o.Chosen && !p.Chosen && o.Bytes < p.Bytes && o.Loss < p.Loss));
     }
 
