@@ -78,6 +78,16 @@ public sealed class MemoryPlannerTests
         Assert.Equal("n", Assert.Single(plan.Unknown));
     }
 
+    /// <summary>What no machine holds is not counted, instead of sums that overflow.</summary>
+    [Fact]
+    public void Plan_ofSizesBeyondAllBounds_namesThem()
+    {
+        MemoryPlan plan = Plan([1L << 31, 1L << 29], Op("Relu", "x", "a"), Op("Sigmoid", "a", "y"));
+
+        Assert.Equal(["a", "y"], plan.Unknown.ToArray());
+        Assert.Equal((0, 0, 0), (plan.ArenaBytes, plan.PeakBytes, plan.InputBytes));
+    }
+
     [Theory]
     [InlineData("llama")]
     [InlineData("gemma3")]
