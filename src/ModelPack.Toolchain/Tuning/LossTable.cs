@@ -76,10 +76,11 @@ internal sealed class LossTable
     /// <summary>Corrects what is carried over to a candidate with a structure by the loss of all tensors that it can have.</summary>
     /// <param name="candidate">The candidate; nothing happens to number formats.</param>
     /// <param name="all">The choice of it for every tensor that can have it, and of the original for others.</param>
-    public void Calibrate(int candidate, IReadOnlyList<TuneChoice> all)
+    /// <param name="together">The loss of the model with these; null where it was not measured.</param>
+    public void Calibrate(int candidate, IReadOnlyList<TuneChoice> all, double? together)
     {
         const double most = 100;
-        if (_probe is null || !TuneCandidate.Parse(_space.Candidates[candidate]).IsStructured)
+        if (together is not double loss || !TuneCandidate.Parse(_space.Candidates[candidate]).IsStructured)
         {
             return;
         }
@@ -92,9 +93,9 @@ internal sealed class LossTable
             carried += IsMeasured(t, all[t].Candidate) ? 0 : all[t].Loss;
         }
 
-        if (carried > 0 && Measure(all) is double together)
+        if (carried > 0)
         {
-            _carried[candidate] = Math.Clamp((together - known) / carried, 1 / most, most);
+            _carried[candidate] = Math.Clamp((loss - known) / carried, 1 / most, most);
         }
     }
 

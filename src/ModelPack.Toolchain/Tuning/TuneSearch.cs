@@ -39,9 +39,10 @@ internal sealed class TuneSearch(TuneSpace space, LossTable table, TuneTarget ta
 
         double bits = budget is long bytes ? bytes * 8.0 / space.Elements : UsualBits;
         table.Measure(Enumerable.Range(0, space.Tensors.Count).SelectMany(t => Around(t, bits)));
-        for (int c = 0; c < space.Candidates.Count; c++)
+        double?[] together = [.. Enumerable.Range(0, space.Candidates.Count).Select(c => table.Measure(Uniform(c)))];
+        for (int c = 0; c < together.Length; c++)
         {
-            table.Calibrate(c, Uniform(c));
+            table.Calibrate(c, Uniform(c), together[c]);
         }
 
         TuneChoice[] chosen = [];
@@ -63,7 +64,7 @@ internal sealed class TuneSearch(TuneSpace space, LossTable table, TuneTarget ta
         for (int c = 0; c < space.Candidates.Count; c++)
         {
             TuneChoice[] all = Uniform(c);
-            uniform.Add((all, Point(space.Candidates[c], all, table.Measure(all), chosen: false)));
+            uniform.Add((all, Point(space.Candidates[c], all, together[c], chosen: false)));
         }
 
         // What was found must not lose against what anybody would have tried first.
