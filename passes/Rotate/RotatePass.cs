@@ -64,18 +64,9 @@ internal sealed class RotatePass(PassOptions options, TensorRules rules) : IPass
     /// <summary>All streams that can be rotated; reports why others cannot.</summary>
     private IEnumerable<ResidualStream> Streams(GraphIndex index, PassContext context)
     {
-        var found = new List<ResidualStream>();
-        for (int i = 0; i < index.Graph.Nodes.Length; i++)
+        foreach ((Node table, ResidualStream stream, string? unfit) in ResidualStream.All(index))
         {
-            Node node = index.Graph.Nodes[i];
-            if (!ResidualStream.IsTable(index, node) || found.Any(s => s.Holds(node.Outputs[0])))
-            {
-                continue;
-            }
-
-            ResidualStream stream = ResidualStream.Follow(index, i, out string? refusal);
-            found.Add(stream);
-            refusal ??= stream.Writers.Concat(stream.Readers).Select(u => Refusal(u.Tensor)).FirstOrDefault(r => r is not null)
+            string? refusal = unfit ?? stream.Writers.Concat(stream.Readers).Select(u => Refusal(u.Tensor)).FirstOrDefault(r => r is not null)
                 ?? (stream.Readers.Count == 0 ? "no linear layer reads it" : null);
             if (refusal is null)
             {
@@ -83,7 +74,7 @@ internal sealed class RotatePass(PassOptions options, TensorRules rules) : IPass
             }
             else
             {
-                context.Report(DiagnosticSeverity.Warning, $"the values that begin with it are not rotated: {refusal}", node.Input(0));
+                context.Report(DiagnosticSeverity.Warning, $"the values that begin with it are not rotated: {refusal}", table.Input(0));
             }
         }
     }

@@ -48,20 +48,11 @@ internal sealed record ChannelSet(string Value, int Channels, int ClassSize, Imm
 
     private static IEnumerable<ChannelSet> Streams(GraphIndex index)
     {
-        var found = new List<ResidualStream>();
-        for (int i = 0; i < index.Graph.Nodes.Length; i++)
+        foreach ((Node table, ResidualStream stream, string? refusal) in ResidualStream.All(index))
         {
-            Node node = index.Graph.Nodes[i];
-            if (!ResidualStream.IsTable(index, node) || found.Any(s => s.Holds(node.Outputs[0])))
-            {
-                continue;
-            }
-
-            ResidualStream stream = ResidualStream.Follow(index, i, out string? refusal);
-            found.Add(stream);
             if (refusal is null && stream.Readers.Count > 0 && PlacesOf(index, stream) is { } places)
             {
-                yield return new ChannelSet(node.Outputs[0], stream.Channels, stream.Channels, places, IsStream: true);
+                yield return new ChannelSet(table.Outputs[0], stream.Channels, stream.Channels, places, IsStream: true);
             }
         }
     }

@@ -48,11 +48,27 @@ internal sealed class ResidualStream
     /// <summary>Whether a value is one of them.</summary>
     public bool Holds(string value) => _values.Contains(value);
 
+    /// <summary>All streams of a graph in graph order, each with the lookup that it begins with; null, or why it cannot be rotated.</summary>
+    public static IEnumerable<(Node Table, ResidualStream Stream, string? Refusal)> All(GraphIndex index)
+    {
+        var found = new List<ResidualStream>();
+        for (int i = 0; i < index.Graph.Nodes.Length; i++)
+        {
+            Node node = index.Graph.Nodes[i];
+            if (IsTable(index, node) && !found.Any(s => s.Holds(node.Outputs[0])))
+            {
+                ResidualStream stream = Follow(index, i, out string? refusal);
+                found.Add(stream);
+                yield return (node, stream, refusal);
+            }
+        }
+    }
+
     /// <summary>Follows the values that begin with a row of a table.</summary>
     /// <param name="index">The graph.</param>
     /// <param name="gather">Position of a Gather of rows of a constant matrix.</param>
     /// <param name="refusal">Null, or why the stream cannot be rotated.</param>
-    public static ResidualStream Follow(GraphIndex index, int gather, out string? refusal)
+    private static ResidualStream Follow(GraphIndex index, int gather, out string? refusal)
     {
         Node node = index.Graph.Nodes[gather];
         var stream = new ResidualStream(index, checked((int)index.Constant(node.Input(0))!.Shape[1]));
@@ -70,7 +86,7 @@ internal sealed class ResidualStream
     }
 
     /// <summary>True for the lookup of rows in a constant matrix.</summary>
-    public static bool IsTable(GraphIndex index, Node node) =>
+    private static bool IsTable(GraphIndex index, Node node) =>
         node.Is("Gather") && node.Int("axis", 0) is 0 or -2 && index.Constant(node.Input(0)) is Tensor { Shape.Rank: 2 } table && table.DType.IsFloat() && table.Shape.ElementCount > 0;
 
     private void Enter(string value)

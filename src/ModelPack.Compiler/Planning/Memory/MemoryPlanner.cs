@@ -30,8 +30,8 @@ public static class MemoryPlanner
         int end = graph.Nodes.Length;
         Dictionary<string, int> lastUse = LastUses(graph);
         HashSet<string> constants = [.. graph.Initializers.Select(t => t.Name), .. graph.SparseInitializers.Select(t => t.Values.Name)];
-        constants.ExceptWith(graph.Inputs.Select(i => i.Name));
         HashSet<string> callers = [.. graph.Inputs.Select(i => i.Name)];
+        constants.ExceptWith(callers);
         var buffers = new List<Buffer>();
         var owners = new Dictionary<string, Buffer>(StringComparer.Ordinal);
         var unknown = new List<string>();
