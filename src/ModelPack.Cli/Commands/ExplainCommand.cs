@@ -72,7 +72,7 @@ internal static class ExplainCommand
         if (result.Predicted is PredictedRun run)
         {
             string basis = run.MeasuredShare > 0 ? $"{Words.Percent(run.MeasuredShare)} of it in measured kernels" : "by bandwidth and peak arithmetic";
-            console.WriteLine($"predicted on {run.Profile}, {Words.Count(run.Rows, "row")}, {Words.Count(run.Threads, "thread")}  {Words.Seconds(run.Seconds)}: products {Words.Seconds(run.ProductSeconds)} ({basis}), starting {Words.Count(run.OtherNodes, "other node")}");
+            console.WriteLine($"predicted on {run.Profile}, {Words.Count(run.Rows, "row")}, {Words.Count(run.Threads, "thread")}  {Words.Seconds(run.Seconds)}: products {Words.Seconds(run.ProductSeconds)} ({basis}), {Words.Count(run.OtherNodes, "other node")} {Words.Seconds(run.OtherSeconds)}");
             string energy = run.EstimatedJoules is double joules ? $", about {joules.ToString("G2", CultureInfo.InvariantCulture)} J (estimate)" : "";
             string load = run.LoadSeconds is double opening ? $", opening the model {Words.Seconds(opening)}" : "";
             console.WriteLine($"weights read {ByteSize.Format(run.WeightBytes)}, {Words.Fixed(run.Flops / 1e9, 3)} GFLOP{energy}{load}");

@@ -63,6 +63,9 @@ public static partial class CostModel
     /// <summary>True when the profile measured the kernel.</summary>
     public static bool Knows(HardwareProfile profile, string kernel) => Find(profile, kernel) is not null;
 
+    /// <summary>Of a product of many rows; 0 for a kernel that the profile did not measure.</summary>
+    internal static double SecondsPerMultiplication(HardwareProfile profile, string kernel, bool all) => Find(profile, kernel) is KernelConstant constant ? Of(constant.Batch, all) * 1e-9 : 0;
+
     /// <summary>A kernel's name without its block, and the block.</summary>
     public static (string Kernel, int Block) Split(string kernel)
     {

@@ -18,7 +18,11 @@ namespace ModelPack.Compiler.Planning;
 /// </remarks>
 internal static class PackedConv
 {
-    private const string Op = "PackedConv";
+    /// <summary>The operator, in the domain of <see cref="PackedMatMul"/>.</summary>
+    public const string Op = "PackedConv";
+
+    /// <summary>How names of its kernels begin.</summary>
+    public const string Kernel = $"modelpack:{Op}(";
 
     /// <summary>Channels of the output below which rounding the activations costs more than the products gain.</summary>
     private const long LeastOutputs = 128;
@@ -40,7 +44,7 @@ internal static class PackedConv
             return null;
         }
 
-        string kernel = $"modelpack:{Op}({matrix.Format.Id},{weight.Rounding().Name()})";
+        string kernel = $"{Kernel}{matrix.Format.Id},{weight.Rounding().Name()})";
         if (WhyNot(node, tensor, matrix, context) is string reason)
         {
             return NodeChoice.Expanded(new RejectedKernel(kernel, reason));

@@ -9,12 +9,12 @@ namespace ModelPack.Toolchain;
 /// <summary>Predicts the sizes of what an artifact's execution graph computes, and the memory that it takes.</summary>
 internal sealed class MemoryPrediction
 {
-    private readonly GraphShapes _shapes;
     private readonly Dictionary<string, Node> _nodes;
 
-    private MemoryPrediction(GraphShapes shapes, long weightBytes)
+    private MemoryPrediction(GraphShapes shapes, long weightBytes, bool isSized)
     {
-        _shapes = shapes;
+        Shapes = shapes;
+        IsSized = isSized;
         _nodes = shapes.Graph.Nodes.Where(n => n.Name.Length > 0).DistinctBy(n => n.Name, StringComparer.Ordinal).ToDictionary(n => n.Name, StringComparer.Ordinal);
         MemoryPlan plan = MemoryPlanner.Plan(shapes);
         Memory = new PredictedMemory
@@ -30,6 +30,12 @@ internal sealed class MemoryPrediction
             Buffers = [.. plan.Buffers.Select(b => new PredictedBuffer(b.Values, b.OffsetBytes, b.LengthBytes, b.First, b.Last))],
         };
     }
+
+    /// <summary>Shapes of all values.</summary>
+    public GraphShapes Shapes { get; }
+
+    /// <summary>False where the inputs leave sizes open that nobody gave, other than tokens at a time.</summary>
+    public bool IsSized { get; }
 
     /// <summary>The memory.</summary>
     public PredictedMemory Memory { get; }
@@ -52,14 +58,16 @@ internal sealed class MemoryPrediction
         // Of bound weights only type and shape matter: they stay where they are.
         Model model = OnnxModelReader.ReadWeightless(graph, (_, placeholder) => placeholder with { Encoding = new DenseEncoding(new UnitSpec(placeholder.DType.Name()), placeholder.Shape, []) }, cancellation);
         var all = new Dictionary<string, long>(sizes, StringComparer.Ordinal);
-        if (Tokens(model.Graph) is string tokens)
+        string? tokens = Tokens(model.Graph);
+        if (tokens is not null)
         {
             all.TryAdd(tokens, rows);
         }
 
         try
         {
-            return new MemoryPrediction(ShapeInference.Infer(model, all), plan.Bindings.Sum(b => b.DType.StorageBytes(b.Shape.ElementCount)));
+            bool sized = all.Count > 0 || ShapeInference.FreeSizes(model.Graph).Count == 0;
+            return new MemoryPrediction(ShapeInference.Infer(model, all), plan.Bindings.Sum(b => b.DType.StorageBytes(b.Shape.ElementCount)), sized);
         }
         catch (ModelPackException e)
         {
@@ -70,7 +78,7 @@ internal sealed class MemoryPrediction
     /// <summary>Rows of activations that a node multiplies; null where they are not known.</summary>
     /// <param name="node">Name of the node in the model, which the node of the execution graph in its place keeps.</param>
     public long? Rows(string node) =>
-        _nodes.TryGetValue(node, out Node? found) && _shapes[found.Input(0)].Shape is { Rank: > 0 } x ? x.Rows : null;
+        _nodes.TryGetValue(node, out Node? found) && Shapes[found.Input(0)].Shape is { Rank: > 0 } x ? x.Rows : null;
 
     private static string? Tokens(Graph graph) => graph.FreeInputs()
         .Where(i => i.Type.DType is DType.I64 or DType.I32 && i.Type.Dims is { IsDefault: false, Length: 1 or 2 } dims && dims[^1] is { Value: null, Symbol.Length: > 0 })

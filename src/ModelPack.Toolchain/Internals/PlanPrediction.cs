@@ -1,3 +1,4 @@
+using ModelPack.Compiler;
 using ModelPack.Compiler.Planning;
 using ModelPack.Pack;
 using ModelPack.Structures;
@@ -7,30 +8,39 @@ namespace ModelPack.Toolchain;
 /// <summary>Predicts what the plan of an artifact costs on a machine.</summary>
 internal static class PlanPrediction
 {
-    /// <summary>Costs of the planned products by position in the plan, null for other nodes, and of the whole run.</summary>
+    /// <summary>Costs of the planned nodes by position in the plan, null where sizes are not known, and of the whole run.</summary>
     /// <param name="reader">The artifact.</param>
     /// <param name="plan">Its plan.</param>
     /// <param name="profile">The machine.</param>
     /// <param name="rows">Rows of activations where shapes do not tell.</param>
-    /// <param name="rowsOf">Rows of activations of a node by shapes.</param>
+    /// <param name="memory">Shapes, by which nodes are predicted where all sizes are known; null without an execution graph.</param>
     /// <param name="threads">1, or all cores.</param>
     /// <param name="cancellation">Stops it.</param>
-    public static (IReadOnlyList<NodeCost?> Nodes, PredictedRun Run) Of(PackReader reader, ExecutionPlan plan, HardwareProfile profile, long rows, Func<string, long?> rowsOf, int threads, CancellationToken cancellation)
+    public static (IReadOnlyList<NodeCost?> Nodes, PredictedRun Run) Of(PackReader reader, ExecutionPlan plan, HardwareProfile profile, long rows, MemoryPrediction? memory, int threads, CancellationToken cancellation)
     {
         // A weight bound as several streams is as long as all of them.
         Dictionary<string, long> bytes = plan.Bindings
             .GroupBy(b => Whole(b.Tensor, reader), b => b.DType.StorageBytes(b.Shape.ElementCount), StringComparer.Ordinal)
             .ToDictionary(g => g.Key, g => g.Sum(), StringComparer.Ordinal);
         long model = bytes.Values.Sum();
-        NodeCost?[] nodes = [.. plan.Nodes.Select(node => node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor { Shape.Rank: 2 } tensor
-            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), rowsOf(node.Node) ?? rows, threads, model, Density(node.Kernel, tensor))
+        MemoryPrediction? sized = memory is { IsSized: true } ? memory : null;
+        NodeCost?[] products = [.. plan.Nodes.Select(node => node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor { Shape.Rank: 2 } tensor
+            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), sized?.Rows(node.Node) ?? rows, threads, model, Density(node.Kernel, tensor))
             : null)];
-        int products = nodes.Count(n => n is not null);
-        int others = Math.Max(0, Artifact.ReadModel(reader, cancellation).Graph.Nodes.Length - products);
-        double productSeconds = nodes.Sum(n => n?.Seconds ?? 0);
-        double seconds = productSeconds + (others * profile.LaunchMicroseconds * 1e-6);
-        double flops = nodes.Sum(n => n?.Flops ?? 0);
-        long read = nodes.Sum(n => n?.Bytes ?? 0);
+        NodeCost[] known = [.. products.OfType<NodeCost>()];
+        HashSet<string> counted = plan.Nodes.Where((_, i) => products[i] is not null).Select(n => n.Node).ToHashSet(StringComparer.Ordinal);
+        Dictionary<string, string> kernels = plan.Nodes.DistinctBy(n => n.Node, StringComparer.Ordinal).ToDictionary(n => n.Node, n => n.Kernel, StringComparer.Ordinal);
+        Graph graph = memory?.Shapes.Graph ?? Artifact.ReadModel(reader, cancellation).Graph;
+        IReadOnlySet<string> joined = OperatorCosts.JoinedNodes(graph);
+        (Node Node, NodeCost? Cost)[] others = [.. graph.Nodes.Where(n => !counted.Contains(n.Name) && !joined.Contains(n.Name) && !OperatorCosts.IsProduct(n)).Select(n =>
+            (n, sized is null ? null : OperatorCosts.Of(profile, n, sized.Shapes, threads, kernels.GetValueOrDefault(n.Name, "expand"))))];
+        Dictionary<string, NodeCost> byName = others.Where(o => o.Cost is not null && o.Node.Name.Length > 0).DistinctBy(o => o.Node.Name, StringComparer.Ordinal).ToDictionary(o => o.Node.Name, o => o.Cost!, StringComparer.Ordinal);
+        NodeCost?[] nodes = [.. products.Select((cost, i) => cost ?? byName.GetValueOrDefault(plan.Nodes[i].Node))];
+        double productSeconds = known.Sum(n => n.Seconds);
+        double otherSeconds = others.Sum(o => o.Cost?.Seconds ?? (profile.LaunchMicroseconds * 1e-6));
+        double seconds = productSeconds + otherSeconds;
+        double flops = known.Sum(n => n.Flops) + others.Sum(o => o.Cost?.Flops ?? 0);
+        long read = known.Sum(n => n.Bytes);
         double peak = profile.Gflops["f32"] * 1e9 * (threads == 1 ? 1.0 / profile.Cores : 1);
         double used = seconds <= 0 ? 0 : 0.3 + (0.4 * Math.Min(1, flops / peak / seconds)) + (0.2 * Math.Min(1, read / (profile.MemoryGbps * 1e9) / seconds));
         return (nodes, new PredictedRun
@@ -38,13 +48,14 @@ internal static class PlanPrediction
             Profile = profile.Name,
             Rows = rows,
             Threads = threads,
-            LoadSeconds = profile.LoadGbps > 0 ? (profile.OpenMilliseconds / 1e3) + ((products + others) * profile.OpenNodeMicroseconds / 1e6) + (model / (profile.LoadGbps * 1e9)) : null,
+            LoadSeconds = profile.LoadGbps > 0 ? (profile.OpenMilliseconds / 1e3) + ((counted.Count + others.Length) * profile.OpenNodeMicroseconds / 1e6) + (model / (profile.LoadGbps * 1e9)) : null,
             Seconds = seconds,
             ProductSeconds = productSeconds,
-            OtherNodes = others,
+            OtherNodes = others.Length,
+            OtherSeconds = otherSeconds,
             WeightBytes = read,
             Flops = flops,
-            MeasuredShare = productSeconds <= 0 ? 0 : nodes.Sum(n => n is { Measured: true } ? n.Seconds : 0) / productSeconds,
+            MeasuredShare = productSeconds <= 0 ? 0 : known.Sum(n => n.Measured ? n.Seconds : 0) / productSeconds,
             EstimatedJoules = profile.Watts > 0 ? seconds * profile.Watts * used : null,
         });
     }

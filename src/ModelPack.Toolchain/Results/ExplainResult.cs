@@ -16,13 +16,13 @@ public sealed record ExplainedNode(string Name, string Op, string Kernel, string
     /// <summary>What is stored of the weight, if it is a sparse matrix; null otherwise.</summary>
     public InspectedSparsity? Sparsity { get; init; }
 
-    /// <summary>Expected time, of products of matrices; null for other nodes and without a hardware profile.</summary>
+    /// <summary>Expected time; null where sizes are not known and without a hardware profile.</summary>
     public double? PredictedSeconds { get; init; }
 
     /// <summary>What it waits for: <c>memory</c>, <c>compute</c> or <c>launch</c>.</summary>
     public string? Bound { get; init; }
 
-    /// <summary>Bytes of the weight that it reads.</summary>
+    /// <summary>Bytes that it reads: of the weight, of convolutions all that is read and written.</summary>
     public long? PredictedBytes { get; init; }
 
     /// <summary>Operations, two per multiplication.</summary>
@@ -56,13 +56,16 @@ public sealed record PredictedRun
     /// <summary>Products with compressed weights.</summary>
     public required double ProductSeconds { get; init; }
 
-    /// <summary>Other nodes, of which only the cost of starting them is counted.</summary>
+    /// <summary>Nodes that are no product with a weight.</summary>
     public required int OtherNodes { get; init; }
+
+    /// <summary>Their time by the shapes of what they read and write; where sizes are not known, only of starting them.</summary>
+    public required double OtherSeconds { get; init; }
 
     /// <summary>Bytes of weights that are read.</summary>
     public required long WeightBytes { get; init; }
 
-    /// <summary>Operations of the products.</summary>
+    /// <summary>Operations of the products and other nodes.</summary>
     public required double Flops { get; init; }
 
     /// <summary>Share of the products' time in kernels that the profile measured; for the others bandwidth and peak arithmetic of the profile were used.</summary>
