@@ -58,6 +58,6 @@ public static class TextGeneration
 
     /// <summary>A checkpoint folder gets a graph with a cache.</summary>
     private static TextGenerator Open(string path, GraphForm form, ModelSessionOptions options) => ModelInput.IsCheckpoint(path)
-        ? TextGenerator.Create(ModelInput.Open(path, options, form), ModelInput.Files(path, TextGenerator.MaxFileBytes))
+        ? TextGenerator.Create(ModelInput.Open(path, TextGenerator.ForGeneration(options), form), ModelInput.Files(path, TextGenerator.MaxFileBytes))
         : TextGenerator.Open(path, options);
 }
