@@ -63,7 +63,7 @@ public static class ArchitectureCatalog
         {
             Kind = ModelKind.Onnx,
             Graph = graph,
-            Opsets = ImmutableSortedDictionary<string, long>.Empty.WithComparers(StringComparer.Ordinal).Add("", Opset),
+            Opsets = ImmutableSortedDictionary<string, long>.Empty.WithComparers(StringComparer.Ordinal).Add("", Opset).AddRange(graph.Nodes.Select(n => n.Domain).Where(d => d.Length > 0).Distinct().Select(d => KeyValuePair.Create(d, 1L))),
             IrVersion = IrVersion,
             Checkpoint = new CheckpointForm(architecture.ClassName, [.. checkpoint.Graph.Initializers.Select(t => new CheckpointTensor(t.Name, t.DType, t.Shape))], form == GraphForm.Full ? null : form.ToString()),
             CarriedTensors = weights.Leave(name => IsOfNoUse(name) || architecture.Extra(config, name) is not null),

@@ -21,4 +21,10 @@ public enum GraphForm
     /// head of a token is 127.
     /// </summary>
     CachedInt8,
+
+    /// <summary>
+    /// As <see cref="Cached"/>, with attention in ONNX Runtime's operators GroupQueryAttention and RotaryEmbedding (com.microsoft) where the model allows it: faster by a quarter to two thirds in small models. Passes that look into
+    /// attention find nothing there.
+    /// </summary>
+    CachedFused,
 }

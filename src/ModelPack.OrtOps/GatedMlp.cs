@@ -101,6 +101,7 @@ internal sealed unsafe class GatedMlp
                 return OrtApi.Error(OrtApi.InvalidArgument, $"{Name}: there is no activation '{text}'");
             }
 
+            _ = KernelWarmUp.Begin(activation);
             long weights = 0;
             status = OrtApi.GetInt(info, "weights\0"u8, &weights);
             var products = new IMatMulRun?[3];

@@ -23,9 +23,21 @@ public static unsafe class KernelWarmUp
             return false;
         }
 
+        // Three tiles: products of several rows take two together, in a kernel of their own, and the last of an odd number alone.
         int columns = Math.Min(weight.Layout.Columns, weight.Layout.BlockUnits * weight.Layout.UnitColumns);
-        MatMulWeight? small = MatMulWeight.TryCreate(weight.Format, TileLayout.TileRows, columns);
+        MatMulWeight? small = MatMulWeight.TryCreate(weight.Format, Math.Min(weight.Layout.Tiles, 3) * TileLayout.TileRows, columns);
         return small is not null && Queue(new MatMulRun(small, arithmetic, KernelTiers.Current), small.Bytes);
+    }
+
+    /// <summary>The same for an activation between products.</summary>
+    internal static bool Begin(Activation activation) =>
+        activation != Activation.None && IsFirst("", 0, "activation") && ThreadPool.UnsafeQueueUserWorkItem(static activation => Activate(activation), activation, preferLocal: false);
+
+    private static void Activate(Activation activation)
+    {
+        float* x = stackalloc float[16];
+        new Span<float>(x, 16).Clear();
+        ActivationKernels.Run(KernelTiers.Current, activation, x, 16);
     }
 
     /// <summary>The same for a block-sparse weight.</summary>

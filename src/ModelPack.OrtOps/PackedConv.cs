@@ -246,7 +246,7 @@ internal sealed unsafe class PackedConv
         job.Blocks = _run.Blocks((int)job.Height, (int)job.Width);
         long all = images * job.Blocks;
         double work = _multiplicationsPerPlace * images * job.Places;
-        int threads = (int)Math.Clamp(work / WorkSplit.MinWork, 1, Environment.ProcessorCount);
+        int threads = work < WorkSplit.LeastWork ? 1 : (int)Math.Min(work / WorkSplit.PieceWork, Environment.ProcessorCount);
         job.Shares = Shares(all, threads);
         job.All = all * job.Shares;
         job.Pieces = WorkSplit.Pieces(job.All, work, threads);

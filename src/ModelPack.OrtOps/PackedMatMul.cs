@@ -150,6 +150,7 @@ internal sealed unsafe class PackedMatMul
         }
 
         activation = ActivationKernels.Find(name);
+        _ = KernelWarmUp.Begin(activation);
         return activation == Activation.None ? OrtApi.Error(OrtApi.InvalidArgument, $"{op}: there is no activation '{name}'") : 0;
     }
 

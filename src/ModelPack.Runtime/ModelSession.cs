@@ -40,6 +40,9 @@ public abstract class ModelSession : IDisposable
     /// <summary>What the model gives, in the order of its graph.</summary>
     public ImmutableArray<ModelValue> Outputs { get; }
 
+    /// <summary>The output <c>logits</c> is of the last position only.</summary>
+    internal bool GivesLastPosition { get; private protected init; }
+
     /// <summary>Opens an artifact or an .onnx file, told apart by content.</summary>
     /// <exception cref="ModelPackException">MP1xxx: the file cannot be read; MP5001 to MP5003: it cannot be executed.</exception>
     public static ModelSession Open(string path, ModelSessionOptions? options = null) =>

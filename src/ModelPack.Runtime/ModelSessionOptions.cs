@@ -24,6 +24,9 @@ public sealed record ModelSessionOptions
     /// </summary>
     public bool ExpandAll { get; init; }
 
+    /// <summary>The output <c>logits</c> is of the last position only, [batch, 1, vocabulary], where the graph allows it (<see cref="Graphs.LastPosition"/>): what generation reads.</summary>
+    internal bool LastPositionOnly { get; init; }
+
     /// <summary>
     /// Called with the options of the session before it is created: the place to append execution providers, register custom operators or set
     /// configuration entries. The object must not be used afterwards.

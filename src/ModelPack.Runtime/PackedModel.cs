@@ -70,13 +70,15 @@ public sealed class PackedModel : ModelSession
         TensorData graph = source.Blob(graphName)
             ?? throw new ModelPackException(ErrorCodes.ArtifactWithoutGraph, "the artifact holds tensors only, no graph to execute: it was made from a checkpoint or by packing a file");
         byte[] model = graph.ToArray(MaxGraphBytes);
+        byte[]? lastPosition = options.LastPositionOnly ? LastPosition.TryKeepOnly(model) : null;
+        model = lastPosition ?? model;
         List<WeightlessGraph.Declaration> declarations = WeightlessGraph.FindExternal(model);
         ExecutionPlan plan = options.ExpandAll ? DensePlan(declarations) : ReadPlan(source);
         IReadOnlyList<InitializerBinding> bindings = WeightLoader.Match(declarations, plan.Bindings);
         TileKernels.WarmUp(plan, source);
         if (options.ResidentBytes is long budget)
         {
-            return OpenResident(path, model, bindings, source, plan, budget, options);
+            return OpenResident(path, model, bindings, source, plan, budget, options, lastPosition is not null);
         }
 
         ImmutableArray<LoadedWeight> weights = WeightLoader.Load(bindings, source, options.LoadThreads);
@@ -87,7 +89,7 @@ public sealed class PackedModel : ModelSession
             using SessionOptions sessionOptions = MakeSessionOptions(options);
             OrtTable.AddExternalFilesInMemory(
                 sessionOptions, [.. copied.Select(w => w.Location)], [.. copied.Select(w => w.Buffer.Address)], [.. copied.Select(w => (nuint)w.Buffer.LengthBytes)]);
-            return new PackedModel(path, CreateSession(path, model, copied, kept.Constants, sessionOptions), plan) { _weights = kept };
+            return new PackedModel(path, CreateSession(path, model, copied, kept.Constants, sessionOptions), plan) { _weights = kept, GivesLastPosition = lastPosition is not null };
         }
         catch
         {
@@ -105,7 +107,7 @@ public sealed class PackedModel : ModelSession
 
     /// <summary>Weights go through a temporary folder, from which ONNX Runtime maps them; the kernels made meanwhile share a window of memory.</summary>
     private static PackedModel OpenResident(
-        string path, byte[] model, IReadOnlyList<InitializerBinding> bindings, IWeightSource source, ExecutionPlan plan, long budget, ModelSessionOptions options)
+        string path, byte[] model, IReadOnlyList<InitializerBinding> bindings, IWeightSource source, ExecutionPlan plan, long budget, ModelSessionOptions options, bool lastPosition)
     {
         WeightFolder folder = WeightFolder.Create(path);
         try
@@ -118,6 +120,7 @@ public sealed class PackedModel : ModelSession
             InferenceSession session = CreateSession(path, model, weights, new Dictionary<string, byte[]>(), sessionOptions);
             return new PackedModel(path, session, plan)
             {
+                GivesLastPosition = lastPosition,
                 Residency = new Residency(window.WeightBytes, budget, window.StreamedBytes, folder.BytesPerSecond),
                 _mapped = OperatingSystem.IsWindows() ? folder : null,
             };

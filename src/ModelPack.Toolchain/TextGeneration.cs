@@ -20,7 +20,7 @@ public static class TextGeneration
     /// <param name="onWarning">Told what makes generation slower than it need be.</param>
     /// <param name="chat">Take the prompt as the message of a user, and answer it by the checkpoint's chat template.</param>
     /// <param name="system">With <paramref name="chat"/>: a message of the system before it.</param>
-    /// <param name="form">The form of the graph of a folder; null: <see cref="GraphForm.Cached"/>.</param>
+    /// <param name="form">The form of the graph of a folder; null: <see cref="GraphForm.CachedFused"/>.</param>
     /// <param name="cancellation">Stops between two tokens.</param>
     /// <exception cref="ModelPackException">MP5036: a form for an artifact. The model cannot be opened, has no usable tokenizer, or the prompt is bad.</exception>
     public static TextResult Generate(
@@ -33,7 +33,7 @@ public static class TextGeneration
             throw new ModelPackException(ErrorCodes.CacheIsFixed, "the type of keys and values is fixed when a model is compiled ('compile --kv-cache=f16'); only folders and GGUF files take one when they are run", model);
         }
 
-        using TextGenerator generator = Open(model, form ?? GraphForm.Cached, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
+        using TextGenerator generator = Open(model, form ?? GraphForm.CachedFused, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         if (!generator.HasCache)
         {
@@ -58,6 +58,6 @@ public static class TextGeneration
 
     /// <summary>A checkpoint folder gets a graph with a cache.</summary>
     private static TextGenerator Open(string path, GraphForm form, ModelSessionOptions options) => ModelInput.IsCheckpoint(path)
-        ? TextGenerator.Create(ModelInput.Open(path, options, form), ModelInput.Files(path, TextGenerator.MaxFileBytes))
+        ? TextGenerator.Create(ModelInput.Open(path, TextGenerator.ForGeneration(options), form), ModelInput.Files(path, TextGenerator.MaxFileBytes))
         : TextGenerator.Open(path, options);
 }

@@ -77,6 +77,11 @@ internal sealed partial class DecoderGraph
         }
 
         string end = _graph.Op(scope, "Add", ["position_offset", count]);
+        if (Fused)
+        {
+            return new Positions(Range("position_offset", end), end); // The operator counts keys itself.
+        }
+
         string oldest = _graph.Op(scope, "Sub", ["position_offset", Size(PastName(0, "key"), 2)]);
         return new Positions(Range("position_offset", end), Range(oldest, end));
     }
@@ -89,6 +94,11 @@ internal sealed partial class DecoderGraph
         }
 
         (string q, string k, string v) = Project(x, layer, scope);
+        if (Fused)
+        {
+            return Output(FusedAttention(q, k, v, layer, positions, scope), layer, scope);
+        }
+
         LayerAttention attention = _spec.Attention[layer];
         q = Rotate(HeadsFirst(q, _spec.Heads, WeightRole.QueryNorm, layer, $"{scope}/query"), attention.Rotary, positions, $"{scope}/query");
         k = Rotate(HeadsFirst(k, _spec.KeyValueHeads, WeightRole.KeyNorm, layer, $"{scope}/key"), attention.Rotary, positions, $"{scope}/key");
@@ -113,6 +123,12 @@ internal sealed partial class DecoderGraph
         string sum = _graph.Op(scope, "MatMul", [weights, v]);
         sum = _graph.Op(scope, "Transpose", [sum], GraphWriter.Ints("perm", 0, 2, 1, 3));
         sum = _graph.Op(scope, "Reshape", [sum, _graph.Integers(0, 0, _spec.Heads * _spec.HeadDim)]);
+        return Output(sum, layer, scope);
+    }
+
+    /// <summary>What comes behind the heads [batch, seq, heads * dim].</summary>
+    private string Output(string sum, int layer, string scope)
+    {
         sum = Norm(sum, WeightRole.AttentionSubNorm, layer, _spec.Heads * _spec.HeadDim, $"{scope}/sub_norm");
         return Linear(sum, WeightRole.Output, layer, _spec.Hidden, _spec.Heads * _spec.HeadDim, _spec.OutputBias, $"{scope}/output");
     }
@@ -171,18 +187,26 @@ internal sealed partial class DecoderGraph
             return known;
         }
 
-        string scope = $"rotary.{rotary}";
-        RotaryEmbedding embedding = _spec.Rotary[rotary];
-        string column = _graph.Op(scope, "Unsqueeze", [_graph.Op(scope, "Cast", [positions.Queries], GraphWriter.Int("to", OnnxFloat)), _graph.Integers(1)]);
-        string angles = _graph.Op(scope, "Mul", [column, _graph.Row($"{scope}/inverse_frequencies", embedding.InverseFrequencies)]);
-        string both = _graph.Op(scope, "Concat", [angles, angles], GraphWriter.Int("axis", -1));
-        string Scaled(string op)
-        {
-            string value = _graph.Op(scope, op, [both]);
-            return embedding.Scale.Equals(1f) ? value : _graph.Op(scope, "Mul", [value, _graph.Scalar(embedding.Scale)]);
-        }
+        string angles = Angles(rotary, positions);
+        string both = _graph.Op(RotaryScope(rotary), "Concat", [angles, angles], GraphWriter.Int("axis", -1));
+        return positions.Rotations[rotary] = (Scaled("Cos", both, rotary), Scaled("Sin", both, rotary));
+    }
 
-        return positions.Rotations[rotary] = (Scaled("Cos"), Scaled("Sin"));
+    private static string RotaryScope(int rotary) => $"rotary.{rotary}";
+
+    /// <summary>Position times frequency, [seq, dim / 2].</summary>
+    private string Angles(int rotary, Positions positions)
+    {
+        string scope = RotaryScope(rotary);
+        string column = _graph.Op(scope, "Unsqueeze", [_graph.Op(scope, "Cast", [positions.Queries], GraphWriter.Int("to", OnnxFloat)), _graph.Integers(1)]);
+        return _graph.Op(scope, "Mul", [column, _graph.Row($"{scope}/inverse_frequencies", _spec.Rotary[rotary].InverseFrequencies)]);
+    }
+
+    private string Scaled(string op, string angles, int rotary)
+    {
+        string value = _graph.Op(RotaryScope(rotary), op, [angles]);
+        float scale = _spec.Rotary[rotary].Scale;
+        return scale.Equals(1f) ? value : _graph.Op(RotaryScope(rotary), "Mul", [value, _graph.Scalar(scale)]);
     }
 
     /// <summary>[seq, past + seq]: 0 where query i may see key j, that is j &lt;= i and, with a window, j > i - window.</summary>

@@ -104,6 +104,21 @@ internal sealed class GraphWriter
         return result;
     }
 
+    /// <summary>A node of another domain; its first output is its value, the others have given names.</summary>
+    public string Foreign(string domain, string scope, string op, ReadOnlySpan<string> inputs, ReadOnlySpan<string> others, params ReadOnlySpan<NodeAttribute> attributes)
+    {
+        string name = Unique($"{scope}/{op}");
+        var outputs = ImmutableArray.CreateBuilder<string>(others.Length + 1);
+        outputs.Add(name);
+        foreach (string other in others)
+        {
+            outputs.Add(Unique(other));
+        }
+
+        _nodes.Add(new Node { Name = name, OpType = op, Domain = domain, Inputs = [.. inputs], Outputs = outputs.MoveToImmutable(), Attributes = [.. attributes] });
+        return name;
+    }
+
     /// <summary>A node with several outputs.</summary>
     public ImmutableArray<string> Ops(string scope, string op, int outputs, ReadOnlySpan<string> inputs)
     {

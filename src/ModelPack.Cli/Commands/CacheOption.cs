@@ -6,11 +6,11 @@ namespace ModelPack.Cli;
 /// <summary><c>--kv-cache</c>, with or without the type of keys and values.</summary>
 internal static class CacheOption
 {
-    private static readonly Dictionary<string, GraphForm> Forms = new(StringComparer.Ordinal) { ["f32"] = GraphForm.Cached, ["f16"] = GraphForm.CachedF16, ["int8"] = GraphForm.CachedInt8 };
+    private static readonly Dictionary<string, GraphForm> Forms = new(StringComparer.Ordinal) { ["f32"] = GraphForm.Cached, ["f16"] = GraphForm.CachedF16, ["int8"] = GraphForm.CachedInt8, ["fused"] = GraphForm.CachedFused };
 
     public static Option<string?> Create(string description)
     {
-        var option = new Option<string?>("--kv-cache") { Description = description, HelpName = "f32|f16|int8", Arity = ArgumentArity.ZeroOrOne };
+        var option = new Option<string?>("--kv-cache") { Description = description, HelpName = "f32|f16|int8|fused", Arity = ArgumentArity.ZeroOrOne };
         option.CompletionSources.Add(static _ => [.. Forms.Keys]);
         return option;
     }

@@ -16,7 +16,7 @@ internal sealed class PromptArguments
     private readonly Option<bool> _chat = new("--chat") { Description = "With --prompt: the text is a user's message; the model answers it by the chat template of the checkpoint" };
     private readonly Option<string?> _system = new("--system") { Description = "With --chat: a message of the system before the user's", HelpName = "text" };
 
-    private readonly Option<string?> _cache = CacheOption.Create("With --prompt and a folder: how keys and values of earlier tokens are kept; artifacts keep them as they were compiled");
+    private readonly Option<string?> _cache = CacheOption.Create("With --prompt and a folder: how keys and values of earlier tokens are kept ('fused', f32 with attention in ONNX Runtime's own operators, unless given); artifacts keep them as they were compiled");
 
     /// <summary>The beginning of the text.</summary>
     public Option<string?> Prompt { get; } = new("--prompt", "-p") { Description = "Let a language model continue this text, on stdout as it is made (also with --quiet); needs an artifact of a checkpoint folder, best compiled with --kv-cache", HelpName = "text" };

@@ -70,6 +70,8 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
 
     private static void Clear(int tiles, int groups, float* y) => new Span<float>(y, Batch * TileLayout.TileRows * tiles * groups).Clear();
 
+    /// <summary>As the loops above optimised at once: they run for the first time on a whole prompt.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Scale(float factor, int tiles, int groups, float* y)
     {
         TSimd multiplier = TSimd.Create(factor);
@@ -97,6 +99,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     }
 
     /// <summary>Adds panel x activations to the sums of eight rows; those of the next eight are <paramref name="stride"/> values further.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Multiply(float* panel, int width, float* x, long stride, in ColumnRuns runs, float* y)
     {
         if (width == TSimd.Count)
@@ -120,6 +123,7 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     }
 
     /// <summary>Values times scales of units of a tile, [columns, width].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Decode(byte* tile, in TileWeight weight, int unit, int units, float* scratch, float* panel, int width)
     {
         int end = unit + units;

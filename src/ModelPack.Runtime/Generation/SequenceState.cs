@@ -13,7 +13,7 @@ namespace ModelPack.Runtime.Generation;
 /// <param name="expected">Tokens there will be at most, as far as is known.</param>
 internal sealed class SequenceState(ModelSession session, LanguageModelSignature signature, bool cached, long expected = 0) : IDisposable
 {
-    /// <summary>Tokens of a prompt that go through a cached graph at once: what bounds the memory for activations and logits.</summary>
+    /// <summary>Tokens of a prompt that go through a cached graph at once: what bounds the memory for activations.</summary>
     private const int ChunkTokens = 128;
 
     private const string PastPrefix = "past_key_values";
@@ -84,12 +84,13 @@ internal sealed class SequenceState(ModelSession session, LanguageModelSignature
     private void StepInBuffers(List<int> tokens, int offset)
     {
         long total = offset + tokens.Count;
-        if (_logits is null || _logits.GetTensorTypeAndShape().Shape[1] != tokens.Count)
+        int positions = session.GivesLastPosition ? 1 : tokens.Count;
+        if (_logits is null || _logits.GetTensorTypeAndShape().Shape[1] != positions)
         {
             long vocabulary = session.Outputs.First(o => o.Name == signature.Logits).Dims[2].Size!.Value;
             _logits?.Dispose();
             _logits = null;
-            _logits = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float, [1, tokens.Count, vocabulary]);
+            _logits = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float, [1, positions, vocabulary]);
         }
 
         string[] names = [signature.Logits, .. _buffers!.Select(b => Present(b.Name))];

@@ -20,6 +20,9 @@ public sealed class TextGenerator : IDisposable
     /// <summary>Largest tokenizer or configuration that is read.</summary>
     internal const int MaxFileBytes = 256 << 20;
 
+    /// <summary>A text with words, a number and punctuation.</summary>
+    private const string Words = "Once upon a time, 2 of them.";
+
     private readonly ModelSession _session;
     private readonly LanguageModelSignature _signature;
     private readonly LanguageModelSettings _settings;
@@ -50,20 +53,52 @@ public sealed class TextGenerator : IDisposable
     public static TextGenerator Open(string path, ModelSessionOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(path);
-        ModelSession session = ModelSession.Open(path, options);
-        return Create(session, name => session is PackedModel ? ReadFile(path, name) : null);
+
+        // Beside the weights, which take longer: what it gives, and what is wrong with it, is asked for below.
+        Task<BytePairTokenizer?> tokenizer = Task.Run(() => PrepareTokenizer(path));
+        ModelSession session = ModelSession.Open(path, ForGeneration(options ?? new ModelSessionOptions()));
+        return Create(session, name => session is PackedModel ? ReadFile(path, name) : null, tokenizer);
     }
+
+    /// <summary>Parses the tokenizer and uses it once, so that no code of it is compiled when the first prompt comes; null where that fails.</summary>
+    private static BytePairTokenizer? PrepareTokenizer(string path)
+    {
+        try
+        {
+            if (!PackReader.IsNamedOrIsArtifact(path) || ReadFile(path, BytePairTokenizer.FileName) is not ReadOnlyMemory<byte> file)
+            {
+                return null;
+            }
+
+            var tokenizer = BytePairTokenizer.Parse(file);
+            var decoder = new StreamingDecoder(tokenizer);
+            foreach (int id in tokenizer.Encode(Words))
+            {
+                _ = decoder.Append(id);
+            }
+
+            return tokenizer;
+        }
+        catch (Exception e) when (e is ModelPackException or IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Options to open a model with that a generator is made of: of a prompt only the scores behind its last token are computed.</summary>
+    internal static ModelSessionOptions ForGeneration(ModelSessionOptions options) => options with { LastPositionOnly = true };
 
     /// <summary>Makes a generator of an open model, which it takes over, also when this fails.</summary>
     /// <param name="session">The model.</param>
     /// <param name="file">A file of the checkpoint folder by name, or null.</param>
-    internal static TextGenerator Create(ModelSession session, Func<string, ReadOnlyMemory<byte>?> file) => ModelSession.TakenOver(session, () =>
+    /// <param name="prepared">Its tokenizer, which may give null; null: is read of the files.</param>
+    internal static TextGenerator Create(ModelSession session, Func<string, ReadOnlyMemory<byte>?> file, Task<BytePairTokenizer?>? prepared = null) => ModelSession.TakenOver(session, () =>
     {
         LanguageModelSignature signature = Check(session);
-        ReadOnlyMemory<byte> tokenizer = file(BytePairTokenizer.FileName)
-            ?? throw new ModelPackException(ErrorCodes.NoTokenizer, $"there is no {BytePairTokenizer.FileName} in it: compile a checkpoint folder that has one");
+        BytePairTokenizer tokenizer = prepared?.GetAwaiter().GetResult() ?? BytePairTokenizer.Parse(file(BytePairTokenizer.FileName)
+            ?? throw new ModelPackException(ErrorCodes.NoTokenizer, $"there is no {BytePairTokenizer.FileName} in it: compile a checkpoint folder that has one"));
         ChatFiles chat = ChatFiles.Read(file);
-        return new TextGenerator(session, signature, BytePairTokenizer.Parse(tokenizer), LanguageModelSettings.Read(file), new Lazy<ChatPrompt>(() => ChatPrompt.Of(chat)));
+        return new TextGenerator(session, signature, tokenizer, LanguageModelSettings.Read(file), new Lazy<ChatPrompt>(() => ChatPrompt.Of(chat)));
     });
 
     /// <summary>Continues a text, piece by piece as tokens are made; pieces end at whole characters.</summary>

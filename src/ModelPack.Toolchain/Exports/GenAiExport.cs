@@ -85,6 +85,11 @@ internal static class GenAiExport
             throw Refused("the graph takes no keys and values of earlier tokens: compile the checkpoint folder with --kv-cache, or --kv-cache=f16");
         }
 
+        if (graph.Nodes.FirstOrDefault(n => n.OpType == "GroupQueryAttention") is Node fused)
+        {
+            throw Refused($"'{fused.Name}' counts tokens itself, and GenAI fills prompts of a batch up: compile with --kv-cache or --kv-cache=f16");
+        }
+
         if (past.FirstOrDefault(p => p.Type.DType is not (DType.F32 or DType.F16) || p.Name.EndsWith("_scale", StringComparison.Ordinal)) is ValueInfo other)
         {
             throw Refused($"'{other.Name}' is {other.Type.DType.Name()}; GenAI keeps keys and values as f32 or f16, without scales: compile with --kv-cache or --kv-cache=f16");

@@ -1,4 +1,6 @@
+using System.Text.Json.Nodes;
 using ModelPack.Architectures;
+using ModelPack.Compiler;
 using ModelPack.Runtime;
 using ModelPack.Testing;
 using ModelPack.Toolchain;
@@ -13,25 +15,38 @@ public sealed class CachedFormTests
     private const int Prompt = 37;
     private static readonly ModelSessionOptions Options = new() { Threads = 1 };
 
-    public static TheoryData<string> Cases => [.. FamilyCases.Names];
+    public static TheoryData<string, GraphForm> Cases
+    {
+        get
+        {
+            var cases = new TheoryData<string, GraphForm>();
+            foreach (string name in FamilyCases.Names)
+            {
+                cases.Add(name, GraphForm.Cached);
+                cases.Add(name, GraphForm.CachedFused);
+            }
 
-    /// <summary>A prompt at once, then token by token up to 128.</summary>
+            return cases;
+        }
+    }
+
+    /// <summary>A prompt at once, more of it, then token by token up to 128.</summary>
     [Theory]
     [MemberData(nameof(Cases))]
-    public void PrefillAndDecode_giveTheLogitsOfTheFullForm(string name)
+    public void PrefillAndDecode_giveTheLogitsOfTheFullForm(string name, GraphForm form)
     {
         using var folder = new TempFolder();
-        string path = FamilyCases.Make(name).Write(folder);
+        string path = FamilyCases.Make(name, change: form == GraphForm.CachedFused ? WiderHeads : null).Write(folder);
         long[] ids = FamilyCases.Ids(Tokens, seed: 11);
         using ModelSession full = ModelInput.Open(path, Options);
-        using ModelSession cached = ModelInput.Open(path, Options, GraphForm.Cached);
+        using ModelSession cached = ModelInput.Open(path, Options, form);
         NamedTensor expected = full.Run(NamedTensor.Of("input_ids", ids, 1, Tokens)).Single();
 
         var logits = new List<float>();
         IReadOnlyList<NamedTensor> past = Empty(cached);
         for (int from = 0; from < Tokens;)
         {
-            int count = from == 0 ? Prompt : 1;
+            int count = from == 0 ? Prompt : from == Prompt ? 3 : 1;
             past = Step(cached, ids.AsSpan(from, count), from, past, logits);
             from += count;
         }
@@ -46,16 +61,63 @@ public sealed class CachedFormTests
         Assert.InRange(worst, 0, 2e-5f);
     }
 
-    /// <summary>Where every layer has a window, keys and values older than it may be dropped.</summary>
+    /// <summary>Heads that the operators take: 16 channels, 8 where a setting counts them, 32 where three quarters are turned.</summary>
+    private static void WiderHeads(JsonObject config) => config["head_dim"] = config.ContainsKey("partial_rotary_factor") ? 32 : (string?)config["rope_scaling"]?["type"] == "longrope" ? 8 : 16;
+
+    /// <summary>Families whose attention ONNX Runtime's operators compute: all but those with latent attention and with heads that are no multiple of eight.</summary>
     [Fact]
-    public void Decode_withoutWhatTheWindowHides_givesTheSame()
+    public void Fused_isWhatMostFamiliesGet()
+    {
+        var others = new List<string>();
+        foreach (string name in FamilyCases.Names)
+        {
+            using var folder = new TempFolder();
+            using ImportedModel imported = ModelInput.Import(FamilyCases.Make(name, change: WiderHeads).Write(folder), weightsOnly: false, out _, CancellationToken.None, GraphForm.CachedFused);
+            int layers = imported.Model.Graph.Outputs.Count(o => o.Name.EndsWith(".key", StringComparison.Ordinal));
+            int fused = imported.Model.Graph.Nodes.Count(n => n is { Domain: "com.microsoft", OpType: "GroupQueryAttention" });
+            Assert.True(fused == 0 || fused == layers, name);
+            Assert.Equal(fused > 0, imported.Model.Opsets.ContainsKey("com.microsoft"));
+            if (fused == 0)
+            {
+                others.Add(name);
+            }
+        }
+
+        Assert.Equal(["deepseek v2", "deepseek v3"], others);
+    }
+
+    /// <summary>Two texts at once, as evaluation runs them.</summary>
+    [Fact]
+    public void Fused_inBatches_givesTheLogitsOfTheFullForm()
+    {
+        const int tokens = 24;
+        using var folder = new TempFolder();
+        string path = FamilyCases.Make("mistral", change: WiderHeads).Write(folder);
+        NamedTensor ids = NamedTensor.Of("input_ids", FamilyCases.Ids(2 * tokens, seed: 4), 2, tokens);
+        using ModelSession full = ModelInput.Open(path, Options);
+        using ModelSession fused = ModelInput.Open(path, Options, GraphForm.CachedFused);
+        IEnumerable<NamedTensor> past = Empty(fused).Select(t => NamedTensor.OfBytes(t.Name, t.DType, new Shape(2, t.Shape.Dims[1], 0, t.Shape.Dims[3]), Array.Empty<byte>()));
+        NamedTensor expected = full.Run(ids).Single();
+        NamedTensor actual = fused.Run([ids, NamedTensor.OfBytes("position_offset", DType.I64, Shape.Scalar, BitConverter.GetBytes(0L)), .. past]).Single(o => o.Name == "logits");
+        Assert.Equal(expected.Shape, actual.Shape);
+        for (int i = 0; i < expected.Values<float>().Length; i++)
+        {
+            Assert.Equal(expected.Values<float>()[i], actual.Values<float>()[i], 2e-5f);
+        }
+    }
+
+    /// <summary>Where every layer has a window, keys and values older than it may be dropped.</summary>
+    [Theory]
+    [InlineData(GraphForm.Cached)]
+    [InlineData(GraphForm.CachedFused)]
+    public void Decode_withoutWhatTheWindowHides_givesTheSame(GraphForm form)
     {
         using var folder = new TempFolder();
-        RandomCheckpoint checkpoint = FamilyCases.Make("mistral");
+        RandomCheckpoint checkpoint = FamilyCases.Make("mistral", change: form == GraphForm.CachedFused ? WiderHeads : null);
         int window = (int)checkpoint.Config["sliding_window"]!;
         string path = checkpoint.Write(folder);
         long[] ids = FamilyCases.Ids(Tokens, seed: 3);
-        using ModelSession cached = ModelInput.Open(path, Options, GraphForm.Cached);
+        using ModelSession cached = ModelInput.Open(path, Options, form);
         var whole = new List<float>();
         var cut = new List<float>();
         IReadOnlyList<NamedTensor> past = Step(cached, ids.AsSpan(0, Prompt), 0, Empty(cached), []);
@@ -78,7 +140,7 @@ public sealed class CachedFormTests
     public void NarrowCache_isNearTheFullForm_andTheSameInAnyPieces(string name, GraphForm form, float tolerance)
     {
         using var folder = new TempFolder();
-        string path = FamilyCases.Make(name).Write(folder);
+        string path = FamilyCases.Make(name, change: form == GraphForm.CachedFused ? WiderHeads : null).Write(folder);
         long[] ids = FamilyCases.Ids(Tokens, seed: 11);
         using ModelSession full = ModelInput.Open(path, Options);
         using ModelSession cached = ModelInput.Open(path, Options, form);

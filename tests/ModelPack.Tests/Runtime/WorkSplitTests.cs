@@ -23,7 +23,10 @@ public sealed class WorkSplitTests
 
     [Theory]
     [InlineData(1000, 1e4, 2, 1)]
-    [InlineData(1000, 3 * 65536.0, 2, 3)]
+    [InlineData(1000, (1 << 19) - 1.0, 2, 1)]
+    [InlineData(1000, 1 << 19, 2, 4)]
+    [InlineData(3, 1 << 19, 2, 3)]
+    [InlineData(1000, 5.9 * (1 << 17), 2, 5)]
     [InlineData(1000, 1e9, 2, 8)]
     [InlineData(5, 1e9, 2, 5)]
     [InlineData(1000, 1e18, 16, 64)]

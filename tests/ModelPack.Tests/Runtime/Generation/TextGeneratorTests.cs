@@ -59,6 +59,25 @@ public sealed class TextGeneratorTests(SampleArtifacts sample) : IClassFixture<S
         Assert.Contains("--kv-cache 'int9' is not one of f32, f16, int8", error, StringComparison.Ordinal);
     }
 
+    /// <summary>Attention in ONNX Runtime's operators, from prompts of several chunks; GenAI's way of filling prompts up does not go with it.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(18)]
+    public void GenerateTokens_fusedAttention_areThoseOfTheFullGraph(int repeat)
+    {
+        using var folder = new TempFolder();
+        string artifact = folder["m.mpack"];
+        ModelCompiler.Compile(new CompileRequest { Input = SampleArtifacts.Folder, Output = artifact, Recipe = "int4", Form = GraphForm.CachedFused });
+        Assert.Empty(Verification.Verify(artifact, rederive: SampleArtifacts.Folder).Errors);
+        using TextGenerator fused = TextGenerator.Open(artifact, OneThread);
+        using TextGenerator full = TextGenerator.Open(sample.Full, OneThread);
+        int[] prompt = [.. Enumerable.Repeat(full.Tokenizer.Encode(Prompt), repeat).SelectMany(i => i)];
+
+        Assert.True(fused.HasCache);
+        Assert.Equal(full.GenerateTokens(prompt), fused.GenerateTokens(prompt));
+        Assert.Equal(ErrorCodes.NoGenAiDecoder, Assert.Throws<ModelPackException>(() => Exporting.Export(artifact, "genai", folder["genai"])).Code);
+    }
+
     /// <summary>Buffers grow when more comes than was expected, and nothing is lost by it.</summary>
     [Fact]
     public void SequenceState_beyondWhatWasExpected_goesOn()
