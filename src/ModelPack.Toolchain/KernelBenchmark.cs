@@ -46,6 +46,9 @@ public static unsafe class KernelBenchmark
 
     private const int MostRounds = 2000;
 
+    /// <summary>Of <see cref="Share"/>: enough that a late thread costs little, few enough that taking one does.</summary>
+    private const int PiecesPerThread = 8;
+
     /// <summary>What is measured when no formats are named.</summary>
     public static IReadOnlyList<string> DefaultFormats { get; } =
     [
@@ -226,6 +229,27 @@ public static unsafe class KernelBenchmark
         {
             long first = length * t / threads;
             range(first, (length * (t + 1) / threads) - first);
+        });
+    }
+
+    /// <summary>The same in small pieces, which threads take one after another as the operators' do (WorkSplit): one that wakes late or is slow leaves the rest to the other.</summary>
+    internal static void Share(int threads, int parts, Action<int, int> range)
+    {
+        if (threads == 1)
+        {
+            range(0, parts);
+            return;
+        }
+
+        long pieces = Math.Min(parts, (long)threads * PiecesPerThread);
+        int next = -1;
+        Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, _ =>
+        {
+            for (long piece = Interlocked.Increment(ref next); piece < pieces; piece = Interlocked.Increment(ref next))
+            {
+                int first = (int)(parts * piece / pieces);
+                range(first, (int)(parts * (piece + 1) / pieces) - first);
+            }
         });
     }
 }

@@ -125,7 +125,7 @@ internal static unsafe class SparseKernelBenchmark
                 float* from = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(x, first * options.Columns);
                 float* to = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(y, first * options.Rows);
                 run.Prepare(from, rows, scratch);
-                KernelBenchmark.Split(threads, run.Parts, (part, count) => run.Run(tiles, scratch, rows, (int)part, (int)count, null, to));
+                KernelBenchmark.Share(threads, run.Parts, (part, count) => run.Run(tiles, scratch, rows, part, count, null, to));
             }
         }
 

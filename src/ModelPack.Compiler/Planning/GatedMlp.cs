@@ -20,7 +20,18 @@ namespace ModelPack.Compiler.Planning;
 /// 2048, 5632   14 MB       1.00-1.08  1.00-1.01  1.01-1.05       1.07-1.09  1.01-1.08  0.89-2.81
 /// 4096, 11008  54 MB       0.81-1.17  0.86-1.03  0.78-1.18       (not told from noise)
 /// </code>
-/// Again with the machine alone, M = 1, one / two threads: 2048, 5632 1.01 / 0.95; 3072, 8192 (30 MB) 1.01 / 1.02; 4096, 11008 0.95 / 0.96. So the limit is half of what it was.
+/// Again with everything else stopped, 2026-11-30, and of M = 1 the day before (in brackets):
+/// <code>
+///                          one thread                            two threads
+/// K, N                     M = 1        M = 16     M = 128       M = 1        M = 16     M = 128
+/// 256, 768     235 kB      1.19         1.05       1.09          1.17         1.08       1.32
+/// 1024, 2816   3.5 MB      1.03         0.99       1.03          1.12         1.30       1.31
+/// 2048, 5632   14 MB       1.02 (1.01)  0.95       1.05          1.12 (0.95)  1.12       1.20
+/// 3072, 8192   30 MB       (1.01)                                (1.02)
+/// 4096, 11008  54 MB       (0.95)                                (0.96)
+/// </code>
+/// On one thread there is no more to gain than the operators between: reading the weights or multiplying takes the rest, which is the same. On two threads there are fewer hand-overs and h is made where it is read. Of 14 MB what was
+/// measured twice does not agree, so the limit is below.
 /// </remarks>
 internal sealed class GatedMlp
 {
