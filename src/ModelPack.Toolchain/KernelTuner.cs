@@ -27,6 +27,10 @@ public sealed class KernelTuner : IProductTimes
     private readonly string _path;
     private readonly Dictionary<string, double> _seconds;
     private readonly HashSet<string> _asked = new(StringComparer.Ordinal);
+
+    /// <summary>Products whose weight cannot be made, or that no kernel reads: asking again makes nothing better.</summary>
+    private readonly HashSet<string> _refused = new(StringComparer.Ordinal);
+
     private TimeSpan _spent;
 
     /// <param name="limit">Time for measuring.</param>
@@ -76,7 +80,7 @@ public sealed class KernelTuner : IProductTimes
             return known;
         }
 
-        if (_spent >= _limit || candidate.Outputs > int.MaxValue || candidate.Inputs > int.MaxValue || candidate.Rows > int.MaxValue)
+        if (_spent >= _limit || _refused.Contains(key) || candidate.Outputs > int.MaxValue || candidate.Inputs > int.MaxValue || candidate.Rows > int.MaxValue)
         {
             Unmeasured += first ? 1 : 0;
             return null;
@@ -85,10 +89,20 @@ public sealed class KernelTuner : IProductTimes
         long start = Stopwatch.GetTimestamp();
         _progress?.Report(new ToolProgress("tune", Measured, 0, string.Create(CultureInfo.InvariantCulture, $"{candidate.Kernel} {candidate.Outputs}x{candidate.Inputs}")));
         var options = new KernelBenchmarkOptions { Rows = (int)candidate.Outputs, Columns = (int)candidate.Inputs, Batch = (int)candidate.Rows, Threads = _threads, Enough = Enough };
-        IReadOnlyList<BenchedKernel> results = OrtProduct.TryParse(candidate.Kernel, out OrtProduct? product)
-            ? [KernelBenchmark.Theirs(product, options, _cancellation)]
-            : candidate.Structure is UnitSpec structure ? [SparseKernelBenchmark.One(structure, candidate.Format.ToString(), candidate.SparsityPercent, options, _cancellation).Kernel]
-            : KernelBenchmark.Format(candidate.Format.ToString(), options, _cancellation);
+        IReadOnlyList<BenchedKernel> results;
+        try
+        {
+            results = Measure(candidate, options);
+        }
+        catch (ModelPackException)
+        {
+            // The plan goes on with the usual kernel.
+            _refused.Add(key);
+            Unmeasured += first ? 1 : 0;
+            _spent += Stopwatch.GetElapsedTime(start);
+            return null;
+        }
+
         foreach (BenchedKernel result in results)
         {
             string measured = Key(candidate with { Kernel = result.Kernel }, _threads);
@@ -125,6 +139,11 @@ public sealed class KernelTuner : IProductTimes
 
         tuner.Save();
     }
+
+    private IReadOnlyList<BenchedKernel> Measure(ProductCandidate candidate, KernelBenchmarkOptions options) =>
+        OrtProduct.TryParse(candidate.Kernel, out OrtProduct? product) ? [KernelBenchmark.Theirs(product, options, _cancellation)]
+        : candidate.Structure is UnitSpec structure ? [SparseKernelBenchmark.One(structure, candidate.Format.ToString(), candidate.SparsityPercent, options, _cancellation).Kernel]
+        : KernelBenchmark.Format(candidate.Format.ToString(), options, _cancellation);
 
     /// <summary>Seconds of the product alone: ONNX Runtime's are measured as runs of a model, and beginning a run is not part of a product inside another model.</summary>
     private static double Product(BenchedKernel kernel, KernelTime time)

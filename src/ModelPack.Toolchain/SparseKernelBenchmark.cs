@@ -125,7 +125,7 @@ internal static unsafe class SparseKernelBenchmark
                 float* from = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(x, first * options.Columns);
                 float* to = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(y, first * options.Rows);
                 run.Prepare(from, rows, scratch);
-                KernelBenchmark.Split(threads, run.Parts, (part, count) => run.Run(tiles, scratch, rows, (int)part, (int)count, null, to));
+                KernelBenchmark.Share(threads, run.Parts, (part, count) => run.Run(tiles, scratch, rows, part, count, null, to));
             }
         }
 
@@ -172,11 +172,12 @@ internal static unsafe class SparseKernelBenchmark
         private double _one = double.MaxValue;
         private double _many = double.MaxValue;
 
-        /// <summary>One run on one thread and one on many. The run before each brings what stays in caches between runs of a model back there.</summary>
+        /// <summary>One run on one thread and one on many. The run before each, on as many threads, brings what stays in their caches between runs of a model back there.</summary>
         public void Time(int threads)
         {
             product(1);
             _one = Math.Min(_one, KernelBenchmark.Seconds(() => product(1)));
+            product(threads);
             _many = Math.Min(_many, KernelBenchmark.Seconds(() => product(threads)));
         }
 

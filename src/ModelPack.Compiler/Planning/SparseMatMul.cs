@@ -19,6 +19,8 @@ namespace ModelPack.Compiler.Planning;
 /// And with an AMD EPYC (family 26 model 2) alone, f32, K = 4096, N = 11008, one / two threads: M = 1 at 30 % 4.3 / 2.7, at 10 % 15.4 / 8.0, at 5 % 30.0 / 14.0; M = 128 at 30 % 2.8 / 2.5, at 10 % 8.0 / 9.8, at 5 % 16.0 / 15.5;
 /// N = 24576, M = 1 at 10 % 16.8 / 14.1, with values in mxfp4 (5.4 MB instead of 403) 72.8 / 55.1.
 /// Since then activations of the next run are fetched ahead: M = 128, both measured in turn on one thread, at 30 % 2.85 to 2.97 before, 3.13 after; at 10 % 8.3 to 8.4 before, 8.5 after (2026-11-30).
+/// On two threads these were measured as equal halves after a run on one thread, whose caches held everything. As operators run, each thread with its own share and after a run on as many threads, same machine alone (2026-11-30), one / two threads:
+/// M = 1 at 30 % 4.9 / 5.0, at 10 % 16.5 / 17.1, at 5 % 35.2 / 36.8; M = 128 at 10 % 8.7 / 7.3, at 5 % 17.0 / 12.0. With many rows 0.5 to 0.8 ms of the second thread's time depend neither on density nor on the split; to make x ready takes 0.07 ms.
 /// </remarks>
 public static class SparseMatMul
 {

@@ -15,7 +15,7 @@ internal static class SparsityCurve
 
     private static readonly int[] Percents = [10, 20, 30, 40, 50, 60, 70, 80, 90, 95];
 
-    private static readonly int[] ReconstructedPercents = [50, 30, 70, 90, 10, 95];
+    private static readonly int[] ReconstructedPercents = [50, 30, 70, 90, 10, 95, 60, 40, 20, 80];
 
     private static readonly string[] Structures = ["32x32", "unstructured", "4x4", "16x16", "1x16"];
 

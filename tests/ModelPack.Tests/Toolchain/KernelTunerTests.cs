@@ -47,6 +47,23 @@ public sealed class KernelTunerTests : IDisposable
         Assert.Null(Tuner(TimeSpan.Zero).Seconds(candidate with { Structure = null, SparsityPercent = 0, Kernel = "modelpack:PackedMatMul(int4,f32)", Format = UnitSpec.Parse("int4") }));
     }
 
+    [Theory]
+    [InlineData("blocksparse(block=0x4)", "f32")]
+    [InlineData("blocksparse(block=32x32)", "nf4(block=48)")]
+    [InlineData("blocksparse(block=32x32)", "nothing")]
+    [InlineData("nm(m=4,n=2)", "nothing")]
+    public void Seconds_ofASparseWeightThatCannotBeBuilt_isNull(string structure, string format)
+    {
+        var candidate = new ProductCandidate("modelpack:SparseMatMul", UnitSpec.Parse(format), 96, 128, 1) { Structure = UnitSpec.Parse(structure), SparsityPercent = 50 };
+        KernelTuner tuner = Tuner(TimeSpan.FromMinutes(1));
+        Assert.Null(tuner.Seconds(candidate));
+        TimeSpan spent = tuner.Spent;
+        Assert.Null(tuner.Seconds(candidate));
+        Assert.Equal((0, 0, 1), (tuner.Measured, tuner.Known, tuner.Unmeasured));
+        Assert.Equal(spent, tuner.Spent);
+        Assert.NotNull(tuner.Seconds(Own));
+    }
+
     [Fact]
     public void Seconds_withoutTime_isNull()
     {
