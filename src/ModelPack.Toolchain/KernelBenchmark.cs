@@ -49,6 +49,9 @@ public static unsafe class KernelBenchmark
     /// <summary>Of <see cref="Share"/>: enough that a late thread costs little, few enough that taking one does.</summary>
     private const int PiecesPerThread = 8;
 
+    /// <summary>Unit of reading; a tail below it is not read.</summary>
+    private const int ReadBytes = 4096;
+
     /// <summary>What is measured when no formats are named.</summary>
     public static IReadOnlyList<string> DefaultFormats { get; } =
     [
@@ -141,7 +144,7 @@ public static unsafe class KernelBenchmark
                         int rows = Math.Min(MatMulRun.MaxRows, options.Batch - first);
                         float* rowsOut = to + ((long)first * options.Rows);
                         run.Prepare(from + ((long)first * options.Columns), rows, scratch);
-                        Split(threads, weight.Layout.Tiles, (tile, count) => run.Tiles(tiles, scratch, rows, (int)tile, (int)count, null, rowsOut));
+                        Share(threads, weight.Layout.Tiles, (tile, count) => run.Tiles(tiles, scratch, rows, tile, count, null, rowsOut));
                     }
                 }
 
@@ -195,7 +198,7 @@ public static unsafe class KernelBenchmark
                 int count = threads[i];
                 Action<int> run = runs[i];
                 kernel[i] = Math.Min(kernel[i], Seconds(() => run(count)));
-                read[i] = Math.Min(read[i], Seconds(() => Split(count, bytes, (first, length) => MemoryRead.Run(weight + first, length, (round & 1) != 0))));
+                read[i] = Math.Min(read[i], Seconds(() => Read(weight, bytes, count, (round & 1) != 0)));
             }
         }
 
@@ -208,6 +211,9 @@ public static unsafe class KernelBenchmark
         };
         return (Time(0), Time(1));
     }
+
+    /// <summary>Reads the weight, each thread as much at a time as it multiplies with.</summary>
+    private static void Read(byte* weight, long bytes, int threads, bool prefetch) => Share(threads, (int)Math.Max(1, bytes / ReadBytes), (part, count) => MemoryRead.Run(weight + (part * (long)ReadBytes), Math.Min(count * (long)ReadBytes, bytes - (part * (long)ReadBytes)), prefetch));
 
     internal static double Seconds(Action action)
     {
