@@ -59,6 +59,22 @@ public sealed class TextEncoderTests
     }
 
     [Fact]
+    public void Embed_unigramTokenizer_isThatOfTheFolder()
+    {
+        using var folder = new TempFolder();
+        (RandomCheckpoint checkpoint, string path) = Write(folder, "roberta", null, false);
+        folder.Write("checkpoint/tokenizer.json", """
+            {"model":{"type":"Unigram","unk_id":3,"vocab":[["<s>",0],["<pad>",0],["</s>",0],["<unk>",0],["▁hello",-3],["▁",-2],["he",-2],["llo",-2],["▁un",-2],["want",-3],["ed",-2]]},
+             "pre_tokenizer":{"type":"Metaspace","replacement":"▁","add_prefix_space":true},"post_processor":{"type":"RobertaProcessing","cls":["<s>",0],"sep":["</s>",2]}}
+            """);
+        ModelCompiler.Compile(new CompileRequest { Input = path, Output = folder["m.mpack"], Recipe = "lossless" });
+        using TextEncoder encoder = TextEncoder.Open(folder["m.mpack"]);
+        Assert.Equal((int[])[0, 4, 8, 9, 10, 5, 3, 2], encoder.Tokenize("hello unwanted 漢字"));
+        double[] expected = Expected(checkpoint, "", [0, 4, 8, 9, 10, 5, 3, 2], "mean", false);
+        Assert.All(expected.Zip(encoder.Embed("hello unwanted 漢字")), p => Assert.Equal(p.First, p.Second, Tolerance));
+    }
+
+    [Fact]
     public void Tokenize_longText_isCutOffInsideTheSpecialTokens()
     {
         using var folder = new TempFolder();
