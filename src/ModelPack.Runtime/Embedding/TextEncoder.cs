@@ -146,16 +146,23 @@ public sealed class TextEncoder : IDisposable
         for (int c = 0; c < sum.Length && length > 0; c++)
         {
             double value = tokens[c];
-            for (int t = 1; t < length && Pooling != TextPooling.Cls; t++)
+            double largest = value;
+            double weighted = value;
+            for (int t = 1; t < length && Pooling is not (TextPooling.Cls or TextPooling.LastToken); t++)
             {
                 float other = tokens[(t * Dimensions) + c];
-                value = Pooling == TextPooling.Max ? Math.Max(value, other) : value + other;
+                largest = Math.Max(largest, other);
+                weighted += (t + 1.0) * other;
+                value += other;
             }
 
             sum[c] = Pooling switch
             {
                 TextPooling.Mean => value / length,
                 TextPooling.MeanSqrtLength => value / Math.Sqrt(length),
+                TextPooling.Max => largest,
+                TextPooling.WeightedMean => weighted / (length * (length + 1.0) / 2),
+                TextPooling.LastToken => tokens[((length - 1) * Dimensions) + c],
                 _ => value,
             };
         }
