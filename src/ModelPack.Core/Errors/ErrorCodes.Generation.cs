@@ -11,4 +11,6 @@ public static partial class ErrorCodes
     public static readonly ErrorCode BadChatTemplate = new(5035, "a chat template that is missing, is not understood, or refuses the messages");
     public static readonly ErrorCode CacheIsFixed = new(5036, "another type of keys and values than an artifact was compiled for");
     public static readonly ErrorCode TokenNotInModel = new(5040, "a token of the tokenizer that the model has no embedding for");
+    public static readonly ErrorCode TextWithoutTokens = new(5050, "text that the tokenizer's vocabulary has no tokens for");
+    public static readonly ErrorCode BadCharacterMap = new(5051, "a tokenizer's table of characters (precompiled_charsmap) that is damaged");
 }

@@ -19,8 +19,8 @@ internal sealed record EncoderSettings(TextPooling Pooling, bool Normalize, int?
 
     private static readonly (string Word, TextPooling Pooling)[] Poolings =
     [
-        ("mean", TextPooling.Mean), ("cls", TextPooling.Cls), ("max", TextPooling.Max), ("mean_sqrt_len_tokens", TextPooling.MeanSqrtLength),
-        ("mean_tokens", TextPooling.Mean), ("cls_token", TextPooling.Cls), ("max_tokens", TextPooling.Max),
+        ("mean", TextPooling.Mean), ("cls", TextPooling.Cls), ("max", TextPooling.Max), ("mean_sqrt_len_tokens", TextPooling.MeanSqrtLength), ("weightedmean", TextPooling.WeightedMean), ("lasttoken", TextPooling.LastToken),
+        ("mean_tokens", TextPooling.Mean), ("cls_token", TextPooling.Cls), ("max_tokens", TextPooling.Max), ("weightedmean_tokens", TextPooling.WeightedMean),
     ];
 
     /// <summary>Reads the files among those of a checkpoint.</summary>
@@ -66,7 +66,7 @@ internal sealed record EncoderSettings(TextPooling Pooling, bool Normalize, int?
             : [.. config.Properties().Where(p => p.Name.StartsWith(prefix, StringComparison.Ordinal) && config.Flag(p.Name, false)).Select(p => p.Name[prefix.Length..])];
         return chosen is [string only] && Array.FindIndex(Poolings, p => p.Word == only) is int index and >= 0
             ? Poolings[index].Pooling
-            : throw NotSupported($"pooling by {(chosen.Length == 0 ? "nothing" : string.Join(" and ", chosen))}; there are: mean, cls, max and mean_sqrt_len_tokens, one at a time");
+            : throw NotSupported($"pooling by {(chosen.Length == 0 ? "nothing" : string.Join(" and ", chosen))}; there are: mean, cls, max, mean_sqrt_len_tokens, weightedmean and lasttoken, one at a time");
     }
 
     private static ModelPackException NotSupported(string detail) => new(ErrorCodes.SentenceModules, detail);

@@ -37,7 +37,7 @@ public sealed class TextEncoder : IDisposable
     public int? MaxTokens => _settings.MaxTokens;
 
     /// <summary>Opens an artifact.</summary>
-    /// <exception cref="ModelPackException">MP1xxx, MP5001 to MP5003: as <see cref="ModelSession.Open"/>; MP1515: no encoder; MP1514: sentence-transformers' files ask for something that is not supported; MP5030 to MP5032: its tokenizer is missing, damaged or not supported.</exception>
+    /// <exception cref="ModelPackException">MP1xxx, MP5001 to MP5003: as <see cref="ModelSession.Open"/>; MP1515: no encoder; MP1514: sentence-transformers' files ask for something that is not supported; MP5030 to MP5032, MP5051: its tokenizer is missing, damaged or not supported.</exception>
     public static TextEncoder Open(string path, ModelSessionOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(path);
@@ -60,7 +60,7 @@ public sealed class TextEncoder : IDisposable
     });
 
     /// <summary>The ids that a text becomes for the model, special ones included, cut off at <see cref="MaxTokens"/>.</summary>
-    /// <exception cref="ModelPackException">MP5032: the text cannot be normalized or taken apart here.</exception>
+    /// <exception cref="ModelPackException">MP5032: the text cannot be normalized or taken apart here; MP5050: the vocabulary has no tokens for it.</exception>
     public ImmutableArray<int> Tokenize(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -84,7 +84,7 @@ public sealed class TextEncoder : IDisposable
     /// <param name="texts">The texts; empty ones are allowed.</param>
     /// <param name="batch">Most texts at a time.</param>
     /// <param name="cancellation">Seen between runs of the model.</param>
-    /// <exception cref="ModelPackException">MP5032: a text cannot be taken apart here; MP5005: ONNX Runtime failed.</exception>
+    /// <exception cref="ModelPackException">MP5032, MP5050: a text cannot be taken apart here; MP5005: ONNX Runtime failed.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="batch"/> is not above 0.</exception>
     public IReadOnlyList<float[]> Embed(IReadOnlyList<string> texts, int batch = 32, CancellationToken cancellation = default)
     {
@@ -146,16 +146,23 @@ public sealed class TextEncoder : IDisposable
         for (int c = 0; c < sum.Length && length > 0; c++)
         {
             double value = tokens[c];
-            for (int t = 1; t < length && Pooling != TextPooling.Cls; t++)
+            double largest = value;
+            double weighted = value;
+            for (int t = 1; t < length && Pooling is not (TextPooling.Cls or TextPooling.LastToken); t++)
             {
                 float other = tokens[(t * Dimensions) + c];
-                value = Pooling == TextPooling.Max ? Math.Max(value, other) : value + other;
+                largest = Math.Max(largest, other);
+                weighted += (t + 1.0) * other;
+                value += other;
             }
 
             sum[c] = Pooling switch
             {
                 TextPooling.Mean => value / length,
                 TextPooling.MeanSqrtLength => value / Math.Sqrt(length),
+                TextPooling.Max => largest,
+                TextPooling.WeightedMean => weighted / (length * (length + 1.0) / 2),
+                TextPooling.LastToken => tokens[((length - 1) * Dimensions) + c],
                 _ => value,
             };
         }
@@ -187,7 +194,12 @@ public sealed class TextEncoder : IDisposable
     {
         if (file(BytePairTokenizer.FileName) is ReadOnlyMemory<byte> text)
         {
-            return Json.Parse(text, BytePairTokenizer.FileName).Get("model").Find("type")?.Text() == "WordPiece" ? WordPieceTokenizer.Parse(text) : BytePairTokenizer.Parse(text);
+            return Json.Parse(text, BytePairTokenizer.FileName).Get("model").Find("type")?.Text() switch
+            {
+                "WordPiece" => WordPieceTokenizer.Parse(text),
+                "Unigram" => UnigramTokenizer.Parse(text),
+                _ => BytePairTokenizer.Parse(text),
+            };
         }
 
         return file(WordPieceTokenizer.VocabularyFileName) is ReadOnlyMemory<byte> vocabulary

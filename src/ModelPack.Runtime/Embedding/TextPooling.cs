@@ -14,4 +14,10 @@ public enum TextPooling
 
     /// <summary>Their sum over the square root of their number.</summary>
     MeanSqrtLength,
+
+    /// <summary>Their mean weighted by position: the first token counts once, the second twice, and so on.</summary>
+    WeightedMean,
+
+    /// <summary>The vector of the last token.</summary>
+    LastToken,
 }

@@ -35,8 +35,11 @@ internal sealed record BertText(bool CleanText, bool ChineseCharacters, bool Str
         }
 
         string result = StripAccents ? Accents.Strip(clean.ToString()) : clean.ToString();
-        return Lowercase ? string.Concat(result.EnumerateRunes().Select(r => r.Value == CapitalIWithDot ? "i\u0307" : Rune.ToLowerInvariant(r).ToString())) : result;
+        return Lowercase ? Lower(result) : result;
     }
+
+    /// <summary>Lower case of every character by itself.</summary>
+    public static string Lower(string text) => string.Concat(text.EnumerateRunes().Select(r => r.Value == CapitalIWithDot ? "i\u0307" : Rune.ToLowerInvariant(r).ToString()));
 
     /// <summary>Cuts at white space, which goes, and around every punctuation mark.</summary>
     public static IEnumerable<string> Words(string text)

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace ModelPack.Runtime.Text;
 
-/// <summary>Unicode normalization form C (UAX #15).</summary>
+/// <summary>Unicode normalization forms (UAX #15), form C above all.</summary>
 /// <remarks>
 /// .NET's own needs the system's Unicode library: in programs with invariant globalization it gives back its input whatever that is. There, text of
 /// scripts whose characters are all composed passes as it is, and anything else is refused.
@@ -27,6 +27,16 @@ internal static class CanonicalComposition
     /// <summary>The text in form C.</summary>
     /// <exception cref="ModelPackException">MP5032: not without the system's Unicode library.</exception>
     public static string Apply(string text) => Available ? string.Concat(text.EnumerateRunes()).Normalize(NormalizationForm.FormC) : Unchanged(text);
+
+    /// <summary>The text in another form (D, KC or KD).</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="form">The form.</param>
+    /// <param name="name">Its name in messages.</param>
+    /// <exception cref="ModelPackException">MP5032: it is not plain ASCII, and there is no Unicode library.</exception>
+    public static string Apply(string text, NormalizationForm form, string name) =>
+        Ascii.IsValid(text) ? text
+        : Available ? string.Concat(text.EnumerateRunes()).Normalize(form)
+        : throw Json.NotSupported($"normalizer of type '{name}' for more than ASCII, in a program with invariant globalization");
 
     /// <summary>The text, known to be in form C.</summary>
     /// <exception cref="ModelPackException">MP5032: it is not known to be.</exception>

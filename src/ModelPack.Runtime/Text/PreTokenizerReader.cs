@@ -60,6 +60,7 @@ internal static class PreTokenizerReader
     {
         "ByteLevel" when last => WordSteps.ByteLevel(step.Flag("add_prefix_space", true), step.Flag("use_regex", true)),
         "Split" => Split(step),
+        "WhitespaceSplit" => WordSteps.WhiteSpace(),
         "Digits" => WordSteps.Digits(step.Flag("individual_digits", false)),
         string type => throw Json.NotSupported($"pre_tokenizer of type '{type}' in this place"),
     };

@@ -5,7 +5,7 @@ using System.Text.RegularExpressions;
 namespace ModelPack.Runtime.Text;
 
 /// <summary>
-/// The regular expression that takes text apart into words. Written for Oniguruma, which sees code points; .NET sees UTF-16 and would take a letter
+/// A regular expression that takes text apart into words, or finds what a normalizer replaces. Written for Oniguruma, which sees code points; .NET sees UTF-16 and would take a letter
 /// outside the first plane for two unknown characters. So the expression runs on a stand-in with one character per code point: itself, or one of the
 /// same category.
 /// </summary>
@@ -61,7 +61,7 @@ internal sealed class WordPattern
         }
         catch (RegexMatchTimeoutException e)
         {
-            throw new ModelPackException(ErrorCodes.TokenizerNotSupported, $"the regular expression of the pre-tokenizer takes more than {Timeout.TotalSeconds} s on this text", innerException: e);
+            throw new ModelPackException(ErrorCodes.TokenizerNotSupported, $"a regular expression of the tokenizer takes more than {Timeout.TotalSeconds} s on this text", innerException: e);
         }
 
         Add(done, shadow.Length, false);
@@ -147,5 +147,5 @@ internal sealed class WordPattern
     }
 
     private static ModelPackException NotSupported(string pattern, string reason) =>
-        Json.NotSupported($"pre_tokenizer: regular expression '{pattern}': {reason}");
+        Json.NotSupported($"regular expression '{pattern}': {reason}");
 }

@@ -72,6 +72,9 @@ internal static class WordSteps
         parts.Add(text[start..]);
     };
 
+    /// <summary>Cuts at white space, which goes.</summary>
+    public static WordStep WhiteSpace() => (piece, parts) => parts.AddRange(piece.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+
     /// <summary>Numbers (Unicode category N) apart from the rest, as a whole or every digit of its own.</summary>
     public static WordStep Digits(bool individual) => (piece, parts) =>
     {

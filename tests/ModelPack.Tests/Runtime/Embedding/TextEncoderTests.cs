@@ -22,6 +22,8 @@ public sealed class TextEncoderTests
     [InlineData("max", """{"pooling_mode_max_tokens":true}""", false)]
     [InlineData("mean_sqrt_length", """{"pooling_mode_mean_sqrt_len_tokens":true}""", true)]
     [InlineData("mean", """{"pooling_mode":"mean"}""", true)]
+    [InlineData("weighted_mean", """{"pooling_mode_weightedmean_tokens":true,"pooling_mode_mean_tokens":false}""", false)]
+    [InlineData("last_token", """{"pooling_mode_lasttoken":true}""", true)]
     public void Embed_poolings_areThoseOfTheFiles(string pooling, string config, bool normalize)
     {
         using var folder = new TempFolder();
@@ -59,6 +61,22 @@ public sealed class TextEncoderTests
     }
 
     [Fact]
+    public void Embed_unigramTokenizer_isThatOfTheFolder()
+    {
+        using var folder = new TempFolder();
+        (RandomCheckpoint checkpoint, string path) = Write(folder, "roberta", null, false);
+        folder.Write("checkpoint/tokenizer.json", """
+            {"model":{"type":"Unigram","unk_id":3,"vocab":[["<s>",0],["<pad>",0],["</s>",0],["<unk>",0],["▁hello",-3],["▁",-2],["he",-2],["llo",-2],["▁un",-2],["want",-3],["ed",-2]]},
+             "pre_tokenizer":{"type":"Metaspace","replacement":"▁","add_prefix_space":true},"post_processor":{"type":"RobertaProcessing","cls":["<s>",0],"sep":["</s>",2]}}
+            """);
+        ModelCompiler.Compile(new CompileRequest { Input = path, Output = folder["m.mpack"], Recipe = "lossless" });
+        using TextEncoder encoder = TextEncoder.Open(folder["m.mpack"]);
+        Assert.Equal((int[])[0, 4, 8, 9, 10, 5, 3, 2], encoder.Tokenize("hello unwanted 漢字"));
+        double[] expected = Expected(checkpoint, "", [0, 4, 8, 9, 10, 5, 3, 2], "mean", false);
+        Assert.All(expected.Zip(encoder.Embed("hello unwanted 漢字")), p => Assert.Equal(p.First, p.Second, Tolerance));
+    }
+
+    [Fact]
     public void Tokenize_longText_isCutOffInsideTheSpecialTokens()
     {
         using var folder = new TempFolder();
@@ -73,7 +91,7 @@ public sealed class TextEncoderTests
     [Theory]
     [InlineData("modules.json", """[{"type":"sentence_transformers.models.Transformer","path":""},{"type":"sentence_transformers.models.Dense","path":"2_Dense"}]""", "module of type 'Dense' in '2_Dense'", 1514)]
     [InlineData("modules.json", """[{"type":"sentence_transformers.models.Pooling","path":"9_Pooling"}]""", "9_Pooling/config.json, which is not there", 1514)]
-    [InlineData("1_Pooling/config.json", """{"pooling_mode_lasttoken":true}""", "pooling by lasttoken", 1514)]
+    [InlineData("1_Pooling/config.json", """{"pooling_mode_attention":true}""", "pooling by attention", 1514)]
     [InlineData("1_Pooling/config.json", """{"pooling_mode_mean_tokens":true,"pooling_mode_max_tokens":true}""", "mean_tokens and max_tokens", 1514)]
     [InlineData("sentence_bert_config.json", """{"max_seq_length":1}""", "at most 1 tokens", 1514)]
     [InlineData("modules.json", "[", "not JSON", 5031)]
@@ -164,6 +182,8 @@ public sealed class TextEncoderTests
             "cls" => rows[0][c],
             "max" => rows.Max(r => r[c]),
             "mean" => rows.Average(r => r[c]),
+            "weighted_mean" => rows.Select((r, t) => (t + 1) * r[c]).Sum() / Enumerable.Range(1, rows.Length).Sum(),
+            "last_token" => rows[^1][c],
             _ => rows.Sum(r => r[c]) / Math.Sqrt(rows.Length),
         })];
         double length = normalize ? Math.Sqrt(vector.Sum(v => v * v)) : 1;
