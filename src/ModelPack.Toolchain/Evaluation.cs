@@ -12,20 +12,61 @@ public static class Evaluation
     private const int RandomSamples = 8;
 
     /// <summary>Perplexity on a token file; see <see cref="PerplexityMeter"/> for the protocol; with a reference also how far predictions are from those of it.</summary>
-    /// <exception cref="ModelPackException">The model cannot be run or is no language model; the token file is too short.</exception>
+    /// <param name="model">What is measured.</param>
+    /// <param name="tokens">A token file.</param>
+    /// <param name="window">Tokens per window.</param>
+    /// <param name="threads">Threads; 0: one per processor.</param>
+    /// <param name="reference">A model, or a file of logits that this saved of one on the same tokens and windows.</param>
+    /// <param name="residentBytes">Memory for packed weights; null: all.</param>
+    /// <param name="saveLogits">Where to write the model's predictions, to compare others with; null: nowhere. Two bytes per prediction and word of the vocabulary, written as they are made.</param>
+    /// <param name="progress">Told the windows done.</param>
+    /// <param name="cancellation">Stops; nothing is left of the file.</param>
+    /// <exception cref="ModelPackException">The model cannot be run or is no language model; the token file is too short; MP5060, MP5061: the saved logits are none, or of other tokens.</exception>
     public static EvalResult Perplexity(
-        string model, string tokens, int window = 256, int threads = 0, string? reference = null, long? residentBytes = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string model, string tokens, int window = 256, int threads = 0, string? reference = null, long? residentBytes = null, string? saveLogits = null, IProgress<ToolProgress>? progress = null,
+        CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
+        if (saveLogits is not null)
+        {
+            OutputChecks.RefuseToOverwrite(saveLogits, [model, tokens, .. reference is null ? Array.Empty<string>() : [reference]]);
+        }
+
         using TokenFile file = TokenFile.Open(tokens);
+        using SavedLogits? saved = reference is null ? null : SavedLogits.TryOpen(reference, cancellation);
+        saved?.Check(file, window);
         using ModelSession session = ModelInput.Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
         RefuseMaskedWords(session);
-        using ModelSession? other = reference is null ? null : ModelInput.Open(reference, new ModelSessionOptions { Threads = threads });
+        using ModelSession? other = reference is null || saved is not null ? null : ModelInput.Open(reference, new ModelSessionOptions { Threads = threads });
         var adapter = progress is null ? null : new WindowProgress(progress, model);
-        PerplexityResult result;
+        PerplexityResult Measure(IPredictionWriter? saving)
+        {
+            IReferencePredictions? expected = other is null ? saved : new ModelPredictions(other, window);
+            return PerplexityMeter.Measure(session, file, window, expected, saving, adapter, cancellation);
+        }
+
+        PerplexityResult result = default;
         try
         {
-            result = PerplexityMeter.Measure(session, file, window, other, adapter, cancellation);
+            if (saveLogits is null)
+            {
+                result = Measure(null);
+            }
+            else
+            {
+                using var files = new AtomicFiles();
+                files.Add(saveLogits, stream =>
+                {
+                    var writer = new SavedLogitsWriter(stream, file, window);
+                    result = Measure(writer);
+                    writer.Complete();
+                });
+                files.Commit();
+            }
+        }
+        catch (AggregateException e) when (e.Flatten().InnerExceptions.OfType<ModelPackException>().FirstOrDefault() is ModelPackException error)
+        {
+            throw error; // From one of several threads.
         }
         catch (ModelPackException e) when (e.Code != ErrorCodes.OutputsDiffer)
         {
@@ -40,6 +81,9 @@ public static class Evaluation
             Tokens = result.Tokens,
             Divergence = result.Divergence,
             Top1Agreement = result.Top1Agreement,
+            ReferencePerplexity = result.ReferencePerplexity,
+            ReferenceNll = result.ReferenceNll,
+            SavedLogits = saveLogits,
             Data = tokens,
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
         };
@@ -51,6 +95,14 @@ public static class Evaluation
         string model, string reference, string? data, int threads = 0, long? residentBytes = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
+        using (SavedLogits? saved = SavedLogits.TryOpen(reference, cancellation))
+        {
+            if (saved is not null)
+            {
+                throw new ModelPackException(ErrorCodes.LogitsOfOtherTokens, "saved logits are compared on the tokens that they were made of (--tokens), not on other inputs", reference);
+            }
+        }
+
         var options = new ModelSessionOptions { Threads = threads };
         using ModelSession session = ModelInput.Open(model, options with { ResidentBytes = residentBytes });
         using ModelSession other = ModelInput.Open(reference, options);

@@ -61,12 +61,12 @@ public static class Exporting
             using OutputJournal? journal = to is "onnx" or "genai" || !Formats.Contains(to) ? null : Resuming.Journal(source, options, to, output, cancellation);
             (IReadOnlyList<string> files, string[] loadableBy) = to switch
             {
-                "onnx" => Onnx(source.Reader ?? throw Refused("a folder has no graph to export; 'compile' makes an artifact of it that has one"), output, options.Form, cancellation),
-                "safetensors" or "fp8" => Safetensors(source, output, options, required: to == "fp8", journal, cancellation),
-                "gguf" => (GgufExport.Write(source.Weights(), output, options.Others, warnings, journal, cancellation), ["llama.cpp (ggml)"]),
-                "compressed-tensors" => (CompressedTensors(source, output, options, warnings, journal, cancellation), ["vLLM, transformers with compressed-tensors"]),
-                "gptq" or "awq" => (WriteTensors(PackedIntegersExport.Of(source.Weights(), awq: to == "awq", options.Others, warnings), output, options, journal, cancellation), [$"vLLM, transformers, SGLang ({to})"]),
-                "genai" => (GenAi(source.Reader ?? throw Refused("a folder has no graph to export; 'compile --kv-cache' makes an artifact of it that has one"), output, warnings, cancellation), ["ONNX Runtime GenAI 0.7 and later"]),
+                "onnx" => Onnx(source.Reader ?? throw Refused("a folder has no graph to export; 'compile' makes an artifact of it that has one"), output, options.Form, progress, cancellation),
+                "safetensors" or "fp8" => Safetensors(source, output, options, required: to == "fp8", journal, progress, cancellation),
+                "gguf" => (GgufExport.Write(source.Weights(), output, options.Others, warnings, journal, progress, cancellation), ["llama.cpp (ggml)"]),
+                "compressed-tensors" => (CompressedTensors(source, output, options, warnings, journal, progress, cancellation), ["vLLM, transformers with compressed-tensors"]),
+                "gptq" or "awq" => (WriteTensors(PackedIntegersExport.Of(source.Weights(), awq: to == "awq", options.Others, warnings), output, options, journal, progress, cancellation), [$"vLLM, transformers, SGLang ({to})"]),
+                "genai" => (GenAi(source.Reader ?? throw Refused("a folder has no graph to export; 'compile --kv-cache' makes an artifact of it that has one"), output, warnings, progress, cancellation), ["ONNX Runtime GenAI 0.7 and later"]),
                 _ => throw Refused($"unknown format '{to}'; there are: {string.Join(", ", Formats)}"),
             };
             journal?.Complete();
@@ -89,7 +89,7 @@ public static class Exporting
         string artifact, string to, string output, ExportForm form = ExportForm.Stock, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default) =>
         Export(artifact, to, output, new ExportOptions { Form = form }, progress, cancellation);
 
-    private static (IReadOnlyList<string> Files, string[] LoadableBy) Onnx(PackReader reader, string output, ExportForm form, CancellationToken cancellation)
+    private static (IReadOnlyList<string> Files, string[] LoadableBy) Onnx(PackReader reader, string output, ExportForm form, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         Model model = form == ExportForm.Dense ? Artifact.ReadModel(reader, cancellation) : ExecutionModel(reader, form == ExportForm.Packed, cancellation);
         if (model.Kind != ModelKind.Onnx)
@@ -97,21 +97,23 @@ public static class Exporting
             throw new ModelPackException(ErrorCodes.ExportNotPossible, "the artifact was made from a checkpoint and has no graph");
         }
 
+        Func<Tensor, TensorData> dense = ExportProgress.Dense(model, progress);
+
         // In a file of their own, at whole pages, ONNX Runtime maps the weights instead of reading them.
         IReadOnlyList<string> files = form == ExportForm.Packed
-            ? OnnxModelWriter.Write(model, output, ArtifactContent.Dense, new OnnxExportOptions { Weights = OnnxWeights.External }, cancellation)
-            : Container("onnx").Export(model, output, ArtifactContent.Dense, cancellation);
+            ? OnnxModelWriter.Write(model, output, dense, new OnnxExportOptions { Weights = OnnxWeights.External }, cancellation)
+            : Container("onnx").Export(model, output, dense, cancellation);
         return (files, LoadableOnnx(model));
     }
 
     /// <summary>The files of the checkpoint go beside the graph: among them is the tokenizer.</summary>
-    private static IReadOnlyList<string> GenAi(PackReader reader, string output, List<string> warnings, CancellationToken cancellation)
+    private static IReadOnlyList<string> GenAi(PackReader reader, string output, List<string> warnings, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         Model model = ExecutionModel(reader, packed: false, cancellation);
-        return GenAiExport.Write(model with { Files = Artifact.ReadModel(reader, cancellation).Files }, output, warnings, cancellation);
+        return GenAiExport.Write(model with { Files = Artifact.ReadModel(reader, cancellation).Files }, output, warnings, progress, cancellation);
     }
 
-    private static (IReadOnlyList<string> Files, string[] LoadableBy) Safetensors(ExportSource from, string output, ExportOptions options, bool required, OutputJournal? journal, CancellationToken cancellation)
+    private static (IReadOnlyList<string> Files, string[] LoadableBy) Safetensors(ExportSource from, string output, ExportOptions options, bool required, OutputJournal? journal, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         bool dense = options.Form == ExportForm.Dense;
         Model source = from.Weights();
@@ -123,13 +125,13 @@ public static class Exporting
         }
 
         model = fp8 || source.Kind == ModelKind.Onnx ? model : QuantizedWeights.Undeclared(model);
-        return (WriteTensors(model, output, options, journal, cancellation), fp8 ? ["loaders of FP8 checkpoints with 128x128 block scales (transformers, vLLM)"] : ["any safetensors reader"]);
+        return (WriteTensors(model, output, options, journal, progress, cancellation), fp8 ? ["loaders of FP8 checkpoints with 128x128 block scales (transformers, vLLM)"] : ["any safetensors reader"]);
     }
 
-    private static IReadOnlyList<string> CompressedTensors(ExportSource source, string output, ExportOptions options, List<string> warnings, OutputJournal? journal, CancellationToken cancellation) =>
-        WriteTensors(CompressedTensorsExport.Of(source.Weights(), source.Inputs(options.RoundActivations), options.Others, warnings), output, options, journal, cancellation);
+    private static IReadOnlyList<string> CompressedTensors(ExportSource source, string output, ExportOptions options, List<string> warnings, OutputJournal? journal, IProgress<ToolProgress>? progress, CancellationToken cancellation) =>
+        WriteTensors(CompressedTensorsExport.Of(source.Weights(), source.Inputs(options.RoundActivations), options.Others, warnings), output, options, journal, progress, cancellation);
 
-    private static IReadOnlyList<string> WriteTensors(Model model, string output, ExportOptions options, OutputJournal? journal, CancellationToken cancellation)
+    private static IReadOnlyList<string> WriteTensors(Model model, string output, ExportOptions options, OutputJournal? journal, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         bool folder = model.Kind == ModelKind.Checkpoint && !output.EndsWith(".safetensors", StringComparison.Ordinal);
         if (!folder && options.MaxShardBytes is not null)
@@ -141,7 +143,7 @@ public static class Exporting
         writing = options.MaxShardBytes is long bytes ? writing with { MaxShardBytes = bytes } : writing;
         try
         {
-            return CheckpointExport.Write(model, output, folder, ArtifactContent.Dense, writing, cancellation);
+            return CheckpointExport.Write(model, output, folder, ExportProgress.Dense(model, progress), writing, cancellation);
         }
         catch (OperationCanceledException e) when (journal?.HoldsParts == true)
         {

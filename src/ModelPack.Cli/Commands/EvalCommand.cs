@@ -12,15 +12,21 @@ internal static class EvalCommand
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var tokens = new Option<string?>("--tokens") { Description = "A token file (uint16, little-endian): measures perplexity", HelpName = "file" };
         Option<int> window = NumberOption.Create("--window", "Tokens per window; windows do not overlap", 256, 2, 1 << 20);
-        var reference = new Option<string?>("--reference") { Description = "A model to agree with: measures error, SQNR, cosine and top-1 agreement; with --tokens how far its predictions are (divergence)", HelpName = "model" };
+        var reference = new Option<string?>("--reference") { Description = "A model to agree with: measures error, SQNR, cosine and top-1 agreement; with --tokens how far its predictions are (divergence), also from logits saved of it", HelpName = "model" };
+        var save = new Option<string?>("--save-logits") { Description = "Write the model's predictions of the tokens, so that --reference can take this file for the model: 2 bytes per token and word of the vocabulary", HelpName = "file" };
         var data = new Option<string?>("--data") { Description = "A folder of .npy inputs named after the model's inputs, for --reference; without it: random inputs", HelpName = "folder" };
         Option<MemorySize?> resident = SizeOption.CreateResident();
-        var command = new Command("eval", "Measure a model's quality: perplexity on tokens, or agreement with a reference") { model, tokens, window, reference, data, resident };
+        var command = new Command("eval", "Measure a model's quality: perplexity on tokens, or agreement with a reference") { model, tokens, window, reference, save, data, resident };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
+            if (session.Get(save) is not null && session.Get(tokens) is null)
+            {
+                throw new UsageException("--save-logits writes predictions of tokens: say which, --tokens <file>");
+            }
+
             EvalResult result = (session.Get(tokens), session.Get(reference)) switch
             {
-                (string file, var other) when session.Get(data) is null => Evaluation.Perplexity(session.Get(model), file, session.Get(window), session.Threads, other, session.Get(resident)?.Bytes, session.Progress, session.Cancellation),
+                (string file, var other) when session.Get(data) is null => Evaluation.Perplexity(session.Get(model), file, session.Get(window), session.Threads, other, session.Get(resident)?.Bytes, session.Get(save), session.Progress, session.Cancellation),
                 (null, string other) => Evaluation.Agreement(session.Get(model), other, session.Get(data), session.Threads, session.Get(resident)?.Bytes, session.Progress, session.Cancellation),
                 (null, null) => throw new UsageException("say what to measure: --tokens <file> for perplexity or --reference <model> for agreement"),
                 _ => throw new UsageException("--data holds inputs for --reference; with --tokens the tokens are the inputs"),
@@ -35,7 +41,7 @@ internal static class EvalCommand
     {
         if (result.Perplexity is double perplexity)
         {
-            string against = result.Divergence is double divergence ? $"  divergence {Words.Number(divergence)}  top-1 {Words.Percent(result.Top1Agreement)}" : "";
+            string against = result.Divergence is double divergence ? $"  divergence {Words.Number(divergence)}  top-1 {Words.Percent(result.Top1Agreement)}  reference {Words.Fixed(result.ReferencePerplexity, 3)}" : "";
             console.WriteLine($"perplexity {Words.Fixed(perplexity, 3)}  nll {Words.Fixed(result.Nll, 5)}{against}  over {Words.Count(result.Tokens ?? 0, "token")} in {Words.Seconds(result.Seconds)}");
             return;
         }

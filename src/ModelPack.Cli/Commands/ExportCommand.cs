@@ -21,7 +21,7 @@ internal static class ExportCommand
         var activations = new Option<string?>("--activations") { Description = "For compressed-tensors: dynamic (runtimes round activations to 8 bits) or none; default as the recipe does, and for fp8", HelpName = "how" };
         var packed = new Option<bool>("--packed") { Description = "For onnx: packed weights and operators of ModelPack's library for ONNX Runtime, which C, C++ and Python hosts register" };
         Option<MemorySize?> shard = SizeOption.CreateOptional("--shard-size", "For folders: most bytes of tensors in a .safetensors file, default 5GB; more make shards and an index");
-        Option<string> resume = ResumeOption.Create("an export of 1 GB and more; not for onnx");
+        Option<string> resume = ResumeOption.Create("an export of 1 GB and more; onnx and genai start over");
         to.CompletionSources.Add(Kinds);
         var command = new Command("export", "Write the model for other runtimes") { input, to, output, dense, packed, others, activations, shard, resume };
         command.SetAction(parsed => Session.Run(host, parsed, session =>

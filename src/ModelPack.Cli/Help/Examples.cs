@@ -80,6 +80,8 @@ internal static class Examples
         [
             "modelpack eval model.mpack --tokens dev.tokens.bin --window 256",
             "modelpack eval model.mpack --tokens dev.tokens.bin --reference model.onnx",
+            "modelpack eval model.onnx --tokens dev.tokens.bin --save-logits dev.logits.safetensors",
+            "modelpack eval model.mpack --tokens dev.tokens.bin --reference dev.logits.safetensors",
             "modelpack eval model.mpack --reference model.onnx --data samples",
         ],
         ["modelpack compare"] = ["modelpack compare model.safetensors model.mpack"],

@@ -7,4 +7,8 @@ public static partial class ErrorCodes
     public static readonly ErrorCode TooFewTokens = new(5021, "the token file is shorter than one window, or has ids outside the vocabulary");
     public static readonly ErrorCode BadSample = new(5022, "evaluation data does not fit the model's inputs");
     public static readonly ErrorCode OutputsDiffer = new(5023, "two models do not have the same outputs");
+
+    // MP5060-5069: saved predictions of a reference.
+    public static readonly ErrorCode BadSavedLogits = new(5060, "a file that should hold the saved logits of a reference and does not");
+    public static readonly ErrorCode LogitsOfOtherTokens = new(5061, "saved logits that were made of other tokens or windows than the evaluation has");
 }

@@ -7,14 +7,17 @@ namespace ModelPack.Runtime.Evaluation;
 /// <summary>Kullback-Leibler divergence of one distribution over words from another, both given as logits.</summary>
 internal static class Divergence
 {
+    /// <summary>As the other overload, which takes what is known of the logits already.</summary>
+    public static double Of(ReadOnlySpan<float> reference, ReadOnlySpan<float> logits) => Of(reference, LogSumExp.Of(reference), logits, LogSumExp.Of(logits));
+
     /// <summary>sum of p log(p / q) in nats, p and q being the softmax of the reference's and the model's logits; at least 0 but for rounding, NaN when a logit is.</summary>
     /// <param name="reference">[vocabulary] logits of the reference.</param>
+    /// <param name="first">log sum exp of these.</param>
     /// <param name="logits">[vocabulary] logits of the model.</param>
+    /// <param name="second">log sum exp of these.</param>
     /// <remarks>Equal to log sum exp(b) - log sum exp(a) + sum of p (a - b). Eight double lanes per step; the tail is scalar.</remarks>
-    public static double Of(ReadOnlySpan<float> reference, ReadOnlySpan<float> logits)
+    public static double Of(ReadOnlySpan<float> reference, double first, ReadOnlySpan<float> logits, double second)
     {
-        double first = LogSumExp.Of(reference);
-        double second = LogSumExp.Of(logits);
         Vector512<double> shift = Vector512.Create(first);
         Vector512<double> sums = Vector512<double>.Zero;
         ref float a = ref MemoryMarshal.GetReference(reference);

@@ -11,6 +11,9 @@ public static class PerplexityMeter
     /// <summary>Logits of one run are kept below this, so that large vocabularies do not take gigabytes.</summary>
     private const long MaxLogitBytes = 64L << 20;
 
+    /// <summary>Log probabilities are handed to whoever saves them in parts of about this size.</summary>
+    private const int MaxSavedBytes = 16 << 20;
+
     /// <param name="session">A model from token ids [batch, sequence] to logits [batch, sequence, vocabulary].</param>
     /// <param name="tokens">The text.</param>
     /// <param name="window">Tokens per window; at least 2.</param>
@@ -24,13 +27,26 @@ public static class PerplexityMeter
         ArgumentNullException.ThrowIfNull(session);
         ArgumentNullException.ThrowIfNull(tokens);
         ArgumentOutOfRangeException.ThrowIfLessThan(window, 2);
+        return Measure(session, tokens, window, reference is null ? null : new ModelPredictions(reference, window), saving: null, progress, cancellation);
+    }
+
+    /// <summary>As the public overload, with any reference.</summary>
+    /// <param name="session">A model from token ids [batch, sequence] to logits [batch, sequence, vocabulary].</param>
+    /// <param name="tokens">The text.</param>
+    /// <param name="window">Tokens per window; at least 2.</param>
+    /// <param name="reference">Predictions to compare with.</param>
+    /// <param name="saving">Takes the model's own predictions, in file order.</param>
+    /// <param name="progress">Told the windows done and their total.</param>
+    /// <param name="cancellation">Checked once per run.</param>
+    internal static PerplexityResult Measure(
+        ModelSession session, TokenFile tokens, int window, IReferencePredictions? reference, IPredictionWriter? saving, IProgress<(long Done, long Total)>? progress, CancellationToken cancellation)
+    {
         LanguageModelSignature signature = LanguageModelSignature.Of(session, window);
         if (signature.Logits == "last_hidden_state")
         {
             throw new ModelPackException(ErrorCodes.NotALanguageModel, "output 'last_hidden_state' holds vectors, not scores of words", session.Path);
         }
 
-        LanguageModelSignature? other = reference is null ? null : LanguageModelSignature.Of(reference, window);
         long windows = tokens.Count / window;
         if (windows == 0)
         {
@@ -45,23 +61,24 @@ public static class PerplexityMeter
             int count = (int)Math.Min(batch, windows - done);
             ushort[] ids = new ushort[count * window];
             tokens.Read(done * window, ids);
-            using ModelOutputs? expected = other is null ? null : Logits(reference!, other, ids, count, window);
+            using IReferenceBatch? expected = reference?.Predict(ids, done, count);
             using ModelOutputs logits = Logits(session, signature, ids, count, window);
             int vocabulary = (int)logits[0].GetTensorTypeAndShape().Shape[2];
-            sum += Sum(logits[0], expected?[0], ids, count, window, vocabulary, session.Path);
+            CheckVocabulary(ids, vocabulary, expected, session.Path);
+            sum += Sum(logits[0], expected, ids, window, vocabulary, saving, cancellation);
             done += count;
-            batch = signature.FreeBatch && other is not { FreeBatch: false } ? (int)Math.Clamp(MaxLogitBytes / ((long)window * vocabulary * sizeof(float)), 1, 64) : 1;
+            batch = signature.FreeBatch && reference is not { FreeBatch: false } ? (int)Math.Clamp(MaxLogitBytes / ((long)window * vocabulary * sizeof(float)), 1, 64) : 1;
             progress?.Report((done, windows));
         }
 
         long predicted = windows * (window - 1);
         return reference is null
             ? new PerplexityResult(sum.Loss / predicted, predicted)
-            : new PerplexityResult(sum.Loss / predicted, predicted, sum.Divergence / predicted, (double)sum.Agreeing / predicted);
+            : new PerplexityResult(sum.Loss / predicted, predicted, sum.Divergence / predicted, (double)sum.Agreeing / predicted, sum.ReferenceLoss / predicted);
     }
 
     /// <summary>The logits of one batch, [batch, window, vocabulary], as the only output.</summary>
-    private static ModelOutputs Logits(ModelSession session, LanguageModelSignature signature, ushort[] ids, int batch, int window)
+    internal static ModelOutputs Logits(ModelSession session, LanguageModelSignature signature, ushort[] ids, int batch, int window)
     {
         using var inputs = signature.MakeInputs(ids, batch, window);
         ModelOutputs outputs = session.Run(inputs.Values, [signature.Logits]);
@@ -75,8 +92,7 @@ public static class PerplexityMeter
         throw new ModelPackException(ErrorCodes.NotALanguageModel, $"output '{signature.Logits}' has shape [{string.Join(',', info.Shape)}], not [{batch},{window},vocabulary]", session.Path);
     }
 
-    /// <summary>What the predictions of one batch add.</summary>
-    private static Score Sum(OrtValue logits, OrtValue? reference, ushort[] ids, int batch, int window, int vocabulary, string path)
+    private static void CheckVocabulary(ushort[] ids, int vocabulary, IReferenceBatch? reference, string path)
     {
         foreach (ushort id in ids)
         {
@@ -86,36 +102,65 @@ public static class PerplexityMeter
             }
         }
 
-        if (reference is not null && reference.GetTensorTypeAndShape().Shape[2] != vocabulary)
+        if (reference is not null && reference.Vocabulary != vocabulary)
         {
-            throw new ModelPackException(ErrorCodes.OutputsDiffer, $"the reference predicts {reference.GetTensorTypeAndShape().Shape[2]} tokens, the model {vocabulary}", path);
+            throw new ModelPackException(ErrorCodes.OutputsDiffer, $"the reference predicts {reference.Vocabulary} tokens, the model {vocabulary}", path);
         }
+    }
 
-        var scores = new Score[batch * window];
-        Parallel.For(0, batch * window, position =>
-        {
-            if (position % window != window - 1)
-            {
-                ReadOnlySpan<float> row = logits.GetTensorDataAsSpan<float>().Slice(position * vocabulary, vocabulary);
-                double loss = LogSumExp.Of(row) - row[ids[position + 1]];
-                ReadOnlySpan<float> expected = reference is null ? row : reference.GetTensorDataAsSpan<float>().Slice(position * vocabulary, vocabulary);
-                scores[position] = reference is null
-                    ? new Score(loss, 0, 0)
-                    : new Score(loss, Divergence.Of(expected, row), AgreementMeter.IndexOfMax(row) == AgreementMeter.IndexOfMax(expected) ? 1 : 0);
-            }
-        });
+    /// <summary>What the predictions of one batch add.</summary>
+    private static Score Sum(OrtValue logits, IReferenceBatch? reference, ushort[] ids, int window, int vocabulary, IPredictionWriter? saving, CancellationToken cancellation)
+    {
+        int predictions = ids.Length / window * (window - 1);
+        int part = saving is null ? predictions : Math.Clamp(MaxSavedBytes / (vocabulary * sizeof(ushort)), 1, predictions);
+        var scores = new Score[part];
+        int[] likeliest = saving is null ? [] : new int[part];
+        double[] losses = saving is null ? [] : new double[part];
+        Half[] saved = saving is null ? [] : new Half[part * vocabulary];
         Score sum = default;
-        foreach (Score score in scores)
+        for (int first = 0; first < predictions; first += part)
         {
-            sum += score;
+            cancellation.ThrowIfCancellationRequested();
+            int count = Math.Min(part, predictions - first);
+            Parallel.For(0, count, i =>
+            {
+                int prediction = first + i;
+                int position = (prediction / (window - 1) * window) + (prediction % (window - 1));
+                ReadOnlySpan<float> row = logits.GetTensorDataAsSpan<float>().Slice(position * vocabulary, vocabulary);
+                double mass = LogSumExp.Of(row);
+                int next = ids[position + 1];
+                scores[i] = new Score(mass - row[next], 0, 0, 0);
+                if (reference is not null)
+                {
+                    scores[i] += reference.Compare(prediction, position, row, mass, next);
+                }
+
+                if (saving is not null)
+                {
+                    losses[i] = scores[i].Loss;
+                    likeliest[i] = AgreementMeter.IndexOfMax(row);
+                    LogProbabilities(row, mass, saved.AsSpan(i * vocabulary, vocabulary));
+                }
+            });
+            foreach (Score score in scores.AsSpan(0, count))
+            {
+                sum += score;
+            }
+
+            saving?.Write(saved.AsSpan(0, count * vocabulary), vocabulary, likeliest.AsSpan(0, count), losses.AsSpan(0, count));
         }
 
         return sum;
     }
 
-    /// <summary>Sums over predictions.</summary>
-    private readonly record struct Score(double Loss, double Divergence, long Agreeing)
+    /// <summary>Log probabilities in 16 bits; what is smaller than these hold becomes the smallest of them, for minus infinity times no probability is not a number.</summary>
+    private static void LogProbabilities(ReadOnlySpan<float> logits, double mass, Span<Half> to)
     {
-        public static Score operator +(Score a, Score b) => new(a.Loss + b.Loss, a.Divergence + b.Divergence, a.Agreeing + b.Agreeing);
+        float shift = (float)mass;
+        for (int i = 0; i < logits.Length; i++)
+        {
+            Half value = (Half)(logits[i] - shift);
+            to[i] = Half.IsNegativeInfinity(value) && float.IsFinite(logits[i]) ? Half.MinValue : value;
+        }
     }
 }

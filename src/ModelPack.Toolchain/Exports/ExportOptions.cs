@@ -15,6 +15,6 @@ public sealed record ExportOptions
     /// <summary>For folders: most bytes of tensors in a <c>.safetensors</c> file; more make shards and an index. Null: 5 GB, as hubs have it.</summary>
     public long? MaxShardBytes { get; init; }
 
-    /// <summary>Whether an interrupted export leaves its finished tensors beside the output, for the next one to go on from. Null: for sources of <see cref="Resuming.FromBytes"/> and more. Not for ONNX.</summary>
+    /// <summary>Whether an interrupted export leaves its finished tensors beside the output, for the next one to go on from. Null: for sources of <see cref="Resuming.FromBytes"/> and more. Exports to onnx and genai start over.</summary>
     public bool? Resume { get; init; }
 }

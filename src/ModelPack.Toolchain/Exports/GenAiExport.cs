@@ -45,9 +45,10 @@ internal static class GenAiExport
     /// <param name="model">The execution graph of an artifact with a cache.</param>
     /// <param name="folder">The folder.</param>
     /// <param name="warnings">Takes what a user should know.</param>
+    /// <param name="progress">Told the tensors written.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
     /// <exception cref="ModelPackException">MP4116: no decoder with keys and values of earlier tokens as f32 or f16; MP1500 to MP1503: config.json is missing or wrong.</exception>
-    public static IReadOnlyList<string> Write(Model model, string folder, List<string> warnings, CancellationToken cancellation)
+    public static IReadOnlyList<string> Write(Model model, string folder, List<string> warnings, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         Shape cache = CheckCache(model.Graph);
         ModelConfig config = ModelConfig.Read(model.Files);
@@ -70,7 +71,7 @@ internal static class GenAiExport
         }
 
         files.Add(Path.Join(folder, ConfigFile), stream => stream.Write(settings));
-        IReadOnlyList<string> graph = OnnxModelWriter.Write(rewritten, Path.Join(folder, ModelFile), ArtifactContent.Dense, new OnnxExportOptions { Weights = OnnxWeights.External }, cancellation);
+        IReadOnlyList<string> graph = OnnxModelWriter.Write(rewritten, Path.Join(folder, ModelFile), ExportProgress.Dense(rewritten, progress), new OnnxExportOptions { Weights = OnnxWeights.External }, cancellation);
         files.Commit();
         return [.. graph, .. files.Paths];
     }

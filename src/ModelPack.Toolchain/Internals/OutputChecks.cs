@@ -17,6 +17,21 @@ internal static class OutputChecks
         }
     }
 
+    /// <summary>As the other, for inputs that are not open yet; a file of an input folder is one of the inputs.</summary>
+    /// <exception cref="ModelPackException">MP4104, MP4105.</exception>
+    public static void RefuseToOverwrite(string output, IEnumerable<string> inputs)
+    {
+        CheckWritable(output);
+        string full = Path.GetFullPath(output);
+        foreach (string input in inputs.Select(i => Path.TrimEndingDirectorySeparator(Path.GetFullPath(i))))
+        {
+            if (full == input || (File.Exists(full) && Directory.Exists(input) && full.StartsWith(input + Path.DirectorySeparatorChar, StringComparison.Ordinal)))
+            {
+                throw new ModelPackException(ErrorCodes.OutputIsInput, "the output is one of the inputs", output);
+            }
+        }
+    }
+
     /// <exception cref="ModelPackException">MP4104.</exception>
     public static void CheckWritable(string output)
     {

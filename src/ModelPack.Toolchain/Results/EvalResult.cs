@@ -18,6 +18,15 @@ public sealed record EvalResult
     /// <summary>Mean Kullback-Leibler divergence of the predicted tokens from those of the reference, nats: tells compressions apart that perplexity does not.</summary>
     public double? Divergence { get; init; }
 
+    /// <summary>Perplexity of the reference on the same tokens.</summary>
+    public double? ReferencePerplexity { get; init; }
+
+    /// <summary>Mean negative log likelihood per predicted token by the reference, nats.</summary>
+    public double? ReferenceNll { get; init; }
+
+    /// <summary>The file that the model's predictions were written to.</summary>
+    public string? SavedLogits { get; init; }
+
     /// <summary>Agreement per output with the reference; the fields below are the worst of these.</summary>
     public IReadOnlyList<OutputAgreement> Outputs { get; init; } = [];
 

@@ -9,7 +9,7 @@ namespace ModelPack.Tests.Runtime;
 
 public sealed class EvaluationTests
 {
-    private const int Vocabulary = 50;
+    internal const int Vocabulary = 50;
 
     [Theory]
     [InlineData(8)]
@@ -72,6 +72,8 @@ public sealed class EvaluationTests
         Assert.Equal((double)agreeing / predicted.Length, result.Top1Agreement!.Value, 9);
         Assert.Equal(0, same.Divergence!.Value, 9);
         Assert.Equal(1, same.Top1Agreement);
+        Assert.Equal(same.Nll, result.ReferenceNll);
+        Assert.Equal(same.Perplexity, result.ReferencePerplexity);
         Assert.Null(PerplexityMeter.Measure(session, tokens, 8).Divergence);
     }
 
@@ -161,7 +163,7 @@ public sealed class EvaluationTests
     }
 
     /// <summary>logits = table[input_ids]; also asks for a mask, positions and token types, which must be filled in.</summary>
-    private static byte[] TableModel(float[] table) => new OnnxBuilder()
+    internal static byte[] TableModel(float[] table) => new OnnxBuilder()
         .Input("input_ids", OnnxBuilder.Int64, "batch", "seq")
         .Input("attention_mask", OnnxBuilder.Int64, "batch", "seq")
         .Input("position_ids", OnnxBuilder.Int64, "batch", "seq")

@@ -32,9 +32,10 @@ internal static class GgufExport
     /// <param name="others">What weights become whose encoding GGUF does not have; null makes them an error.</param>
     /// <param name="warnings">Takes what a user should know.</param>
     /// <param name="journal">Keeps what is finished; null for nothing.</param>
+    /// <param name="progress">Told the tensors written.</param>
     /// <param name="cancellation">Stops.</param>
     /// <exception cref="ModelPackException">MP4107: something has no counterpart; MP1500 to MP1503: config.json is missing or wrong; MP5031: the tokenizer is damaged.</exception>
-    public static IReadOnlyList<string> Write(Model model, string output, DType? others, List<string> warnings, OutputJournal? journal, CancellationToken cancellation)
+    public static IReadOnlyList<string> Write(Model model, string output, DType? others, List<string> warnings, OutputJournal? journal, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         ModelConfig config = ModelConfig.Read(model.Files);
         GgufFamily family = GgufFamily.Of(config);
@@ -77,6 +78,7 @@ internal static class GgufExport
         GgufTokenizer.Describe(model.Files, (int)config.Positive("vocab_size"), metadata);
         using var files = new AtomicFiles(journal);
         files.AddFolder(Path.GetDirectoryName(Path.GetFullPath(output))!);
+        tensors = ExportProgress.Observe(tensors, progress);
         try
         {
             files.Add(output, stream => GgufWriter.Write(stream, metadata, tensors, cancellation));
