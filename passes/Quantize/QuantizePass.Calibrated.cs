@@ -19,6 +19,7 @@ internal sealed partial class QuantizePass
             return [];
         }
 
+        model = SparseWeight.Expand(model);
         var usage = new GraphUsage(new GraphIndex(model.Graph));
         IEnumerable<CalibrationTap> convolutions = model.Graph.Initializers.Select(t => MakePlan(t, usage))
             .Where(p => p is { Format: not null, Calibrated: not null, Usage.Patches: not null, Usage.Activation: not null }).SelectMany(p => ConvolutionInputs.Taps(p.Usage, 0, _positions, drift: false));

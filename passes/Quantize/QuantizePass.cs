@@ -15,8 +15,8 @@ namespace ModelPack.Passes;
 /// </code>
 /// Option <c>axis</c> chooses the last or the first axis of the tensor instead (a first axis of several is <c>reshaped > permuted(perm=1x0) > ...</c>).
 /// Weights with an algorithm that needs calibration data (options <c>algorithm</c> and <c>scales</c>) are encoded here, in the order in which the graph uses them; see <see cref="EncodeCalibrated"/>.
-/// Of weights that <c>decompose</c> made factors of, every factor is encoded by itself. What is left alone is reported with its reason. A recipe rule that sets the format of a tensor overrides the policies for ends and
-/// convolutions, and the check of its use: blocks then run along the last axis.
+/// Weights that are stored as sparse matrices are encoded as if they were not, and stored as such again. Of weights that <c>decompose</c> made factors of, every factor is encoded by itself.
+/// What is left alone is reported with its reason. A recipe rule that sets the format of a tensor overrides the policies for ends and convolutions, and the check of its use: blocks then run along the last axis.
 /// </summary>
 internal sealed partial class QuantizePass(PassOptions options, TensorRules rules) : IPass, ICalibratedPass
 {
@@ -31,8 +31,9 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
 
     public Model Run(Model model, PassContext context)
     {
-        GraphUsage? usage = model.Kind == ModelKind.Onnx ? new GraphUsage(new GraphIndex(model.Graph)) : null;
-        ImmutableArray<Tensor> tensors = model.Graph.Initializers;
+        Model plain = SparseWeight.Expand(model);
+        GraphUsage? usage = plain.Kind == ModelKind.Onnx ? new GraphUsage(new GraphIndex(plain.Graph)) : null;
+        ImmutableArray<Tensor> tensors = plain.Graph.Initializers;
         var plans = new Plan[tensors.Length];
         for (int i = 0; i < tensors.Length; i++)
         {
@@ -72,7 +73,15 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
         });
         if (!context.PlanOnly)
         {
-            EncodeCalibrated(model, plans, leaders, results, context);
+            EncodeCalibrated(plain, plans, leaders, results, context);
+        }
+
+        for (int i = 0; i < results.Length; i++)
+        {
+            if (leaders[i] == i && !ReferenceEquals(tensors[i], model.Graph.Initializers[i]))
+            {
+                results[i] = SparseAgain(model.Graph.Initializers[i], tensors[i], results[i], context);
+            }
         }
 
         for (int i = 0; i < results.Length; i++)
@@ -86,6 +95,10 @@ internal sealed partial class QuantizePass(PassOptions options, TensorRules rule
 
         return Report(model, plans, results, context);
     }
+
+    /// <summary>A weight that came as a sparse matrix: as it was when nothing was done with it, else sparse with encoded values.</summary>
+    private static Tensor SparseAgain(Tensor given, Tensor expanded, Tensor result, PassContext context) =>
+        ReferenceEquals(expanded, result) ? given : result with { Encoding = context.FindSparsity?.Invoke(result.Encoding) ?? result.Encoding };
 
     /// <summary>For each tensor the first one that has the same encoding object and the same plan: itself for most.</summary>
     private static int[] Leaders(ImmutableArray<Tensor> tensors, Plan[] plans)

@@ -1,3 +1,4 @@
+using ModelPack.Pack;
 using ModelPack.Runtime;
 using ModelPack.Testing;
 using ModelPack.Testing.Onnx;
@@ -83,6 +84,40 @@ public sealed class SparseCompileTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData("int8", "int8(")]
+    [InlineData("mxfp4", "mxfp4(")]
+    public void Weights_are_quantised_alike_before_and_after_they_are_stored_sparse(string format, string stored)
+    {
+        string quantize = $$"""{ "pass": "quantize", "format": "{{format}}", "ends": "same" }""";
+        string first = Compile(_folder.Write("first.json", $$"""{ "name": "r", "passes": ["canonicalize", "detect-sparsity", {{quantize}}] }"""), 9);
+        (string encoding, float[] values) = Weight(first);
+        Assert.Contains("blocksparse(block=32x32) > { u8; " + stored, encoding, StringComparison.Ordinal);
+
+        (string last, float[] same) = Weight(Compile(_folder.Write("last.json", $$"""{ "name": "r", "passes": ["canonicalize", {{quantize}}, "detect-sparsity"] }"""), 9));
+        Assert.Equal(encoding, last);
+        Assert.Equal(values, same);
+
+        // Blocks of 32 values lie within blocks of the matrix or outside: the values of the dense weight.
+        (string dense, float[] expected) = Weight(Compile(_folder.Write("dense.json", $$"""{ "name": "r", "passes": ["canonicalize", {{quantize}}] }"""), 9));
+        Assert.DoesNotContain("blocksparse", dense, StringComparison.Ordinal);
+        Assert.Equal(expected, values);
+    }
+
+    [Theory]
+    [InlineData("""{ "match": "w", "quantize": false }""", "blocksparse(block=32x32) > { u8; f32 }")]
+    [InlineData("""{ "match": "w", "quantize": { "format": "palette(bits=4)" } }""", "palette(")]
+    public void Sparse_weights_that_are_not_quantised_stay_and_formats_of_the_whole_weight_store_it_whole(string rule, string stored)
+    {
+        (string Encoding, float[] Values) Of(string name, string before) => Weight(Compile(
+            _folder.Write(name, $$"""{ "name": "r", "passes": ["canonicalize", {{before}}{ "pass": "quantize", "format": "int8", "ends": "same" }], "rules": [{{rule}}] }"""), 9));
+        (string encoding, float[] values) = Of("sparse.json", "\"detect-sparsity\", ");
+
+        Assert.Contains(stored, encoding, StringComparison.Ordinal);
+        Assert.Equal(stored.StartsWith("blocksparse", StringComparison.Ordinal), encoding.Contains("blocksparse", StringComparison.Ordinal));
+        Assert.Equal(Of("dense.json", "").Values, values);
+    }
+
     [Fact]
     public void Plans_of_stock_operators_expand_blocks()
     {
@@ -91,6 +126,16 @@ public sealed class SparseCompileTests : IDisposable
 
         using ModelSession session = ModelSession.Open(stock);
         Assert.Equal(N, session.Run(NamedTensor.Of("x", Values.Weights(5, K), 1, K))[0].Values<float>().Length);
+    }
+
+    /// <summary>Encoding and values of the weight.</summary>
+    private static (string Encoding, float[] Values) Weight(string path)
+    {
+        using PackReader reader = PackReader.Open(path);
+        WeightEncoding encoding = reader.Tensors.Single(t => t.Name == "w").Encoding;
+        float[] values = new float[encoding.Shape.ElementCount];
+        EncodingValues.Open(encoding).ReadRows(0, (int)encoding.Shape.Rows, values);
+        return (encoding.Describe(), values);
     }
 
     /// <summary>y = x w with some of the 32 x 32 blocks of w^T zero.</summary>
