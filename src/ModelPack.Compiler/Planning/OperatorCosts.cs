@@ -13,7 +13,7 @@ public static class OperatorCosts
     private const double Efficiency = 0.8;
 
     /// <summary>What convolutions with one channel to a group, and products of activations, reach of it: they multiply each value few times.</summary>
-    private const double FewUses = 0.65;
+    private const double FewUses = 0.4;
 
     /// <summary>What operators that only read and write reach of the bandwidth of one core, on any number of threads (97 of 97 GB/s from the last cache on an AMD EPYC, family 26 model 2).</summary>
     private const double Streaming = 0.9;
