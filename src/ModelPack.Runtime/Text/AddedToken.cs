@@ -61,3 +61,55 @@ internal sealed class AddedTokenFinder
         ? Array.Find(candidates, t => string.CompareOrdinal(text, index, t.Content, 0, t.Content.Length) == 0)
         : null;
 }
+
+/// <summary>The added tokens of a tokenizer, found where each belongs: in the text as it stands, or in what is left of it once that is normalized.</summary>
+internal sealed class AddedTokens
+{
+    private readonly AddedTokenFinder _original;
+    private readonly AddedTokenFinder _normalized;
+    private readonly Func<string, string> _normalize;
+
+    /// <param name="tokens">The tokens, those of the normalized text as they are to be found there.</param>
+    /// <param name="normalize">Brings text into the form that the vocabulary knows.</param>
+    public AddedTokens(IEnumerable<AddedToken> tokens, Func<string, string> normalize)
+    {
+        ILookup<bool, AddedToken> byPlace = tokens.ToLookup(t => t.Normalized);
+        _original = new AddedTokenFinder(byPlace[false]);
+        _normalized = new AddedTokenFinder(byPlace[true]);
+        _normalize = normalize;
+    }
+
+    /// <summary>Adds the ids of a text.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="ids">Get those of added tokens.</param>
+    /// <param name="words">Adds those of normalized text between added tokens; told whether the text begins with it.</param>
+    public void Encode(string text, List<int> ids, Action<string, bool> words)
+    {
+        bool first = true;
+        foreach ((AddedToken? token, string piece) in _original.Split(text))
+        {
+            if (token is not null)
+            {
+                ids.Add(token.Id);
+                first = false;
+                continue;
+            }
+
+            foreach ((AddedToken? inner, string between) in _normalized.Split(_normalize(piece)))
+            {
+                if (inner is not null)
+                {
+                    ids.Add(inner.Id);
+                }
+                else
+                {
+                    words(between, first);
+                }
+
+                first = false;
+            }
+
+            first = false;
+        }
+    }
+}

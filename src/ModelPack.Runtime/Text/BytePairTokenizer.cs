@@ -13,15 +13,13 @@ public sealed class BytePairTokenizer : ITextTokenizer
     public const string FileName = "tokenizer.json";
 
     private readonly TokenizerParts _parts;
-    private readonly AddedTokenFinder _original;
-    private readonly AddedTokenFinder _normalized;
+    private readonly AddedTokens _addedTokens;
     private readonly Dictionary<int, AddedToken> _added;
 
     private BytePairTokenizer(TokenizerParts parts)
     {
         _parts = parts;
-        _original = new AddedTokenFinder(parts.Added.Where(t => !t.Normalized));
-        _normalized = new AddedTokenFinder(parts.Added.Where(t => t.Normalized));
+        _addedTokens = new AddedTokens(parts.Added, parts.Normalize);
         _added = parts.Added.ToDictionary(t => t.Id);
     }
 
@@ -49,33 +47,7 @@ public sealed class BytePairTokenizer : ITextTokenizer
     {
         ArgumentNullException.ThrowIfNull(text);
         var ids = new List<int>(around ? _parts.Prefix : []);
-        bool first = true;
-        foreach ((AddedToken? token, string piece) in _original.Split(text))
-        {
-            if (token is not null)
-            {
-                ids.Add(token.Id);
-                first = false;
-                continue;
-            }
-
-            foreach ((AddedToken? inner, string words) in _normalized.Split(_parts.Normalize(piece)))
-            {
-                if (inner is not null)
-                {
-                    ids.Add(inner.Id);
-                }
-                else
-                {
-                    EncodeWords(words, first, ids);
-                }
-
-                first = false;
-            }
-
-            first = false;
-        }
-
+        _addedTokens.Encode(text, ids, (words, first) => EncodeWords(words, first, ids));
         ids.AddRange(around ? _parts.Suffix : []);
         return [.. ids];
     }
@@ -108,19 +80,7 @@ public sealed class BytePairTokenizer : ITextTokenizer
 
     private void EncodeWords(string text, bool first, List<int> ids)
     {
-        var pieces = new List<string> { text };
-        foreach (WordStep step in first ? _parts.FirstSteps ?? _parts.Steps : _parts.Steps)
-        {
-            var parts = new List<string>();
-            foreach (string piece in pieces)
-            {
-                step(piece, parts);
-            }
-
-            pieces = parts;
-        }
-
-        foreach (string word in pieces)
+        foreach (string word in WordSteps.Run(first ? _parts.FirstSteps ?? _parts.Steps : _parts.Steps, text))
         {
             EncodeWord(word, ids);
         }

@@ -9,14 +9,12 @@ namespace ModelPack.Runtime.Text;
 public sealed class UnigramTokenizer : ITextTokenizer
 {
     private readonly UnigramParts _parts;
-    private readonly AddedTokenFinder _original;
-    private readonly AddedTokenFinder _normalized;
+    private readonly AddedTokens _addedTokens;
 
     private UnigramTokenizer(UnigramParts parts)
     {
         _parts = parts;
-        _original = new AddedTokenFinder(parts.Added.Where(t => !t.Normalized));
-        _normalized = new AddedTokenFinder(parts.Added.Where(t => t.Normalized).Select(t => t with { Content = parts.Normalize(t.Content) }).Where(t => t.Content.Length > 0));
+        _addedTokens = new AddedTokens(parts.Added.Select(t => t.Normalized ? t with { Content = parts.Normalize(t.Content) } : t).Where(t => t.Content.Length > 0), parts.Normalize);
     }
 
     /// <summary>Ids are below this number.</summary>
@@ -42,48 +40,17 @@ public sealed class UnigramTokenizer : ITextTokenizer
     {
         ArgumentNullException.ThrowIfNull(text);
         var ids = new List<int>(around ? _parts.Prefix : []);
-        bool first = true;
-        foreach ((AddedToken? token, string piece) in _original.Split(string.Concat(text.EnumerateRunes())))
-        {
-            if (token is not null)
-            {
-                ids.Add(token.Id);
-                first = false;
-                continue;
-            }
-
-            foreach ((AddedToken? inner, string words) in _normalized.Split(_parts.Normalize(piece)))
-            {
-                if (inner is not null)
-                {
-                    ids.Add(inner.Id);
-                }
-                else
-                {
-                    EncodeWords(words, first ? _parts.FirstSteps : _parts.Steps, ids);
-                }
-
-                first = false;
-            }
-
-            first = false;
-        }
-
+        _addedTokens.Encode(string.Concat(text.EnumerateRunes()), ids, (words, first) => EncodeWords(words, first ? _parts.FirstSteps : _parts.Steps, ids));
         ids.AddRange(around ? _parts.Suffix : []);
         return [.. ids];
     }
 
     private void EncodeWords(string text, ImmutableArray<WordStep> steps, List<int> ids)
     {
-        var pieces = new List<string> { text };
-        foreach (WordStep step in steps)
+        foreach (string word in WordSteps.Run(steps, text))
         {
-            var parts = new List<string>();
-            pieces.ForEach(p => step(p, parts));
-            pieces = parts;
+            _parts.Model.Encode(word, ids);
         }
-
-        pieces.ForEach(p => _parts.Model.Encode(p, ids));
     }
 }
 

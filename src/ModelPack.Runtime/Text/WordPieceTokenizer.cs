@@ -13,14 +13,12 @@ public sealed class WordPieceTokenizer : ITextTokenizer
     public const string VocabularyFileName = "vocab.txt";
 
     private readonly WordPieceParts _parts;
-    private readonly AddedTokenFinder _original;
-    private readonly AddedTokenFinder _normalized;
+    private readonly AddedTokens _addedTokens;
 
     private WordPieceTokenizer(WordPieceParts parts)
     {
         _parts = parts;
-        _original = new AddedTokenFinder(parts.Added.Where(t => !t.Normalized));
-        _normalized = new AddedTokenFinder(parts.Added.Where(t => t.Normalized));
+        _addedTokens = new AddedTokens(parts.Added, text => parts.Text?.Normalize(text) ?? text);
     }
 
     /// <summary>Ids are below this number.</summary>
@@ -49,28 +47,13 @@ public sealed class WordPieceTokenizer : ITextTokenizer
     {
         ArgumentNullException.ThrowIfNull(text);
         var ids = new List<int>(around ? _parts.Prefix : []);
-        foreach ((AddedToken? token, string piece) in _original.Split(text))
+        _addedTokens.Encode(text, ids, (words, _) =>
         {
-            if (token is not null)
+            foreach (string word in BertText.Words(words))
             {
-                ids.Add(token.Id);
-                continue;
+                EncodeWord(word, ids);
             }
-
-            foreach ((AddedToken? inner, string words) in _normalized.Split(_parts.Text?.Normalize(piece) ?? piece))
-            {
-                if (inner is not null)
-                {
-                    ids.Add(inner.Id);
-                    continue;
-                }
-
-                foreach (string word in BertText.Words(words))
-                {
-                    EncodeWord(word, ids);
-                }
-            }
-        }
+        });
 
         ids.AddRange(around ? _parts.Suffix : []);
         return [.. ids];

@@ -10,6 +10,20 @@ internal delegate void WordStep(string piece, List<string> parts);
 /// <summary>The steps that tokenizer.json's pre-tokenizers are made of.</summary>
 internal static class WordSteps
 {
+    /// <summary>The words of a text: every step takes apart what the one before it left.</summary>
+    public static List<string> Run(IEnumerable<WordStep> steps, string text)
+    {
+        List<string> pieces = [text];
+        foreach (WordStep step in steps)
+        {
+            List<string> parts = [];
+            pieces.ForEach(p => step(p, parts));
+            pieces = parts;
+        }
+
+        return pieces;
+    }
+
     /// <summary>GPT-2's words, with or without a space put in front. The change to the byte alphabet that tokenizer.json also means by it is left to the merging.</summary>
     public static WordStep ByteLevel(bool addPrefixSpace, bool useRegex)
     {
