@@ -283,8 +283,8 @@ internal sealed unsafe class PackedConv
         {
             long block = i / job.Shares;
             long share = i - (block * job.Shares);
-            int part = (int)(_run.Parts * share / job.Shares);
-            int parts = (int)(_run.Parts * (share + 1) / job.Shares) - part;
+            int part = Part(share, job.Shares);
+            int parts = Part(share + 1, job.Shares) - part;
             long image = block / job.Blocks;
             _run.Run(
                 job.Tiles,
@@ -297,6 +297,13 @@ internal sealed unsafe class PackedConv
                 job.Bias,
                 job.Y + (image * _run.Outputs * job.Places));
         }
+    }
+
+    /// <summary>The first part of a share.</summary>
+    private int Part(long share, int shares)
+    {
+        int groups = (_run.Parts + _run.PartsTogether - 1) / _run.PartsTogether;
+        return Math.Min(_run.PartsTogether * (int)(groups * share / shares), _run.Parts);
     }
 
     [UnmanagedCallersOnly]

@@ -294,14 +294,15 @@ internal sealed unsafe class PackedMatMul
     {
         void* scratch = ThreadScratch.Get(ScratchUse.Activations, _run.ScratchBytes(rows));
         _run.Prepare(x, rows, scratch);
-        int pieces = WorkSplit.Pieces(_run.Parts, _run.MultiplicationsPerRow * rows, Environment.ProcessorCount);
+        int together = rows == 1 ? 1 : _run.PartsTogether;
+        int pieces = WorkSplit.Pieces((_run.Parts + together - 1) / together, _run.MultiplicationsPerRow * rows, Environment.ProcessorCount);
         if (pieces == 1)
         {
             Run(scratch, rows, 0, _run.Parts, bias, y);
             return 0;
         }
 
-        var job = new Job { Kernel = _self, Scratch = scratch, Rows = rows, Pieces = pieces, Bias = bias, Y = y };
+        var job = new Job { Kernel = _self, Scratch = scratch, Rows = rows, Together = together, Pieces = pieces, Bias = bias, Y = y };
         return OrtApi.ParallelFor(context, &Piece, (nuint)pieces, &job);
     }
 
@@ -310,8 +311,10 @@ internal sealed unsafe class PackedMatMul
     {
         var job = (Job*)data;
         var kernel = (PackedMatMul)GCHandle.FromIntPtr(job->Kernel).Target!;
-        int first = (int)WorkSplit.Begin(kernel._run.Parts, (long)index, job->Pieces);
-        int end = (int)WorkSplit.Begin(kernel._run.Parts, (long)index + 1, job->Pieces);
+        int parts = kernel._run.Parts;
+        int groups = (parts + job->Together - 1) / job->Together;
+        int first = job->Together * (int)WorkSplit.Begin(groups, (long)index, job->Pieces);
+        int end = Math.Min(job->Together * (int)WorkSplit.Begin(groups, (long)index + 1, job->Pieces), parts);
         kernel.Run(job->Scratch, job->Rows, first, end - first, job->Bias, job->Y);
     }
 
@@ -363,6 +366,10 @@ internal sealed unsafe class PackedMatMul
         public nint Kernel;
         public void* Scratch;
         public int Rows;
+
+        /// <summary>Parts of which pieces have multiples.</summary>
+        public int Together;
+
         public int Pieces;
         public float* Bias;
         public float* Y;

@@ -82,7 +82,7 @@ public static unsafe class HardwareProfiler
         return new HardwareProfile
         {
             Name = name ?? Processor.Name,
-            Source = string.Create(CultureInfo.InvariantCulture, $"measured by {ArtifactContent.ToolVersion} on {TimeProvider.System.GetUtcNow():yyyy-MM-dd} (UTC), best of many runs, {cores} threads"),
+            Source = string.Create(CultureInfo.InvariantCulture, $"measured by {ArtifactContent.ToolVersion} on {TimeProvider.System.GetUtcNow():yyyy-MM-dd} (UTC), kernels by the median of many runs, {cores} threads"),
             Kind = "cpu",
             Isa = Isa(),
             Cores = cores,

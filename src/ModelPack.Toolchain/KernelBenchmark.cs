@@ -39,7 +39,7 @@ public sealed record KernelBenchmarkOptions
 }
 
 /// <summary>Times the matrix kernels on packed weights, and ONNX Runtime's on the same shape.</summary>
-/// <remarks>Runs on one and on several threads and plain reads of as many bytes take turns, so that a machine that slows down slows down all of them; each figure is the fastest of its runs.</remarks>
+/// <remarks>Runs on one and on several threads and plain reads of as many bytes take turns, so that a machine that slows down slows down all of them; each figure is the median of its runs, as a model meets it.</remarks>
 public static unsafe class KernelBenchmark
 {
     private const int LeastRounds = 5;
@@ -137,17 +137,7 @@ public static unsafe class KernelBenchmark
             {
                 float* from = input;
                 float* to = output;
-                void Product(int threads)
-                {
-                    for (int first = 0; first < options.Batch; first += MatMulRun.MaxRows)
-                    {
-                        int rows = Math.Min(MatMulRun.MaxRows, options.Batch - first);
-                        float* rowsOut = to + ((long)first * options.Rows);
-                        run.Prepare(from + ((long)first * options.Columns), rows, scratch);
-                        Share(threads, weight.Layout.Tiles, (tile, count) => run.Tiles(tiles, scratch, rows, tile, count, null, rowsOut));
-                    }
-                }
-
+                void Product(int threads) => Multiply(run, tiles, from, options.Batch, scratch, to, threads);
                 (KernelTime one, KernelTime many) = Measure(options, tiles, weight.Bytes, Product, Product, cancellation);
                 return new BenchedKernel
                 {
@@ -182,11 +172,32 @@ public static unsafe class KernelBenchmark
         }
     }
 
+    /// <summary>A product as the operator does it.</summary>
+    /// <param name="run">The product.</param>
+    /// <param name="tiles">The execution layout of its weight.</param>
+    /// <param name="x">[batch, inputs].</param>
+    /// <param name="batch">Rows of activations.</param>
+    /// <param name="scratch">Room for <see cref="MatMulRun.MaxRows"/> of them.</param>
+    /// <param name="y">[batch, outputs] destination.</param>
+    /// <param name="threads">Threads.</param>
+    internal static void Multiply(IMatMulRun run, byte* tiles, float* x, int batch, void* scratch, float* y, int threads)
+    {
+        for (int first = 0; first < batch; first += MatMulRun.MaxRows)
+        {
+            int rows = Math.Min(MatMulRun.MaxRows, batch - first);
+            float* from = x + ((long)first * run.Inputs);
+            float* to = y + ((long)first * run.Outputs);
+            run.Prepare(from, rows, scratch);
+            int together = rows == 1 ? 1 : run.PartsTogether;
+            Share(threads, (run.Parts + together - 1) / together, (group, count) => run.Run(tiles, scratch, rows, group * together, Math.Min(count * together, run.Parts - (group * together)), null, to));
+        }
+    }
+
     /// <summary>Times both, and reading the weight in between.</summary>
     private static (KernelTime One, KernelTime Many) Measure(KernelBenchmarkOptions options, byte* weight, long bytes, Action<int> one, Action<int> many, CancellationToken cancellation)
     {
-        double[] kernel = [double.MaxValue, double.MaxValue];
-        double[] read = [double.MaxValue, double.MaxValue];
+        List<double>[] kernels = [[], []];
+        List<double>[] reads = [[], []];
         Action<int>[] runs = [one, many];
         int[] threads = [1, options.Threads];
         long start = Stopwatch.GetTimestamp();
@@ -197,23 +208,31 @@ public static unsafe class KernelBenchmark
                 cancellation.ThrowIfCancellationRequested();
                 int count = threads[i];
                 Action<int> run = runs[i];
-                kernel[i] = Math.Min(kernel[i], Seconds(() => run(count)));
-                read[i] = Math.Min(read[i], Seconds(() => Read(weight, bytes, count, (round & 1) != 0)));
+                run(count); // What the other run moved to other cores comes back.
+                kernels[i].Add(Seconds(() => run(count)));
+                reads[i].Add(Seconds(() => Read(weight, bytes, count, (round & 1) != 0)));
             }
         }
 
-        KernelTime Time(int i) => new()
+        KernelTime Time(int i)
         {
-            Milliseconds = kernel[i] * 1e3,
-            Gbps = bytes / kernel[i] / 1e9,
-            ReadShare = read[i] / kernel[i],
-            GigaMultiplications = (double)options.Batch * options.Rows * options.Columns / kernel[i] / 1e9,
-        };
+            double kernel = Median(kernels[i]);
+            return new()
+            {
+                Milliseconds = kernel * 1e3,
+                Gbps = bytes / kernel / 1e9,
+                ReadShare = Median(reads[i]) / kernel,
+                GigaMultiplications = (double)options.Batch * options.Rows * options.Columns / kernel / 1e9,
+            };
+        }
+
         return (Time(0), Time(1));
     }
 
     /// <summary>Reads the weight, each thread as much at a time as it multiplies with.</summary>
     private static void Read(byte* weight, long bytes, int threads, bool prefetch) => Share(threads, (int)Math.Max(1, bytes / ReadBytes), (part, count) => MemoryRead.Run(weight + (part * (long)ReadBytes), Math.Min(count * (long)ReadBytes, bytes - (part * (long)ReadBytes)), prefetch));
+
+    internal static double Median(List<double> times) => times.Order().ElementAt(times.Count / 2);
 
     internal static double Seconds(Action action)
     {

@@ -8,7 +8,7 @@ using ModelPack.Runtime;
 namespace ModelPack.Toolchain;
 
 /// <summary>Times the block-sparse kernels beside the same kernels with every block there, and ONNX Runtime's dense product.</summary>
-/// <remarks>All products take turns, so that a machine that slows down slows down all of them: ratios hold where times do not. Each figure is the fastest of its runs.</remarks>
+/// <remarks>All products take turns, so that a machine that slows down slows down all of them: ratios hold where times do not. Each figure is the median of its runs.</remarks>
 internal static unsafe class SparseKernelBenchmark
 {
     private const int LeastRounds = 5;
@@ -119,14 +119,7 @@ internal static unsafe class SparseKernelBenchmark
         void Product(int threads)
         {
             byte* scratch = (byte*)(((nint)Marshal.UnsafeAddrOfPinnedArrayElement(memory, 0) + 63) & -64);
-            for (int first = 0; first < options.Batch; first += MatMulRun.MaxRows)
-            {
-                int rows = Math.Min(MatMulRun.MaxRows, options.Batch - first);
-                float* from = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(x, first * options.Columns);
-                float* to = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(y, first * options.Rows);
-                run.Prepare(from, rows, scratch);
-                KernelBenchmark.Share(threads, run.Parts, (part, count) => run.Run(tiles, scratch, rows, part, count, null, to));
-            }
+            KernelBenchmark.Multiply(run, tiles, (float*)Marshal.UnsafeAddrOfPinnedArrayElement(x, 0), options.Batch, scratch, (float*)Marshal.UnsafeAddrOfPinnedArrayElement(y, 0), threads);
         }
 
         return new Candidate(kernel, format, sparsity, bytes, Product);
@@ -169,16 +162,16 @@ internal static unsafe class SparseKernelBenchmark
 
     private sealed class Candidate(string kernel, string format, int sparsity, long bytes, Action<int> product)
     {
-        private double _one = double.MaxValue;
-        private double _many = double.MaxValue;
+        private readonly List<double> _one = [];
+        private readonly List<double> _many = [];
 
         /// <summary>One run on one thread and one on many. The run before each, on as many threads, brings what stays in their caches between runs of a model back there.</summary>
         public void Time(int threads)
         {
             product(1);
-            _one = Math.Min(_one, KernelBenchmark.Seconds(() => product(1)));
+            _one.Add(KernelBenchmark.Seconds(() => product(1)));
             product(threads);
-            _many = Math.Min(_many, KernelBenchmark.Seconds(() => product(threads)));
+            _many.Add(KernelBenchmark.Seconds(() => product(threads)));
         }
 
         public BenchedKernel Result(KernelBenchmarkOptions options) => new()
@@ -188,8 +181,8 @@ internal static unsafe class SparseKernelBenchmark
             Block = 0,
             Sparsity = sparsity,
             WeightBytes = bytes,
-            One = Of(options, _one),
-            Many = Of(options, _many),
+            One = Of(options, KernelBenchmark.Median(_one)),
+            Many = Of(options, KernelBenchmark.Median(_many)),
         };
 
         private KernelTime Of(KernelBenchmarkOptions options, double seconds) => new()

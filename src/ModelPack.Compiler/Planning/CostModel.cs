@@ -22,6 +22,9 @@ public static partial class CostModel
     /// <summary>What products reach of bandwidth and peak arithmetic where nothing was measured.</summary>
     private const double Efficiency = 0.8;
 
+    /// <summary>What products of several rows reach of the last cache's bandwidth while they write results that the cache before it does not hold: lines have to be fetched first (7 of 103 GB/s, two threads 12 of 158; AMD EPYC, family 26 model 2).</summary>
+    private const double Writing = 0.07;
+
     /// <summary>Predicts one product.</summary>
     /// <param name="profile">The machine.</param>
     /// <param name="kernel">As plans name it; <c>expand</c> is ONNX Runtime's product of dense f32.</param>
@@ -32,7 +35,8 @@ public static partial class CostModel
     /// <param name="threads">1, or all cores.</param>
     /// <param name="modelBytes">All weights that a run reads: what competes for the caches.</param>
     /// <param name="density">Share of the weights that is multiplied with.</param>
-    public static NodeCost Product(HardwareProfile profile, string kernel, long outputs, long inputs, long weightBytes, long rows, int threads, long modelBytes, double density = 1)
+    /// <param name="resultBytes">Bytes of the result; 0 where only kernels of one product are compared.</param>
+    public static NodeCost Product(HardwareProfile profile, string kernel, long outputs, long inputs, long weightBytes, long rows, int threads, long modelBytes, double density = 1, long resultBytes = 0)
     {
         double weights = outputs * density * inputs;
         double flops = 2 * weights * rows;
@@ -47,7 +51,7 @@ public static partial class CostModel
             double far = Math.Max(cached, Of(constant.FromMemory, all) * bytes);
             double row = cached + ((far - cached) * fromMemory);
             double next = Math.Max(0, (BatchRows * Of(constant.Batch, all)) - cached) / (BatchRows - 1);
-            double computing = weights * (row + ((rows - 1) * next)) * 1e-9;
+            double computing = (weights * (row + ((rows - 1) * next)) * 1e-9) + Written(profile, resultBytes, all);
             string bound = launch > computing ? "launch" : (row - cached) > (0.2 * cached) + ((rows - 1) * next) ? "memory" : "compute";
             return new NodeCost(launch + computing, bound, weightBytes, flops, true);
         }
@@ -58,6 +62,19 @@ public static partial class CostModel
         double compute = flops / (peak * 1e9 * Efficiency);
         double time = Math.Max(memory, compute);
         return new NodeCost(launch + time, launch > time ? "launch" : memory > compute ? "memory" : "compute", weightBytes, flops, false);
+    }
+
+    /// <summary>Seconds that writing a result takes beyond what the measured products, whose results stay near, took.</summary>
+    private static double Written(HardwareProfile profile, long bytes, bool all)
+    {
+        if (profile.Memory.Count < 3 || bytes <= profile.Memory[^3].Bytes)
+        {
+            return 0;
+        }
+
+        MemoryLevel last = profile.Memory[^2];
+        double gbps = all || last.GbpsOne <= 0 ? last.GbpsAll : last.GbpsOne;
+        return gbps <= 0 ? 0 : bytes / (gbps * 1e9 * Writing);
     }
 
     /// <summary>True when the profile measured the kernel.</summary>

@@ -16,7 +16,7 @@ public sealed unsafe class ConvolutionRun : IDisposable
     private const int MostRows = MatMulRun.MaxRows / IntegerRowsCode.MaxRows * IntegerRowsCode.MaxRows;
 
     /// <summary>Parts of the weight whose outputs are kept until they are transposed.</summary>
-    private const int PartsTogether = 4;
+    private const int KeptParts = 4;
 
     private readonly IMatMulRun _product;
     private readonly ConvolutionWindow _window;
@@ -54,6 +54,9 @@ public sealed unsafe class ConvolutionRun : IDisposable
     /// <summary>Parts of the weight.</summary>
     public int Parts => _product.Parts;
 
+    /// <summary>See <see cref="IMatMulRun.PartsTogether"/>.</summary>
+    public int PartsTogether => _product.PartsTogether;
+
     /// <summary>
     /// Whether the places of a block are taken in the order of the padded input, those between lines included, which no output has: then every column of the matrix is a stretch of the input, and none is gathered.
     /// </summary>
@@ -84,7 +87,7 @@ public sealed unsafe class ConvolutionRun : IDisposable
         long blocks = Blocks(height, width);
         long first = places * block / blocks;
         int rows = (int)((places * (block + 1) / blocks) - first);
-        int partOutputs = PartsTogether * _product.PartOutputs;
+        int partOutputs = KeptParts * _product.PartOutputs;
         long lineOutputs = _window.Horizontal.Outputs(width);
         long linePlaces = IsStretched ? PaddedWidth(width) : lineOutputs;
 
@@ -126,9 +129,9 @@ public sealed unsafe class ConvolutionRun : IDisposable
         }
 
         long imageOutputs = _window.Vertical.Outputs(height) * lineOutputs;
-        for (int part = firstPart; part < firstPart + parts; part += PartsTogether)
+        for (int part = firstPart; part < firstPart + parts; part += KeptParts)
         {
-            int count = Math.Min(PartsTogether, firstPart + parts - part);
+            int count = Math.Min(KeptParts, firstPart + parts - part);
             int output = part * _product.PartOutputs;
             _product.Run(tiles, prepared, rows, part, count, new MatMulOutput(outputs, partOutputs, output, bias));
             if (_activation != Activation.None)

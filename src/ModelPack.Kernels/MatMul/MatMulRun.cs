@@ -57,6 +57,8 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     int IMatMulRun.PartOutputs => TileLayout.TileRows;
 
+    int IMatMulRun.PartsTogether => MaxTiles;
+
     int IMatMulRun.PreparedColumns => _path.PreparedColumns;
 
     double IMatMulRun.MultiplicationsPerRow => (double)Weight.Layout.Rows * Weight.Layout.Columns;

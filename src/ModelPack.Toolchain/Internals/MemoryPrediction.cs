@@ -80,6 +80,10 @@ internal sealed class MemoryPrediction
     public long? Rows(string node) =>
         _nodes.TryGetValue(node, out Node? found) && Shapes[found.Input(0)].Shape is { Rank: > 0 } x ? x.Rows : null;
 
+    /// <summary>Bytes of what a node makes; null where they are not known.</summary>
+    /// <param name="node">As for <see cref="Rows"/>.</param>
+    public long? ResultBytes(string node) => _nodes.TryGetValue(node, out Node? found) ? Shapes[found.Outputs[0]].Bytes : null;
+
     private static string? Tokens(Graph graph) => graph.FreeInputs()
         .Where(i => i.Type.DType is DType.I64 or DType.I32 && i.Type.Dims is { IsDefault: false, Length: 1 or 2 } dims && dims[^1] is { Value: null, Symbol.Length: > 0 })
         .Select(i => i.Type.Dims[^1].Symbol)

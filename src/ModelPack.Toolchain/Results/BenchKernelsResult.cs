@@ -48,7 +48,7 @@ public sealed record BenchedKernel
     public required KernelTime Many { get; init; }
 }
 
-/// <summary>The best of many runs.</summary>
+/// <summary>The median of many runs.</summary>
 public sealed record KernelTime
 {
     public required double Milliseconds { get; init; }

@@ -93,6 +93,18 @@ public sealed class HardwareProfileTests
     }
 
     [Fact]
+    public void Results_that_the_private_cache_does_not_hold_cost_their_writing()
+    {
+        const string kernel = "modelpack:PackedMatMul(int4,f32)";
+        HardwareProfile machine = Machine with { Memory = [new("L1", 32 << 10, 400, 800), new("L2", 1 << 20, 200, 400), new("L3", 32 << 20, 100, 150), new("memory", 0, 20, 40)] };
+        NodeCost Of(long bytes, int threads) => CostModel.Product(machine, kernel, 1000, 1000, 1 << 19, 128, threads, 500_000, resultBytes: bytes);
+
+        Assert.Equal(Of(0, 1), Of(1 << 20, 1));
+        Assert.Equal((2 << 20) / 7e9, Of(2 << 20, 1).Seconds - Of(0, 1).Seconds, 1e-9);
+        Assert.Equal((2 << 20) / 10.5e9, Of(2 << 20, 2).Seconds - Of(0, 2).Seconds, 1e-9);
+    }
+
+    [Fact]
     public void Other_kernels_are_predicted_by_bandwidth_and_peak_arithmetic()
     {
         NodeCost one = CostModel.Product(Machine, "expand", 4096, 4096, 4096 * 4096 * 4, 1, 4, 1L << 30);
