@@ -143,7 +143,7 @@ public static unsafe class KernelBenchmark
                     {
                         int rows = Math.Min(MatMulRun.MaxRows, options.Batch - first);
                         float* rowsOut = to + ((long)first * options.Rows);
-                        run.Prepare(from + ((long)first * options.Columns), rows, scratch);
+                        run.Prepare(from + ((long)first * options.Columns), rows, scratch, shared: threads > 1);
                         Share(threads, weight.Layout.Tiles, (tile, count) => run.Tiles(tiles, scratch, rows, tile, count, null, rowsOut));
                     }
                 }
@@ -231,7 +231,7 @@ public static unsafe class KernelBenchmark
             return;
         }
 
-        Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, t =>
+        ThreadTeam.Run(threads, t =>
         {
             long first = length * t / threads;
             range(first, (length * (t + 1) / threads) - first);
@@ -248,7 +248,7 @@ public static unsafe class KernelBenchmark
         }
 
         int[] taken = new int[threads];
-        Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, thread =>
+        ThreadTeam.Run(threads, thread =>
         {
             for (int i = 0; i < threads; i++)
             {

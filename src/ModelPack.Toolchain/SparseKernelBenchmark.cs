@@ -124,7 +124,7 @@ internal static unsafe class SparseKernelBenchmark
                 int rows = Math.Min(MatMulRun.MaxRows, options.Batch - first);
                 float* from = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(x, first * options.Columns);
                 float* to = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(y, first * options.Rows);
-                run.Prepare(from, rows, scratch);
+                run.Prepare(from, rows, scratch, shared: threads > 1);
                 KernelBenchmark.Share(threads, run.Parts, (part, count) => run.Run(tiles, scratch, rows, part, count, null, to));
             }
         }
