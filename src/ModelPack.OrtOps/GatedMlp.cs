@@ -25,6 +25,9 @@ internal sealed unsafe class GatedMlp
     /// <summary>Handle of this object, by which threads without references find it.</summary>
     private readonly nint _self;
 
+    /// <summary>Whether other threads had pieces of the last run.</summary>
+    private bool _isShared;
+
     private GatedMlp(GatedMlpRun run, byte*[] tiles, ResidentWeight[] weights)
     {
         _run = run;
@@ -201,9 +204,10 @@ internal sealed unsafe class GatedMlp
         byte* scratch = (byte*)ThreadScratch.Get(ScratchUse.Activations, _run.ScratchBytes(rows));
         _weights[0].Use();
         _weights[1].Use();
-        _run.Prepare(x, rows, scratch);
-        var job = new Job { Kernel = _self, Scratch = scratch, Rows = rows, Y = y, Parts = _run.HiddenParts(rows) };
+        var job = new Job { Kernel = _self, Scratch = scratch, Rows = rows, Y = y, Parts = _run.HiddenParts(rows), Caller = Environment.CurrentManagedThreadId, WasShared = _isShared };
+        _run.Prepare(x, rows, scratch, job.WasShared);
         nint status = InPieces(context, &job, _run.HiddenMultiplications * rows);
+        _isShared = job.IsShared;
         if (status != 0 || _run.DownParts == 0)
         {
             return status;
@@ -235,7 +239,12 @@ internal sealed unsafe class GatedMlp
         }
         else
         {
-            _run.Hidden(_tiles[0], _tiles[1], job->Scratch, job->Rows, first, count, job->Y);
+            _run.Hidden(_tiles[0], _tiles[1], job->Scratch, job->Rows, first, count, job->Y, job->WasShared);
+        }
+
+        if (Environment.CurrentManagedThreadId != job->Caller)
+        {
+            job->IsShared = true;
         }
     }
 
@@ -258,5 +267,8 @@ internal sealed unsafe class GatedMlp
         public int Parts;
         public int Pieces;
         public float* Y;
+        public int Caller;
+        public bool WasShared;
+        public bool IsShared;
     }
 }

@@ -27,6 +27,9 @@ internal sealed unsafe class PackedMatMul
     /// <summary>The tiles: constant, so ONNX Runtime neither moves nor frees them before the kernel.</summary>
     private readonly byte* _tiles;
 
+    /// <summary>Whether other threads had pieces of the last run: sessions of one thread are given as many pieces as others.</summary>
+    private bool _isShared;
+
     private PackedMatMul(IMatMulRun run, Activation activation, PackedInput weight, long offset)
     {
         _run = run;
@@ -293,17 +296,20 @@ internal sealed unsafe class PackedMatMul
     private nint Multiply(nint context, float* x, int rows, float* bias, float* y)
     {
         void* scratch = ThreadScratch.Get(ScratchUse.Activations, _run.ScratchBytes(rows));
-        _run.Prepare(x, rows, scratch);
         int together = rows == 1 ? 1 : _run.PartsTogether;
         int pieces = WorkSplit.Pieces((_run.Parts + together - 1) / together, _run.MultiplicationsPerRow * rows, Environment.ProcessorCount);
         if (pieces == 1)
         {
+            _run.Prepare(x, rows, scratch);
             Run(scratch, rows, 0, _run.Parts, bias, y);
             return 0;
         }
 
-        var job = new Job { Kernel = _self, Scratch = scratch, Rows = rows, Together = together, Pieces = pieces, Bias = bias, Y = y };
-        return OrtApi.ParallelFor(context, &Piece, (nuint)pieces, &job);
+        _run.Prepare(x, rows, scratch, _isShared);
+        var job = new Job { Kernel = _self, Scratch = scratch, Rows = rows, Together = together, Pieces = pieces, Bias = bias, Y = y, Caller = Environment.CurrentManagedThreadId };
+        nint status = OrtApi.ParallelFor(context, &Piece, (nuint)pieces, &job);
+        _isShared = job.IsShared;
+        return status;
     }
 
     [UnmanagedCallersOnly]
@@ -316,6 +322,10 @@ internal sealed unsafe class PackedMatMul
         int first = job->Together * (int)WorkSplit.Begin(groups, (long)index, job->Pieces);
         int end = Math.Min(job->Together * (int)WorkSplit.Begin(groups, (long)index + 1, job->Pieces), parts);
         kernel.Run(job->Scratch, job->Rows, first, end - first, job->Bias, job->Y);
+        if (Environment.CurrentManagedThreadId != job->Caller)
+        {
+            job->IsShared = true;
+        }
     }
 
     /// <summary>Some parts, with what is to be done to them.</summary>
@@ -373,5 +383,7 @@ internal sealed unsafe class PackedMatMul
         public int Pieces;
         public float* Bias;
         public float* Y;
+        public int Caller;
+        public bool IsShared;
     }
 }

@@ -34,6 +34,12 @@ public static unsafe class HardwareProfiler
         ("blocksparse(block=1x16)", "f32"), ("nm(m=4,n=2)", "f32"), ("nm(m=4,n=2)", "bf16"), ("nm(m=4,n=2)", "int8"), ("bankbalanced(bank=64,kept=16)", "f32"), ("bankbalanced(bank=64,kept=16)", "bf16"), ("bitmap", "f32"), ("bitmap", "bf16"),
     ];
 
+    /// <summary>Gated perceptrons that are measured: inputs and outputs, neurons.</summary>
+    private static readonly (int Width, int Hidden)[] GatedMlps = [(256, 768), (1024, 2816), (2048, 5632), (4096, 11008)];
+
+    /// <summary>Rows of activations with which they are.</summary>
+    private static readonly int[] GatedRows = [1, 16, CostModel.BatchRows];
+
     /// <summary>Percent of these weights that is not stored: where sparse and dense products are not far from each other.</summary>
     private const int SparsePercent = 50;
 
@@ -42,13 +48,13 @@ public static unsafe class HardwareProfiler
     /// <param name="progress">Told what is measured.</param>
     /// <param name="cancellation">Checked between measurements.</param>
     public static HardwareProfile Run(string? name = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default) =>
-        Run(name, Formats, OrtProduct.All, Sparse, progress, cancellation);
+        Run(name, Formats, OrtProduct.All, Sparse, GatedMlps, progress, cancellation);
 
     /// <summary>With these kernels only.</summary>
-    internal static HardwareProfile Run(string? name, IReadOnlyList<string> formats, IReadOnlyList<OrtProduct> products, IReadOnlyList<(string Structure, string Format)> sparse, IProgress<ToolProgress>? progress, CancellationToken cancellation)
+    internal static HardwareProfile Run(string? name, IReadOnlyList<string> formats, IReadOnlyList<OrtProduct> products, IReadOnlyList<(string Structure, string Format)> sparse, IReadOnlyList<(int Width, int Hidden)> gated, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         int cores = Environment.ProcessorCount;
-        int steps = 4 + formats.Count + products.Count + sparse.Count;
+        int steps = 4 + formats.Count + products.Count + sparse.Count + gated.Count;
         int done = 0;
         void Report(string what) => progress?.Report(new ToolProgress("profile", done++, steps, what));
         Report("memory");
@@ -79,6 +85,17 @@ public static unsafe class HardwareProfiler
             kernels.AddRange(Constants(cache, options => [SparseKernelBenchmark.One(UnitSpec.Parse(structure), format, SparsePercent, options, cancellation)]));
         }
 
+        var perceptrons = new List<GatedMlpConstant>();
+        foreach ((int width, int hidden) in gated)
+        {
+            Report($"a gated perceptron, {width} x {hidden}");
+            foreach (int rows in GatedRows)
+            {
+                GatedMlpConstant constant = SparseKernelBenchmark.Gated(width, hidden, rows, cores, TimeSpan.FromSeconds(0.2), cancellation);
+                perceptrons.Add(constant with { Ratio = new ThreadTimes(Round(constant.Ratio.One), Round(constant.Ratio.All)) });
+            }
+        }
+
         return new HardwareProfile
         {
             Name = name ?? Processor.Name,
@@ -93,6 +110,7 @@ public static unsafe class HardwareProfiler
             OpenNodeMicroseconds = Round(openNode),
             LoadGbps = Round(load),
             Kernels = kernels,
+            GatedMlps = perceptrons,
         };
     }
 

@@ -187,7 +187,7 @@ public static unsafe class KernelBenchmark
             int rows = Math.Min(MatMulRun.MaxRows, batch - first);
             float* from = x + ((long)first * run.Inputs);
             float* to = y + ((long)first * run.Outputs);
-            run.Prepare(from, rows, scratch);
+            run.Prepare(from, rows, scratch, shared: threads > 1);
             int together = rows == 1 ? 1 : run.PartsTogether;
             Share(threads, (run.Parts + together - 1) / together, (group, count) => run.Run(tiles, scratch, rows, group * together, Math.Min(count * together, run.Parts - (group * together)), null, to));
         }
@@ -250,7 +250,7 @@ public static unsafe class KernelBenchmark
             return;
         }
 
-        Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, t =>
+        ThreadTeam.Run(threads, t =>
         {
             long first = length * t / threads;
             range(first, (length * (t + 1) / threads) - first);
@@ -267,7 +267,7 @@ public static unsafe class KernelBenchmark
         }
 
         int[] taken = new int[threads];
-        Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, thread =>
+        ThreadTeam.Run(threads, thread =>
         {
             for (int i = 0; i < threads; i++)
             {

@@ -111,6 +111,20 @@ internal static unsafe class SparseKernelBenchmark
         }
     }
 
+    /// <summary>Measures a gated perceptron of f32 blocks of 32 x 32, nine of ten of them zero, as one operator beside its products.</summary>
+    /// <param name="width">Its inputs and outputs.</param>
+    /// <param name="hidden">Its neurons.</param>
+    /// <param name="rows">Rows of activations.</param>
+    /// <param name="threads">Threads beside one.</param>
+    /// <param name="enough">Time for each.</param>
+    /// <param name="cancellation">Checked between runs.</param>
+    public static GatedMlpConstant Gated(int width, int hidden, int rows, int threads, TimeSpan enough, CancellationToken cancellation)
+    {
+        var options = new KernelBenchmarkOptions { Formats = ["f32"], Rows = hidden, Columns = width, Batch = rows, Threads = threads, Enough = enough, Gated = true, SparseBlock = "32x32", Sparsity = [90] };
+        IReadOnlyList<BenchedKernel> times = Run(options, _ => { }, cancellation);
+        return new GatedMlpConstant(times[0].WeightBytes, rows, new ThreadTimes(times[0].One.Milliseconds / times[1].One.Milliseconds, times[0].Many.Milliseconds / times[1].Many.Milliseconds));
+    }
+
     private static Candidate Own(string kernel, string format, long bytes, IMatMulRun run, byte* tiles, KernelBenchmarkOptions options, int sparsity)
     {
         float[] x = Pinned(GaussianError.Sample(options.Batch * options.Columns, 1));

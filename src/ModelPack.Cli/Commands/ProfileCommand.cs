@@ -96,6 +96,18 @@ internal static class ProfileCommand
         }
 
         kernels.WriteTo(console);
+        if (profile.GatedMlps.Count > 0)
+        {
+            console.WriteLine();
+            var gated = new TextTable("gated perceptron in one operator", ">rows", ">x as fast", ">all cores");
+            foreach (GatedMlpConstant mlp in profile.GatedMlps)
+            {
+                gated.Add(ByteSize.Format(mlp.Bytes), Words.Number(mlp.Rows), Words.Fixed(1 / mlp.Ratio.One, 2), Words.Fixed(1 / mlp.Ratio.All, 2));
+            }
+
+            gated.WriteTo(console);
+        }
+
         console.WriteLine(path is null ? "nothing written: name a file with -o to keep it" : Words.Printable(path));
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 
 namespace ModelPack.Compiler.Planning;
 
@@ -21,12 +22,12 @@ namespace ModelPack.Compiler.Planning;
 /// 3072, 8192   30 MB       1.01                            1.10
 /// 4096, 11008  54 MB       0.99    1.09     1.03           1.09    1.27     1.15
 /// </code>
-/// One measurement each; others of one place differ by up to 0.05 on one thread. On one thread there is no more to gain than the operators between: reading the weights or multiplying takes the rest, which is the same. On two threads
+/// Profiles of machines hold such measurements of their own (<see cref="HardwareProfile.GatedMlps"/>), and the nearest decides. One measurement each; others of one place differ by up to 0.05 on one thread. On one thread there is no more to gain than the operators between: reading the weights or multiplying takes the rest, which is the same. On two threads
 /// there are fewer hand-overs, and h is made by both where it is read. Earlier figures of two threads came after a run on one, whose caches held everything (M = 1: 0.95 to 1.12); what is larger was not measured.
 /// </remarks>
 internal sealed class GatedMlp
 {
-    /// <summary>Bytes of all weights of a perceptron beyond which nothing was measured.</summary>
+    /// <summary>Bytes of all weights of a perceptron beyond which nothing was measured: the limit where the profile of the machine does not say more.</summary>
     private const long MostBytes = 64 << 20;
 
     private readonly IReadOnlyList<Node> _nodes;
@@ -57,11 +58,20 @@ internal sealed class GatedMlp
         var replaced = new Dictionary<int, Node>();
         for (int i = 0; i < nodes.Length; i++)
         {
-            if (graph.Match(i) is Found found && Bytes(found, nodes, context) <= MostBytes)
+            if (graph.Match(i) is not Found found)
+            {
+                continue;
+            }
+
+            if (WhyNot(Bytes(found, nodes, context), context.Options) is string reason)
+            {
+                Note(found, nodes, planned, context, node => node with { Alternatives = [.. node.Alternatives, new RejectedKernel($"modelpack:GatedMlp({found.Activation})", reason)] });
+            }
+            else
             {
                 gone.UnionWith(found.Nodes);
                 replaced.Add(found.Nodes.Max(), graph.Build(found));
-                Note(found, nodes, planned, context);
+                Note(found, nodes, planned, context, node => node with { Kernel = $"{node.Kernel} in GatedMlp({found.Activation})" });
             }
         }
 
@@ -77,7 +87,31 @@ internal sealed class GatedMlp
         return context.Streams.Bindings.Where(b => tiles.Contains(b.Initializer)).Sum(b => b.DType.StorageBytes(b.Shape.ElementCount));
     }
 
-    private static void Note(Found found, ImmutableArray<Node> nodes, ImmutableArray<PlannedNode>.Builder planned, PlanContext context)
+    /// <summary>Why a perceptron stays as its products; null when the operator is faster: by the nearest measurement of the machine, where there is one.</summary>
+    private static string? WhyNot(long bytes, PlanOptions options)
+    {
+        double Distance(GatedMlpConstant measured) =>
+            Math.Abs(Logarithm(bytes) - Logarithm(measured.Bytes)) + Math.Abs(Logarithm(options.Rows) - Logarithm(measured.Rows));
+
+        if (options.Profile is HardwareProfile profile && profile.GatedMlps.MinBy(Distance) is GatedMlpConstant nearest)
+        {
+            return nearest.Ratio.All < 1
+                ? null
+                : string.Create(CultureInfo.InvariantCulture, $"{nearest.Ratio.All:0.00} times the time of the products on {profile.Name}, measured with {nearest.Rows} rows of activations and {nearest.Bytes} bytes of weights");
+        }
+
+        return bytes <= MostBytes ? null : $"nothing was measured with more than {MostBytes} bytes of weights";
+    }
+
+    /// <summary>To base 2, in 64ths: the bits of a number are enough to tell what is near, and the same on every machine.</summary>
+    private static long Logarithm(long value)
+    {
+        ulong at = (ulong)Math.Max(1, value);
+        int exponent = System.Numerics.BitOperations.Log2(at);
+        return (64L * exponent) + (long)(((UInt128)(at - (1UL << exponent)) * 64) >> exponent);
+    }
+
+    private static void Note(Found found, ImmutableArray<Node> nodes, ImmutableArray<PlannedNode>.Builder planned, PlanContext context, Func<PlannedNode, PlannedNode> note)
     {
         HashSet<string> tiles = Tiles(found, nodes);
         HashSet<string> weights = [.. context.Streams.Bindings.Where(b => tiles.Contains(b.Initializer)).Select(b => b.Tensor)];
@@ -85,7 +119,7 @@ internal sealed class GatedMlp
         {
             if (weights.Contains(planned[i].Tensor) && planned[i].Kernel.StartsWith(SparseMatMul.Name, StringComparison.Ordinal))
             {
-                planned[i] = planned[i] with { Kernel = $"{planned[i].Kernel} in GatedMlp({found.Activation})" };
+                planned[i] = note(planned[i]);
             }
         }
     }

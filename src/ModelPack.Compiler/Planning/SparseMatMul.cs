@@ -20,7 +20,9 @@ namespace ModelPack.Compiler.Planning;
 /// N = 24576, M = 1 at 10 % 16.8 / 14.1, with values in mxfp4 (5.4 MB instead of 403) 72.8 / 55.1.
 /// Since then activations of the next run are fetched ahead: M = 128, both measured in turn on one thread, at 30 % 2.85 to 2.97 before, 3.13 after; at 10 % 8.3 to 8.4 before, 8.5 after (2026-11-30).
 /// On two threads these were measured as equal halves after a run on one thread, whose caches held everything. As operators run, each thread with its own share and after a run on as many threads, same machine alone (2026-11-30), one / two threads:
-/// M = 1 at 30 % 4.9 / 5.0, at 10 % 16.5 / 17.1, at 5 % 35.2 / 36.8; M = 128 at 10 % 8.7 / 7.3, at 5 % 17.0 / 12.0. With many rows 0.5 to 0.8 ms of the second thread's time depend neither on density nor on the split; to make x ready takes 0.07 ms.
+/// M = 1 at 30 % 4.9 / 5.0, at 10 % 16.5 / 17.1, at 5 % 35.2 / 36.8; M = 128 at 10 % 8.7 / 7.3, at 5 % 17.0 / 12.0.
+/// With many rows, 0.3 ms of these on two threads went to taking back the prepared activations from the cache of the other core (now they are written past the caches, see Interleaving) and 0.3 to waking a thread (now the benchmark's threads
+/// wait actively, as ONNX Runtime's do). M = 128 at 30 % 3.0 / 3.2, at 10 % 8.5 / 9.0, at 5 % 16.7 / 16.6, the lesser of two runs; ONNX Runtime's own product takes 64.4 / 39.7 ms (1.6 times as fast on two threads), at 5 % 3.9 / 2.4 ms (same machine, then a quarter slower, 2026-11-30).
 /// </remarks>
 public static class SparseMatMul
 {

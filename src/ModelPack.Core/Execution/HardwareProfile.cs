@@ -42,6 +42,9 @@ public sealed record HardwareProfile
     /// <summary>Measured kernels; none in profiles from data sheets.</summary>
     public IReadOnlyList<KernelConstant> Kernels { get; init; } = [];
 
+    /// <summary>Gated perceptrons of block-sparse weights, as one operator beside their products; none where they were not measured.</summary>
+    public IReadOnlyList<GatedMlpConstant> GatedMlps { get; init; } = [];
+
     /// <summary>Bytes per second of the last level, all cores.</summary>
     public double MemoryGbps => Memory.Count == 0 ? 0 : Memory[^1].GbpsAll;
 }
@@ -64,3 +67,9 @@ public sealed record KernelConstant(string Kernel, int Block, double BytesPerWei
 
 /// <summary>Nanoseconds on one thread and on all.</summary>
 public sealed record ThreadTimes(double One, double All);
+
+/// <summary>A gated perceptron of block-sparse f32 weights as one operator, beside its products one after the other.</summary>
+/// <param name="Bytes">Bytes that kernels read of its three weights.</param>
+/// <param name="Rows">Rows of activations.</param>
+/// <param name="Ratio">Time of the operator over that of the products, on one thread and on all.</param>
+public sealed record GatedMlpConstant(long Bytes, long Rows, ThreadTimes Ratio);

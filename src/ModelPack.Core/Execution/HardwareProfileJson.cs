@@ -35,7 +35,7 @@ public static class HardwareProfileJson
         {
             HardwareProfile profile = utf8.Length > MaxBytes
                 ? throw new JsonException($"{utf8.Length} bytes long, more than {MaxBytes}")
-                : JsonSerializer.Deserialize(utf8, Types.HardwareProfile) ?? throw new JsonException("null");
+                : WithLists(JsonSerializer.Deserialize(utf8, Types.HardwareProfile) ?? throw new JsonException("null"));
             return Why(profile) is string reason ? throw new JsonException(reason) : profile;
         }
         catch (JsonException e)
@@ -43,6 +43,9 @@ public static class HardwareProfileJson
             throw new ModelPackException(ErrorCodes.BadProfile, $"not a hardware profile: {e.Message.ReplaceLineEndings(" ")}", path, innerException: e);
         }
     }
+
+    /// <summary>Lists that a file leaves out, as those of before leave out later ones, are null when read, whatever their default is.</summary>
+    private static HardwareProfile WithLists(HardwareProfile read) => read with { Isa = read.Isa ?? [], Kernels = read.Kernels ?? [], GatedMlps = read.GatedMlps ?? [] };
 
     /// <summary>What a plan could not compute with; null when nothing.</summary>
     private static string? Why(HardwareProfile profile)
@@ -52,7 +55,8 @@ public static class HardwareProfileJson
         return profile.Cores < 1 ? "it has no cores"
             : profile.Memory.Count == 0 || profile.Memory.Any(m => m.Bytes < 0 || Bad(m.GbpsOne) || Bad(m.GbpsAll)) || profile.MemoryGbps <= 0 ? "its memory has no size or speed"
             : profile.Gflops.Values.Any(Bad) || !profile.Gflops.TryGetValue("f32", out double f32) || f32 <= 0 ? "it does not say how fast it computes in f32"
-            : Bad(profile.LaunchMicroseconds) || Bad(profile.OpenMilliseconds) || Bad(profile.OpenNodeMicroseconds) || Bad(profile.LoadGbps) || Bad(profile.Watts) || profile.Kernels.Any(k => Bad(k.BytesPerWeight) || BadTimes(k.Cached) || BadTimes(k.FromMemory) || BadTimes(k.Batch)) ? "a number is negative or none"
+            : Bad(profile.LaunchMicroseconds) || Bad(profile.OpenMilliseconds) || Bad(profile.OpenNodeMicroseconds) || Bad(profile.LoadGbps) || Bad(profile.Watts) || profile.Kernels.Any(k => Bad(k.BytesPerWeight) || BadTimes(k.Cached) || BadTimes(k.FromMemory) || BadTimes(k.Batch))
+                || profile.GatedMlps.Any(g => g.Bytes < 0 || g.Rows < 0 || BadTimes(g.Ratio)) ? "a number is negative or none"
             : null;
     }
 }

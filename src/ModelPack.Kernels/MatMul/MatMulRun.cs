@@ -65,6 +65,8 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     bool IMatMulRun.PrepareColumns(float* x, long* offsets, int rows, void* scratch) => _path.PrepareColumns(x, offsets, rows, scratch);
 
+    void IMatMulRun.PrepareShared(float* x, int rows, void* scratch) => _path.PrepareShared(x, rows, scratch);
+
     void IMatMulRun.Run(byte* tiles, void* scratch, int rows, int first, int count, in MatMulOutput to) => Multiply(tiles, scratch, rows, first, count, to);
 
     void IDisposable.Dispose() => Weight.Dispose();

@@ -125,11 +125,11 @@ public sealed unsafe class GatedMlpTests
         byte* scratch = (byte*)NativeMemory.AlignedAlloc((nuint)run.ScratchBytes(rows), 64);
         float* y = (float*)output.Pointer;
         new Span<byte>(scratch, (int)run.ScratchBytes(rows)).Fill(0xFF);
-        run.Prepare((float*)input.Pointer, rows, scratch);
+        run.Prepare((float*)input.Pointer, rows, scratch, split);
         int parts = run.HiddenParts(rows);
         int middle = split ? parts / 2 : 0;
-        run.Hidden((byte*)gate.Tiles, (byte*)up.Tiles, scratch, rows, middle, parts - middle, y);
-        run.Hidden((byte*)gate.Tiles, (byte*)up.Tiles, scratch, rows, 0, middle, y);
+        run.Hidden((byte*)gate.Tiles, (byte*)up.Tiles, scratch, rows, middle, parts - middle, y, split);
+        run.Hidden((byte*)gate.Tiles, (byte*)up.Tiles, scratch, rows, 0, middle, y, split);
         if (down is not null)
         {
             middle = split ? run.DownParts / 2 : 0;

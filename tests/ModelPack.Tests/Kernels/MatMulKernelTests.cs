@@ -145,7 +145,7 @@ public sealed unsafe class MatMulKernelTests
         float[] split = new float[Rows * N];
         fixed (float* input = x, output = split)
         {
-            run.Prepare(input, Rows, scratch);
+            run.Prepare(input, Rows, scratch, shared: true);
             foreach ((int first, int count) in new[] { (7, 6), (0, 1), (1, 6) })
             {
                 run.Tiles((byte*)tiles, scratch, Rows, first, count, null, output);
@@ -155,6 +155,34 @@ public sealed unsafe class MatMulKernelTests
         NativeMemory.AlignedFree(scratch);
         NativeMemory.AlignedFree(tiles);
         Assert.Equal(whole, split);
+    }
+
+    [Theory]
+    [InlineData(1, 70)]
+    [InlineData(8, 64)]
+    [InlineData(19, 70)]
+    [InlineData(128, 33)]
+    public void What_is_prepared_for_several_threads_is_the_same(int rows, int k)
+    {
+        using MatMulWeight weight = MatMulWeight.TryCreate(UnitSpec.Parse("bf16"), 16, k)!;
+        var run = new MatMulRun(weight, MatMulArithmetic.Float, KernelTiers.Current);
+        int bytes = (int)run.ScratchBytes(rows);
+        byte* scratch = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64);
+        byte[] Prepared(bool shared)
+        {
+            new Span<byte>(scratch, bytes).Fill(0xFF);
+            fixed (float* x = Values.Weights(5, rows * k))
+            {
+                run.Prepare(x, rows, scratch, shared);
+            }
+
+            return new Span<byte>(scratch, bytes).ToArray();
+        }
+
+        byte[] expected = Prepared(shared: false);
+        Assert.DoesNotContain(float.NaN, MemoryMarshal.Cast<byte, float>(expected).ToArray());
+        Assert.Equal(expected, Prepared(shared: true));
+        NativeMemory.AlignedFree(scratch);
     }
 
     [Theory]

@@ -98,7 +98,7 @@ public sealed unsafe class SparseMatMulTests
         void* scratch = NativeMemory.AlignedAlloc((nuint)run.ScratchBytes(Rows), 64);
         fixed (float* input = x, output = split)
         {
-            run.Prepare(input, Rows, scratch);
+            run.Prepare(input, Rows, scratch, shared: true);
             foreach ((int first, int count) in new[] { (3, run.Parts - 3), (0, 1), (1, 2) })
             {
                 run.Run((byte*)matrix.Tiles, scratch, Rows, first, count, null, output);

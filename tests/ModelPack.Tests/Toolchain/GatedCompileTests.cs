@@ -61,8 +61,40 @@ public sealed class GatedCompileTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(0.99, 3)]
+    [InlineData(1.2, 0)]
+    public void Nearest_measurement_of_the_machine_decides(double ratio, int fused)
+    {
+        // What is far, by size or rows, says the opposite.
+        double other = ratio < 1 ? 1.5 : 0.5;
+        var machine = new HardwareProfile
+        {
+            Name = "test",
+            Source = "a test",
+            Kind = "cpu",
+            Cores = 2,
+            Memory = [new MemoryLevel("memory", 0, 10, 20)],
+            Gflops = new Dictionary<string, double> { ["f32"] = 100 },
+            GatedMlps =
+            [
+                new GatedMlpConstant(50_000, 128, new ThreadTimes(other, other)),
+                new GatedMlpConstant(50_000, 1, new ThreadTimes(other, ratio)),
+                new GatedMlpConstant(50_000_000, 1, new ThreadTimes(other, other)),
+            ],
+        };
+        string profile = _folder["machine.json"];
+        File.WriteAllBytes(profile, HardwareProfileJson.Write(machine));
+        string packed = Compile("silu", "", profile);
+
+        IReadOnlyList<ExplainedNode> nodes = Inspection.Explain(packed).Nodes;
+        Assert.Equal(fused, nodes.Count(n => n.Kernel.EndsWith(" in GatedMlp(silu)", StringComparison.Ordinal)));
+        Assert.Equal(3, nodes.Count(n => n.Kernel.StartsWith("modelpack:SparseMatMul", StringComparison.Ordinal)));
+        Assert.Equal(3 - fused, nodes.Count(n => n.Alternatives.Any(a => a.Kernel == "modelpack:GatedMlp(silu)" && a.Reason.StartsWith("1.20 times the time of the products on test", StringComparison.Ordinal))));
+    }
+
     /// <summary>y = (f(x g) * (x u)) d with most of the 32 x 32 blocks of the weights zero.</summary>
-    private string Compile(string activation, string variant)
+    private string Compile(string activation, string variant, string? profile = null)
     {
         OnnxBuilder model = new OnnxBuilder(20).Input("x", OnnxBuilder.Float, 1, "rows", Width).Output("y", OnnxBuilder.Float, 1, "rows", Width)
             .Initializer("g", Sparse(1, Width, Hidden, true), Width, Hidden)
@@ -95,7 +127,7 @@ public sealed class GatedCompileTests : IDisposable
         }
 
         string packed = _folder["m.mpack"];
-        ModelCompiler.Compile(new CompileRequest { Input = _folder.Write("m.onnx", model.Build()), Output = packed, Recipe = "lossless", Accuracy = "exact" });
+        ModelCompiler.Compile(new CompileRequest { Input = _folder.Write("m.onnx", model.Build()), Output = packed, Recipe = "lossless", Accuracy = "exact", Profile = profile });
         return packed;
     }
 

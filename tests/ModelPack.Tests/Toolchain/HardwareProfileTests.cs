@@ -29,7 +29,17 @@ public sealed class HardwareProfileTests
             new KernelConstant("modelpack:PackedMatMul(int4,int8)", 32, 0.625, new ThreadTimes(0.02, 0.005), new ThreadTimes(0.1, 0.05), new ThreadTimes(0.01, 0.0025)),
             new KernelConstant("ort:MatMulNBits(bits=4,level=0)", 32, 0.5, new ThreadTimes(0.03, 0.008), new ThreadTimes(0.09, 0.04), new ThreadTimes(0.02, 0.005)),
         ],
+        GatedMlps = [new GatedMlpConstant(1000, 1, new ThreadTimes(1.1, 0.9))],
     };
+
+    /// <summary>As versions before wrote them.</summary>
+    [Fact]
+    public void Profiles_without_gated_perceptrons_are_read()
+    {
+        var json = System.Text.Json.Nodes.JsonNode.Parse(HardwareProfileJson.Write(Machine))!.AsObject();
+        Assert.True(json.Remove("gated_mlps"));
+        Assert.Empty(HardwareProfileJson.Read(Encoding.UTF8.GetBytes(json.ToJsonString())).GatedMlps);
+    }
 
     [Fact]
     public void Profiles_survive_their_file()
@@ -50,6 +60,7 @@ public sealed class HardwareProfileTests
     [InlineData("{\"name\":\"x\",\"source\":\"s\",\"kind\":\"cpu\",\"cores\":1,\"memory\":[],\"gflops\":{}}", "memory")]
     [InlineData("{\"name\":\"x\",\"source\":\"s\",\"kind\":\"cpu\",\"cores\":1,\"memory\":[{\"name\":\"memory\",\"bytes\":0,\"gbps_one\":1,\"gbps_all\":1}],\"gflops\":{}}", "f32")]
     [InlineData("{\"name\":\"x\",\"source\":\"s\",\"kind\":\"cpu\",\"cores\":1,\"memory\":[{\"name\":\"memory\",\"bytes\":0,\"gbps_one\":1,\"gbps_all\":1}],\"gflops\":{\"f32\":1},\"watts\":-1}", "negative")]
+    [InlineData("{\"name\":\"x\",\"source\":\"s\",\"kind\":\"cpu\",\"cores\":1,\"memory\":[{\"name\":\"memory\",\"bytes\":0,\"gbps_one\":1,\"gbps_all\":1}],\"gflops\":{\"f32\":1},\"gated_mlps\":[{\"bytes\":-1,\"rows\":1,\"ratio\":{\"one\":1,\"all\":1}}]}", "negative")]
     [InlineData("{\"name\":\"x\",\"colour\":1}", "colour")]
     public void Files_that_are_no_profiles_are_MP5007(string json, string because)
     {
@@ -158,7 +169,7 @@ public sealed class HardwareProfileTests
     [Fact]
     public void This_machine_can_be_measured()
     {
-        HardwareProfile profile = HardwareProfiler.Run("here", ["int4"], [], [("blocksparse(block=32x32)", "f32"), ("nm(m=4,n=2)", "bf16")], null, CancellationToken.None);
+        HardwareProfile profile = HardwareProfiler.Run("here", ["int4"], [], [("blocksparse(block=32x32)", "f32"), ("nm(m=4,n=2)", "bf16")], [(64, 96)], null, CancellationToken.None);
 
         Assert.Equal("here", profile.Name);
         Assert.Equal("memory", profile.Memory[^1].Name);
@@ -168,6 +179,9 @@ public sealed class HardwareProfileTests
         Assert.Equal(
             ["modelpack:PackedMatMul(int4,f32)", "modelpack:PackedMatMul(int4,int8)", "modelpack:SparseMatMul(32x32,f32)", "modelpack:MaskedMatMul(nm(m=4,n=2),bf16)"], profile.Kernels.Select(k => k.Kernel));
         Assert.All(profile.Kernels, (k, i) => Assert.True(k.Block == (i < 2 ? 32 : 0) && k.Cached.One > 0 && k.FromMemory.All > 0 && k.Batch.One > 0));
+
+        Assert.Equal([1, 16, 128], profile.GatedMlps.Select(g => g.Rows));
+        Assert.All(profile.GatedMlps, g => Assert.True(g.Bytes > 0 && g.Ratio.One > 0 && g.Ratio.All > 0));
 
         // By weight that is multiplied with: all that is stored of blocks, all places of a pattern of half of them.
         Assert.InRange(profile.Kernels[2].BytesPerWeight, 4, 4.1);

@@ -66,12 +66,13 @@ public sealed unsafe class GatedMlpRun : IDisposable
     /// <param name="x">[rows, inputs].</param>
     /// <param name="rows">1 to <see cref="MatMulRun.MaxRows"/>.</param>
     /// <param name="scratch"><see cref="ScratchBytes"/> bytes at a multiple of 64, kept until everything is done.</param>
-    public void Prepare(float* x, int rows, byte* scratch)
+    /// <param name="shared">Whether several threads do the rest.</param>
+    public void Prepare(float* x, int rows, byte* scratch, bool shared)
     {
-        _gate.Prepare(x, rows, scratch);
+        _gate.Prepare(x, rows, scratch, shared);
         if (!SharesInputs)
         {
-            _up.Prepare(x, rows, UpScratch(scratch, rows));
+            _up.Prepare(x, rows, UpScratch(scratch, rows), shared);
         }
 
         if (_down is not null)
@@ -96,7 +97,8 @@ public sealed unsafe class GatedMlpRun : IDisposable
     /// <param name="first">First part.</param>
     /// <param name="count">Their number.</param>
     /// <param name="y">[rows, hidden] destination where there is no third weight.</param>
-    public void Hidden(byte* gateTiles, byte* upTiles, byte* scratch, int rows, int first, int count, float* y)
+    /// <param name="shared">Whether other threads read h.</param>
+    public void Hidden(byte* gateTiles, byte* upTiles, byte* scratch, int rows, int first, int count, float* y, bool shared)
     {
         int width = Width(rows);
         float* gate = (float*)ThreadScratch.Get(ScratchUse.Hidden, 2L * rows * width * sizeof(float));
@@ -117,7 +119,7 @@ public sealed unsafe class GatedMlpRun : IDisposable
             ActivationKernels.Run(_tier, _activation, gate, up, rows * width);
             if (_down is not null && rows > 1)
             {
-                Interleaving.Columns(gate, width, rows, columns, _down.PreparedColumns, h + ((long)MatMulRun.Batch * start));
+                Interleaving.Columns(gate, width, rows, columns, _down.PreparedColumns, h + ((long)MatMulRun.Batch * start), shared);
                 continue;
             }
 
