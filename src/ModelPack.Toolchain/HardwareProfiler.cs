@@ -27,6 +27,9 @@ public static unsafe class HardwareProfiler
         "palette", "bf16", "f16",
     ];
 
+    /// <summary>Times that all kernels are measured one after the other: machines slow down and speed up again within minutes.</summary>
+    private const int Passes = 3;
+
     /// <summary>Sparse weights that are measured: structure, number format of the values.</summary>
     internal static IReadOnlyList<(string Structure, string Format)> Sparse { get; } =
     [
@@ -43,7 +46,9 @@ public static unsafe class HardwareProfiler
     /// <summary>Percent of these weights that is not stored: where sparse and dense products are not far from each other.</summary>
     private const int SparsePercent = 50;
 
-    /// <summary>Measures for about a minute and a half.</summary>
+    private delegate IReadOnlyList<(BenchedKernel Kernel, double Places)> Measured(KernelBenchmarkOptions options);
+
+    /// <summary>Measures for about two minutes.</summary>
     /// <param name="name">Name of the profile; null for that of the processor.</param>
     /// <param name="progress">Told what is measured.</param>
     /// <param name="cancellation">Checked between measurements.</param>
@@ -54,7 +59,7 @@ public static unsafe class HardwareProfiler
     internal static HardwareProfile Run(string? name, IReadOnlyList<string> formats, IReadOnlyList<OrtProduct> products, IReadOnlyList<(string Structure, string Format)> sparse, IReadOnlyList<(int Width, int Hidden)> gated, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         int cores = Environment.ProcessorCount;
-        int steps = 4 + formats.Count + products.Count + sparse.Count + gated.Count;
+        int steps = 4 + (Passes * (formats.Count + products.Count + sparse.Count)) + gated.Count;
         int done = 0;
         void Report(string what) => progress?.Report(new ToolProgress("profile", done++, steps, what));
         Report("memory");
@@ -65,26 +70,24 @@ public static unsafe class HardwareProfiler
         double launch = LaunchMicroseconds();
         Report("opening artifacts");
         (double open, double openNode, double load) = LoadSpeed.Measure(cancellation);
-        var kernels = new List<KernelConstant>();
         long cache = memory[^2].Bytes;
-        foreach (string format in formats)
+        (string Name, Measured Measure)[] units =
+        [
+            .. formats.Select(format => (format, (Measured)(options => Whole(KernelBenchmark.Format(format, options, cancellation))))),
+            .. products.Select(product => (product.Kernel, (Measured)(options => Whole([KernelBenchmark.Theirs(product, options, cancellation)])))),
+            .. sparse.Select(unit => ($"{unit.Structure} of {unit.Format}", (Measured)(options => [SparseKernelBenchmark.One(UnitSpec.Parse(unit.Structure), unit.Format, SparsePercent, options, cancellation)]))),
+        ];
+        var passes = new List<KernelConstant[]>[units.Length];
+        for (int pass = 0; pass < Passes; pass++)
         {
-            Report(format);
-            kernels.AddRange(Constants(cache, options => Whole(KernelBenchmark.Format(format, options, cancellation))));
+            for (int i = 0; i < units.Length; i++)
+            {
+                Report(units[i].Name);
+                (passes[i] ??= []).Add([.. Constants(cache, units[i].Measure, first: pass == 0)]);
+            }
         }
 
-        foreach (OrtProduct product in products)
-        {
-            Report(product.Kernel);
-            kernels.AddRange(Constants(cache, options => Whole([KernelBenchmark.Theirs(product, options, cancellation)])));
-        }
-
-        foreach ((string structure, string format) in sparse)
-        {
-            Report($"{structure} of {format}");
-            kernels.AddRange(Constants(cache, options => [SparseKernelBenchmark.One(UnitSpec.Parse(structure), format, SparsePercent, options, cancellation)]));
-        }
-
+        var kernels = passes.SelectMany(Middle).ToList();
         var perceptrons = new List<GatedMlpConstant>();
         foreach ((int width, int hidden) in gated)
         {
@@ -99,7 +102,7 @@ public static unsafe class HardwareProfiler
         return new HardwareProfile
         {
             Name = name ?? Processor.Name,
-            Source = string.Create(CultureInfo.InvariantCulture, $"measured by {ArtifactContent.ToolVersion} on {TimeProvider.System.GetUtcNow():yyyy-MM-dd} (UTC), kernels by the median of many runs, {cores} threads"),
+            Source = string.Create(CultureInfo.InvariantCulture, $"measured by {ArtifactContent.ToolVersion} on {TimeProvider.System.GetUtcNow():yyyy-MM-dd} (UTC), medians of many runs in several passes, {cores} threads"),
             Kind = "cpu",
             Isa = Isa(),
             Cores = cores,
@@ -128,15 +131,15 @@ public static unsafe class HardwareProfiler
     /// <summary>Kernels that go through all places of a matrix.</summary>
     private static (BenchedKernel Kernel, double Places)[] Whole(IReadOnlyList<BenchedKernel> kernels) => [.. kernels.Select(k => (k, 1.0))];
 
-    /// <summary>The three measurements of the kernels of one format, by weight that they multiply with.</summary>
-    private static IEnumerable<KernelConstant> Constants(long cacheBytes, Func<KernelBenchmarkOptions, IReadOnlyList<(BenchedKernel Kernel, double Places)>> measure)
+    /// <summary>The measurements of the kernels of one format, by weight that they multiply with; from memory only in the first pass, for which weights are large.</summary>
+    private static IEnumerable<KernelConstant> Constants(long cacheBytes, Measured measure, bool first)
     {
-        var options = new KernelBenchmarkOptions { Rows = CachedRows, Columns = Columns, Threads = Environment.ProcessorCount, Enough = TimeSpan.FromSeconds(0.15) };
+        var options = new KernelBenchmarkOptions { Rows = CachedRows, Columns = Columns, Threads = Environment.ProcessorCount, Enough = TimeSpan.FromSeconds(0.1) };
         IReadOnlyList<(BenchedKernel Kernel, double Places)> cached = measure(options);
         double perRow = (double)cached[0].Kernel.WeightBytes / CachedRows;
         int far = (int)(Math.Clamp(5 * cacheBytes / 2, LeastFromMemoryBytes, MostFromMemoryBytes) / perRow);
-        IReadOnlyList<(BenchedKernel Kernel, double Places)> fromMemory = measure(options with { Rows = far, Enough = TimeSpan.FromSeconds(0.3) });
-        IReadOnlyList<(BenchedKernel Kernel, double Places)> batch = measure(options with { Rows = BatchOutputs, Batch = CostModel.BatchRows, Enough = TimeSpan.FromSeconds(0.2) });
+        IReadOnlyList<(BenchedKernel Kernel, double Places)> fromMemory = first ? measure(options with { Rows = far, Enough = TimeSpan.FromSeconds(0.3) }) : [];
+        IReadOnlyList<(BenchedKernel Kernel, double Places)> batch = measure(options with { Rows = BatchOutputs, Batch = CostModel.BatchRows, Enough = TimeSpan.FromSeconds(0.15) });
         for (int i = 0; i < cached.Count; i++)
         {
             double weights = cached[i].Places * CachedRows * Columns;
@@ -146,9 +149,20 @@ public static unsafe class HardwareProfiler
                 block != 0 ? block : cached[i].Kernel.Block,
                 Round(cached[i].Kernel.WeightBytes / weights),
                 Times(cached[i].Kernel, weights),
-                Times(fromMemory[i].Kernel, fromMemory[i].Places * far * Columns),
+                first ? Times(fromMemory[i].Kernel, fromMemory[i].Places * far * Columns) : new ThreadTimes(0, 0),
                 Times(batch[i].Kernel, batch[i].Places * BatchOutputs * Columns * CostModel.BatchRows));
         }
+    }
+
+    /// <summary>The middle one of what the passes measured, times by themselves.</summary>
+    private static IEnumerable<KernelConstant> Middle(List<KernelConstant[]> passes)
+    {
+        double Of(int i, Func<KernelConstant, double> time) => passes.Select(p => time(p[i])).Order().ElementAt(passes.Count / 2);
+        return passes[0].Select((constant, i) => constant with
+        {
+            Cached = new ThreadTimes(Of(i, k => k.Cached.One), Of(i, k => k.Cached.All)),
+            Batch = new ThreadTimes(Of(i, k => k.Batch.One), Of(i, k => k.Batch.All)),
+        });
     }
 
     private static ThreadTimes Times(BenchedKernel kernel, double count) => new(Round(kernel.One.Milliseconds * 1e6 / count), Round(kernel.Many.Milliseconds * 1e6 / count));

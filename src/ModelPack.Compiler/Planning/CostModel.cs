@@ -22,8 +22,11 @@ public static partial class CostModel
     /// <summary>What products reach of bandwidth and peak arithmetic where nothing was measured.</summary>
     private const double Efficiency = 0.8;
 
-    /// <summary>What products of several rows reach of the last cache's bandwidth while they write results that the cache before it does not hold: lines have to be fetched first (7 of 103 GB/s, two threads 12 of 158; AMD EPYC, family 26 model 2).</summary>
-    private const double Writing = 0.07;
+    /// <summary>What one thread reaches of the last cache's bandwidth while it writes results that the cache before it does not hold (17 to 40 of 103 GB/s on an AMD EPYC, family 26 model 2).</summary>
+    private const double Writing = 0.2;
+
+    /// <summary>What several threads reach of it with activations and results, which come from and go to other cores (13 of 190 GB/s there, two threads).</summary>
+    private const double Sharing = 0.07;
 
     /// <summary>Predicts one product.</summary>
     /// <param name="profile">The machine.</param>
@@ -35,8 +38,9 @@ public static partial class CostModel
     /// <param name="threads">1, or all cores.</param>
     /// <param name="modelBytes">All weights that a run reads: what competes for the caches.</param>
     /// <param name="density">Share of the weights that is multiplied with.</param>
-    /// <param name="resultBytes">Bytes of the result; 0 where only kernels of one product are compared.</param>
-    public static NodeCost Product(HardwareProfile profile, string kernel, long outputs, long inputs, long weightBytes, long rows, int threads, long modelBytes, double density = 1, long resultBytes = 0)
+    /// <param name="activationBytes">Bytes of the activations; 0 where only kernels of one product are compared.</param>
+    /// <param name="resultBytes">Bytes of the result, as before.</param>
+    public static NodeCost Product(HardwareProfile profile, string kernel, long outputs, long inputs, long weightBytes, long rows, int threads, long modelBytes, double density = 1, long activationBytes = 0, long resultBytes = 0)
     {
         double weights = outputs * density * inputs;
         double flops = 2 * weights * rows;
@@ -51,7 +55,7 @@ public static partial class CostModel
             double far = Math.Max(cached, Of(constant.FromMemory, all) * bytes);
             double row = cached + ((far - cached) * fromMemory);
             double next = Math.Max(0, (BatchRows * Of(constant.Batch, all)) - cached) / (BatchRows - 1);
-            double computing = (weights * (row + ((rows - 1) * next)) * 1e-9) + Written(profile, resultBytes, all);
+            double computing = (weights * (row + ((rows - 1) * next)) * 1e-9) + Moving(profile, activationBytes, resultBytes, all);
             string bound = launch > computing ? "launch" : (row - cached) > (0.2 * cached) + ((rows - 1) * next) ? "memory" : "compute";
             return new NodeCost(launch + computing, bound, weightBytes, flops, true);
         }
@@ -64,17 +68,21 @@ public static partial class CostModel
         return new NodeCost(launch + time, launch > time ? "launch" : memory > compute ? "memory" : "compute", weightBytes, flops, false);
     }
 
-    /// <summary>Seconds that writing a result takes beyond what the measured products, whose results stay near, took.</summary>
-    private static double Written(HardwareProfile profile, long bytes, bool all)
+    /// <summary>Seconds that activations and results take beyond what they took in the measured products, where they stay near.</summary>
+    private static double Moving(HardwareProfile profile, long activationBytes, long resultBytes, bool all)
     {
-        if (profile.Memory.Count < 3 || bytes <= profile.Memory[^3].Bytes)
+        if (profile.Memory.Count < 3)
         {
             return 0;
         }
 
         MemoryLevel last = profile.Memory[^2];
-        double gbps = all || last.GbpsOne <= 0 ? last.GbpsAll : last.GbpsOne;
-        return gbps <= 0 ? 0 : bytes / (gbps * 1e9 * Writing);
+        if (all && profile.Cores > 1)
+        {
+            return last.GbpsAll <= 0 ? 0 : (activationBytes + resultBytes) / (last.GbpsAll * 1e9 * Sharing);
+        }
+
+        return resultBytes <= profile.Memory[^3].Bytes || last.GbpsOne <= 0 ? 0 : resultBytes / (last.GbpsOne * 1e9 * Writing);
     }
 
     /// <summary>True when the profile measured the kernel.</summary>

@@ -4,8 +4,8 @@ namespace ModelPack.Compiler.Planning;
 
 /// <summary>
 /// Predicts operators that are not a product with a packed weight, from the shapes of their values (GenZ, arXiv 2406.01698): the larger of their arithmetic over what the machine computes and the bytes that they read and
-/// write over the bandwidth of the level of memory that holds as many. Convolutions and products with a dense weight compute as fast as ONNX Runtime's dense product where the profile measured it, convolutions on packed
-/// kernels as the packed product.
+/// write over the bandwidth of the level of memory that holds as many; of convolutions the sum. Convolutions and products with a dense weight compute as fast as ONNX Runtime's dense product where the profile measured it,
+/// convolutions on packed kernels as the packed product.
 /// </summary>
 public static class OperatorCosts
 {
@@ -17,6 +17,9 @@ public static class OperatorCosts
 
     /// <summary>What operators that only read and write reach of the bandwidth of one core, on any number of threads (97 of 97 GB/s from the last cache on an AMD EPYC, family 26 model 2).</summary>
     private const double Streaming = 0.9;
+
+    /// <summary>What convolutions reach of the bandwidth of one core, on any number of threads, with what they read and write besides computing (40 of 103 GB/s from the last cache there).</summary>
+    private const double Passing = 0.4;
 
     /// <summary>What packed convolutions reach of the bandwidth while they round and place what they read and write (5.4 of 97 GB/s, two threads 9.4 of 182).</summary>
     private const double Placing = 0.055;
@@ -90,8 +93,9 @@ public static class OperatorCosts
         double peak = profile.Gflops["f32"] * 1e9 / (all ? 1 : profile.Cores);
         double measured = multiplications > 0 && !fewUses ? CostModel.SecondsPerMultiplication(profile, packed ? $"modelpack:PackedMatMul({kernel[PackedConv.Kernel.Length..]}" : NodeChoice.Expand, all) : 0;
         double compute = measured > 0 ? multiplications * measured : flops / (peak * (fewUses ? FewUses : Efficiency));
-        double memory = (read + written) / (Gbps(profile, read + written, all && packed) * 1e9 * (packed ? Placing : Streaming));
-        double time = packed ? compute + memory : Math.Max(compute, memory);
+        bool both = packed || (measured > 0 && node.OpType is ("Conv" or "FusedConv"));
+        double memory = (read + written) / (Gbps(profile, read + written, all && packed) * 1e9 * (packed ? Placing : both ? Passing : Streaming));
+        double time = both ? compute + memory : Math.Max(compute, memory);
         return new NodeCost(launch + time, launch > time ? "launch" : memory > compute ? "memory" : "compute", read + written, flops, measured > 0);
     }
 

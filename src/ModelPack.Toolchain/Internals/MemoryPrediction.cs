@@ -80,6 +80,10 @@ internal sealed class MemoryPrediction
     public long? Rows(string node) =>
         _nodes.TryGetValue(node, out Node? found) && Shapes[found.Input(0)].Shape is { Rank: > 0 } x ? x.Rows : null;
 
+    /// <summary>Bytes of the first input of a node; null where they are not known.</summary>
+    /// <param name="node">As for <see cref="Rows"/>.</param>
+    public long? ActivationBytes(string node) => _nodes.TryGetValue(node, out Node? found) ? Shapes[found.Input(0)].Bytes : null;
+
     /// <summary>Bytes of what a node makes; null where they are not known.</summary>
     /// <param name="node">As for <see cref="Rows"/>.</param>
     public long? ResultBytes(string node) => _nodes.TryGetValue(node, out Node? found) ? Shapes[found.Outputs[0]].Bytes : null;

@@ -25,7 +25,7 @@ internal static class PlanPrediction
         long model = bytes.Values.Sum();
         MemoryPrediction? sized = memory is { IsSized: true } ? memory : null;
         NodeCost?[] products = [.. plan.Nodes.Select(node => node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor { Shape.Rank: 2 } tensor
-            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), sized?.Rows(node.Node) ?? rows, threads, model, Density(node.Kernel, tensor), sized?.ResultBytes(node.Node) ?? 0)
+            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), sized?.Rows(node.Node) ?? rows, threads, model, Density(node.Kernel, tensor), sized?.ActivationBytes(node.Node) ?? 0, sized?.ResultBytes(node.Node) ?? 0)
             : null)];
         NodeCost[] known = [.. products.OfType<NodeCost>()];
         HashSet<string> counted = plan.Nodes.Where((_, i) => products[i] is not null).Select(n => n.Node).ToHashSet(StringComparer.Ordinal);

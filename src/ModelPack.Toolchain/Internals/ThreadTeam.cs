@@ -52,12 +52,25 @@ internal sealed class ThreadTeam
         }
 
         Do(0);
-        while (Volatile.Read(ref _busy) > 0)
+        for (int turn = 0; Volatile.Read(ref _busy) > 0; turn++)
         {
-            Thread.SpinWait(1);
+            Pause(turn);
         }
 
         _failure?.Throw();
+    }
+
+    /// <summary>Leaves the core to others now and then: who is waited for may have been put on the same one, and would get it after milliseconds only.</summary>
+    private static void Pause(int turn)
+    {
+        if ((turn & 1023) == 1023)
+        {
+            _ = Thread.Yield();
+        }
+        else
+        {
+            Thread.SpinWait(1);
+        }
     }
 
     private void Do(int number)
@@ -90,11 +103,11 @@ internal sealed class ThreadTeam
     private void Await(int seen)
     {
         long start = Stopwatch.GetTimestamp();
-        while (Volatile.Read(ref _round) == seen)
+        for (int turn = 0; Volatile.Read(ref _round) == seen; turn++)
         {
             if (Stopwatch.GetElapsedTime(start) < Patience)
             {
-                Thread.SpinWait(1);
+                Pause(turn);
                 continue;
             }
 

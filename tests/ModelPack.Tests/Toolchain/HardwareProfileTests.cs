@@ -104,15 +104,15 @@ public sealed class HardwareProfileTests
     }
 
     [Fact]
-    public void Results_that_the_private_cache_does_not_hold_cost_their_writing()
+    public void Activations_and_results_cost_their_way_to_other_cores_and_beyond_the_private_cache()
     {
         const string kernel = "modelpack:PackedMatMul(int4,f32)";
         HardwareProfile machine = Machine with { Memory = [new("L1", 32 << 10, 400, 800), new("L2", 1 << 20, 200, 400), new("L3", 32 << 20, 100, 150), new("memory", 0, 20, 40)] };
-        NodeCost Of(long bytes, int threads) => CostModel.Product(machine, kernel, 1000, 1000, 1 << 19, 128, threads, 500_000, resultBytes: bytes);
+        double Of(long activations, long results, int threads) => CostModel.Product(machine, kernel, 1000, 1000, 1 << 19, 128, threads, 500_000, activationBytes: activations, resultBytes: results).Seconds;
 
-        Assert.Equal(Of(0, 1), Of(1 << 20, 1));
-        Assert.Equal((2 << 20) / 7e9, Of(2 << 20, 1).Seconds - Of(0, 1).Seconds, 1e-9);
-        Assert.Equal((2 << 20) / 10.5e9, Of(2 << 20, 2).Seconds - Of(0, 2).Seconds, 1e-9);
+        Assert.Equal(Of(0, 0, 1), Of(2 << 20, 1 << 20, 1));
+        Assert.Equal((2 << 20) / 20e9, Of(2 << 20, 2 << 20, 1) - Of(0, 0, 1), 1e-9);
+        Assert.Equal((3 << 20) / 10.5e9, Of(1 << 20, 2 << 20, 2) - Of(0, 0, 2), 1e-9);
     }
 
     [Fact]
