@@ -24,7 +24,8 @@ public enum GraphForm
 
     /// <summary>
     /// As <see cref="Cached"/>, with attention in ONNX Runtime's operators GroupQueryAttention and RotaryEmbedding (com.microsoft) where the model allows it: faster by a quarter to two thirds in small models. Passes that look into
-    /// attention find nothing there.
+    /// attention find nothing there. Keys and values may come in buffers with room for the new tokens, and more, behind
+    /// <c>position_offset</c> others: what is there is not looked at, and the outputs have as many as came in. Such an input and its output may be one memory; then only the new tokens are written.
     /// </summary>
     CachedFused,
 }

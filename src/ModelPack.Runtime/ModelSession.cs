@@ -223,7 +223,7 @@ public abstract class ModelSession : IDisposable
     /// <summary>Runs the model with outputs in the caller's memory.</summary>
     /// <param name="inputs">A tensor for every input.</param>
     /// <param name="outputNames">Outputs to compute.</param>
-    /// <param name="outputs">Where they go: tensors of the types and shapes that the run gives, which share no memory with inputs.</param>
+    /// <param name="outputs">Where they go: tensors of the types and shapes that the run gives, which share no memory with inputs unless an operator of the graph is made for that.</param>
     /// <exception cref="ModelPackException">MP5004, MP5005.</exception>
     internal void RunInto(IReadOnlyDictionary<string, OrtValue> inputs, string[] outputNames, OrtValue[] outputs)
     {

@@ -34,7 +34,8 @@ public static class TextEmbedding
         {
             Model = model,
             Dimensions = encoder.Dimensions,
-            Pooling = JsonNamingPolicy.SnakeCaseLower.ConvertName(encoder.Pooling.ToString()),
+            Pooling = string.Join('+', encoder.Poolings.Select(p => JsonNamingPolicy.SnakeCaseLower.ConvertName(p.ToString()))),
+            DenseLayers = encoder.DenseLayers,
             Normalized = encoder.Normalized,
             Embeddings = [.. texts.Select((text, i) => new EmbeddedText(text, encoder.Tokenize(text).Length, vectors[i]))],
             File = outputFolder is null ? null : Save(outputFolder, vectors, encoder.Dimensions, cancellation),

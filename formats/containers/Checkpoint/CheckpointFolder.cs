@@ -130,7 +130,7 @@ internal sealed class CheckpointFolder
         !Array.Exists(NeverCarried, p => FileSystemName.MatchesSimpleExpression(p, name))
         && Array.Exists(CarriedNames, p => FileSystemName.MatchesSimpleExpression(p, name, ignoreCase: false));
 
-    /// <summary>Configurations in folders that begin with a number and an underscore.</summary>
+    /// <summary>Configurations in folders that begin with a number and an underscore, and the weights of dense layers behind pooling, which are no part of the graph.</summary>
     private static IEnumerable<string> ModuleFiles(string folder)
     {
         try
@@ -139,7 +139,8 @@ internal sealed class CheckpointFolder
             [
                 .. Directory.EnumerateDirectories(folder).Select(d => System.IO.Path.GetFileName(d)!)
                     .Where(d => d.IndexOf('_', StringComparison.Ordinal) is > 0 and int end && d.AsSpan(0, end).IndexOfAnyExceptInRange('0', '9') < 0 && File.Exists(System.IO.Path.Join(folder, d, "config.json")))
-                    .Order(StringComparer.Ordinal).Select(d => $"{d}/config.json"),
+                    .Order(StringComparer.Ordinal)
+                    .SelectMany(d => d.EndsWith("_Dense", StringComparison.Ordinal) && File.Exists(System.IO.Path.Join(folder, d, "model.safetensors")) ? (string[])[$"{d}/config.json", $"{d}/model.safetensors"] : [$"{d}/config.json"]),
             ];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

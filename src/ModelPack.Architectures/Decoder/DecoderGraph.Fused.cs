@@ -9,6 +9,7 @@ namespace ModelPack.Architectures.Decoder;
 /// q, k, v = linear(x) [batch, seq, heads * dim] -> norm? per head -> RotaryEmbedding (q, k) by cosines and sines [seq, dim / 2] of the positions at hand
 /// GroupQueryAttention(q, k, v, past, tokens behind the first, all tokens) -> sum, present: grouped heads, soft cap and window inside, nothing of the size of the scores outside
 /// </code>
+/// Past may have room for the new tokens behind those that are there (<see cref="GraphForm.CachedFused"/>): where past and present are one memory, the operator writes them there and copies nothing.
 /// </summary>
 internal sealed partial class DecoderGraph
 {
@@ -19,6 +20,9 @@ internal sealed partial class DecoderGraph
     private const long HeadUnit = 8;
 
     private readonly Dictionary<int, (string Cosine, string Sine)> _halfRotations = [];
+
+    /// <summary>Number of tokens of keys that come out: as many as came in where there is room among them, else with the new ones.</summary>
+    private const string PastOrMore = "past or more";
 
     /// <summary>Number of tokens with those of the past: less one, i32 [batch], and i32 [].</summary>
     private (string Last, string Total)? _lengths;
@@ -51,7 +55,7 @@ internal sealed partial class DecoderGraph
         string[] outputs = [PresentName(layer, "key"), PresentName(layer, "value")];
         foreach (string output in outputs)
         {
-            _graph.Output(output, DType.F32, Batch, _spec.KeyValueHeads, "past + seq", _spec.HeadDim);
+            _graph.Output(output, DType.F32, Batch, _spec.KeyValueHeads, PastOrMore, _spec.HeadDim);
         }
 
         return _graph.Foreign(Contrib, scope, "GroupQueryAttention", [q, k, v, PastName(layer, "key"), PastName(layer, "value"), last, total], outputs, [.. attributes]);
@@ -98,7 +102,8 @@ internal sealed partial class DecoderGraph
         const string scope = "lengths";
         string Size(string value, int axis) => _graph.Op(scope, "Gather", [_graph.Op(scope, "Shape", [value]), _graph.Index(axis)]);
         string ToInt32(string value) => _graph.Op(scope, "Cast", [value], GraphWriter.Int("to", OnnxInt32));
-        string total = _graph.Op(scope, "Add", [Size(PastName(0, "key"), 2), Size("input_ids", 1)]);
+        string past = _graph.Op(scope, "Min", [Size(PastName(0, "key"), 2), "position_offset"]);
+        string total = _graph.Op(scope, "Add", [past, Size("input_ids", 1)]);
         string batch = _graph.Op(scope, "Shape", ["input_ids"], GraphWriter.Int("start", 0), GraphWriter.Int("end", 1));
         string last = _graph.Op(scope, "Expand", [_graph.Op(scope, "Sub", [total, _graph.Index(1)]), batch]);
         return (ToInt32(last), ToInt32(total));

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using ModelPack.Architectures.Decoder;
 
 namespace ModelPack.Architectures.Encoder;
@@ -19,6 +20,9 @@ internal sealed partial class EncoderGraph
             case EncoderHead.Tokens:
                 Named(x, EncoderNames.Tokens, _spec.Labels);
                 _graph.Output("logits", DType.F32, Batch, Sequence, _spec.Labels);
+                break;
+            case EncoderHead.Spans:
+                Spans(x);
                 break;
             default:
                 _graph.Named("last_hidden_state", "last_hidden_state", "Identity", [x]);
@@ -79,6 +83,18 @@ internal sealed partial class EncoderGraph
         string bias = _weights.Has(names.MaskedBias) || !_weights.Has($"{names.MaskedTable}.bias") ? names.MaskedBias : $"{names.MaskedTable}.bias";
         _graph.Named("logits", scope, "Add", [product, _graph.AsFloat(_weights.Take(bias, new Shape(_spec.Vocabulary), "vocab_size"))]);
         _graph.Output("logits", DType.F32, Batch, Sequence, _spec.Vocabulary);
+    }
+
+    /// <summary>Scores of the beginnings and the ends of answers, [batch, seq] each.</summary>
+    private void Spans(string x)
+    {
+        ImmutableArray<string> parts = _graph.Split("head", Linear(x, EncoderNames.Spans, 2, _spec.Hidden, "head/qa"), 1, 1);
+        string[] names = ["start_logits", "end_logits"];
+        for (int i = 0; i < names.Length; i++)
+        {
+            _graph.Named(names[i], "head", "Squeeze", [parts[i], _graph.Integers(-1)]);
+            _graph.Output(names[i], DType.F32, Batch, Sequence);
+        }
     }
 
     /// <summary>A linear layer whose result is the logits.</summary>

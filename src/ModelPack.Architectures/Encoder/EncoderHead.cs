@@ -14,4 +14,7 @@ internal enum EncoderHead
 
     /// <summary>Scores per class for every token.</summary>
     Tokens,
+
+    /// <summary>Two scores for every token: that an answer begins there, and that it ends there.</summary>
+    Spans,
 }

@@ -38,6 +38,9 @@ internal sealed record EncoderNames(
     /// <summary>Scores of tokens, in all families.</summary>
     public const string Tokens = "classifier";
 
+    /// <summary>Scores of where answers begin and end, in all families.</summary>
+    public const string Spans = "qa_outputs";
+
     /// <summary>The pooler, in all families that have one.</summary>
     public const string Pooler = "pooler.dense";
 

@@ -106,6 +106,7 @@ internal sealed record EncoderSpec
         className.EndsWith("ForMaskedLM", StringComparison.Ordinal) || className.EndsWith("ForPreTraining", StringComparison.Ordinal) ? EncoderHead.MaskedWords
         : className.EndsWith("ForSequenceClassification", StringComparison.Ordinal) ? EncoderHead.Sequence
         : className.EndsWith("ForTokenClassification", StringComparison.Ordinal) ? EncoderHead.Tokens
+        : className.EndsWith("ForQuestionAnswering", StringComparison.Ordinal) ? EncoderHead.Spans
         : EncoderHead.None;
 
     /// <summary>True for the classes of a family: those whose heads are built, and the bare model.</summary>

@@ -31,7 +31,7 @@ internal sealed class EmbedArguments
         }
 
         table.WriteTo(console);
-        console.WriteLine($"{result.Dimensions} dimensions, pooling {result.Pooling}{(result.Normalized ? ", length 1" : "")}; load {Words.Seconds(result.LoadSeconds)}, run {Words.Seconds(result.Seconds)}{(result.File is null ? "" : $"; {result.File}")}");
+        console.WriteLine($"{result.Dimensions} dimensions, pooling {result.Pooling}{string.Concat(result.DenseLayers.Select(d => $", dense {d}"))}{(result.Normalized ? ", length 1" : "")}; load {Words.Seconds(result.LoadSeconds)}, run {Words.Seconds(result.Seconds)}{(result.File is null ? "" : $"; {result.File}")}");
     }
 
     private static double Cosine(IReadOnlyList<float> a, IReadOnlyList<float> b)

@@ -16,7 +16,8 @@ internal static class RunCommand
         Option<MemorySize?> resident = SizeOption.CreateResident();
         var prompt = new PromptArguments();
         var embed = new EmbedArguments();
-        var command = new Command("run", "Run a model once, let a language model continue a text, or make vectors of texts") { model, inputs, output, seed, resident, embed.Texts };
+        var classify = new ClassifyArguments();
+        var command = new Command("run", "Run a model once, let a language model continue a text, or make vectors or labels of texts") { model, inputs, output, seed, resident, embed.Texts, classify.Texts };
         foreach (Option option in prompt.All)
         {
             command.Add(option);
@@ -26,15 +27,20 @@ internal static class RunCommand
         {
             if (session.Get(prompt.Prompt) is string text)
             {
-                return session.IsGiven(inputs) || session.IsGiven(output) || session.IsGiven(embed.Texts)
-                    ? throw new UsageException("--prompt is the input: it does not go with --input, --embed and --output")
+                return session.IsGiven(inputs) || session.IsGiven(output) || session.IsGiven(embed.Texts) || session.IsGiven(classify.Texts)
+                    ? throw new UsageException("--prompt is the input: it does not go with --input, --embed, --classify and --output")
                     : prompt.Run(session, session.Get(model), text, session.Get(seed), session.Get(resident)?.Bytes);
             }
 
             prompt.RefuseWithoutPrompt(session);
             if (session.IsGiven(embed.Texts))
             {
-                return session.IsGiven(inputs) ? throw new UsageException("--embed is the input: it does not go with --input") : embed.Run(session, session.Get(model), session.Get(output), session.Get(resident)?.Bytes);
+                return session.IsGiven(inputs) || session.IsGiven(classify.Texts) ? throw new UsageException("--embed is the input: it does not go with --input and --classify") : embed.Run(session, session.Get(model), session.Get(output), session.Get(resident)?.Bytes);
+            }
+
+            if (session.IsGiven(classify.Texts))
+            {
+                return session.IsGiven(inputs) || session.IsGiven(output) ? throw new UsageException("--classify is the input: it does not go with --input, --embed and --output") : classify.Run(session, session.Get(model), session.Get(resident)?.Bytes);
             }
 
             string[] given = session.Get(inputs) ?? [];

@@ -16,6 +16,7 @@ namespace ModelPack.Cli;
 [JsonSerializable(typeof(RunResult))]
 [JsonSerializable(typeof(TextResult))]
 [JsonSerializable(typeof(EmbedResult))]
+[JsonSerializable(typeof(ClassifyResult))]
 [JsonSerializable(typeof(EvalResult))]
 [JsonSerializable(typeof(CompareResult))]
 [JsonSerializable(typeof(ExportResult))]

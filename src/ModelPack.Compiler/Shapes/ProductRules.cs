@@ -91,7 +91,7 @@ internal static class ProductRules
         }
     }
 
-    /// <summary>Attention with grouped heads of [batch, tokens, heads * size], and the keys and values it grew by.</summary>
+    /// <summary>Attention with grouped heads of [batch, tokens, heads * size], and keys and values with the new ones: as many as came in where these had room, else as many as there are (input 6).</summary>
     public static void GroupQueryAttention(NodeShapes node)
     {
         if (node.Shape(0) is not Shape query || query.Rank != 3)
@@ -105,7 +105,8 @@ internal static class ProductRules
         node.Give(0, node.Input(0).DType, new Shape(query[0], query[1], heads * size));
         if (node.Shape(3) is Shape past)
         {
-            var present = new Shape(query[0], kvHeads, past[2] + query[1], size);
+            long tokens = node.Integers(6) is [long all, ..] ? Math.Max(past[2], all) : past[2] + query[1];
+            var present = new Shape(query[0], kvHeads, tokens, size);
             node.Give(1, node.Input(3).DType, present);
             node.Give(2, node.Input(3).DType, present);
         }

@@ -11,4 +11,8 @@ public static partial class ErrorCodes
     // MP5060-5069: saved predictions of a reference.
     public static readonly ErrorCode BadSavedLogits = new(5060, "a file that should hold the saved logits of a reference and does not");
     public static readonly ErrorCode LogitsOfOtherTokens = new(5061, "saved logits that were made of other tokens or windows than the evaluation has");
+
+    // MP5070-5079: vectors and labels of texts.
+    public static readonly ErrorCode SentenceWeights = new(5070, "a dense layer of sentence-transformers whose weights are damaged or do not fit");
+    public static readonly ErrorCode NotAClassifier = new(5071, "a model that gives no scores for texts, or labels that do not fit them");
 }

@@ -1,14 +1,15 @@
+using System.Collections.Immutable;
 using ModelPack.Runtime.Text;
 
 namespace ModelPack.Runtime.Embedding;
 
 /// <summary>What the files of a checkpoint say about embeddings: those of sentence-transformers where there are any, else the mean of all tokens.</summary>
-/// <param name="Pooling">How tokens become one vector.</param>
-/// <param name="Normalize">Vectors get length 1.</param>
+/// <param name="Poolings">How tokens become one vector: the results of all of these, one behind the other.</param>
+/// <param name="Steps">What the vector goes through then: a layer, or null for length 1.</param>
 /// <param name="MaxTokens">Most tokens of a text, special ones included; null when nothing is said.</param>
 /// <param name="PaddingToken">Fills shorter texts of a batch up.</param>
 /// <param name="Lowercase">sentence-transformers' own lower case before the tokenizer.</param>
-internal sealed record EncoderSettings(TextPooling Pooling, bool Normalize, int? MaxTokens, int PaddingToken, bool Lowercase)
+internal sealed record EncoderSettings(ImmutableArray<TextPooling> Poolings, ImmutableArray<DenseModule?> Steps, int? MaxTokens, int PaddingToken, bool Lowercase)
 {
     private const string ModulesFile = "modules.json";
     private const string SentenceFile = "sentence_bert_config.json";
@@ -17,10 +18,10 @@ internal sealed record EncoderSettings(TextPooling Pooling, bool Normalize, int?
     /// <summary>Classes whose positions are counted behind the padding token.</summary>
     private static readonly string[] CountedBehindPadding = ["Roberta", "XLMRoberta", "Camembert", "MPNet"];
 
-    private static readonly (string Word, TextPooling Pooling)[] Poolings =
+    /// <summary>In the order in which sentence-transformers puts them behind each other, whatever the order in the file is.</summary>
+    private static readonly (string Word, TextPooling Pooling)[] Known =
     [
-        ("mean", TextPooling.Mean), ("cls", TextPooling.Cls), ("max", TextPooling.Max), ("mean_sqrt_len_tokens", TextPooling.MeanSqrtLength), ("weightedmean", TextPooling.WeightedMean), ("lasttoken", TextPooling.LastToken),
-        ("mean_tokens", TextPooling.Mean), ("cls_token", TextPooling.Cls), ("max_tokens", TextPooling.Max), ("weightedmean_tokens", TextPooling.WeightedMean),
+        ("cls", TextPooling.Cls), ("max", TextPooling.Max), ("mean", TextPooling.Mean), ("mean_sqrt_len_tokens", TextPooling.MeanSqrtLength), ("weightedmean", TextPooling.WeightedMean), ("lasttoken", TextPooling.LastToken),
     ];
 
     /// <summary>Reads the files among those of a checkpoint.</summary>
@@ -35,39 +36,72 @@ internal sealed record EncoderSettings(TextPooling Pooling, bool Normalize, int?
         int padding = config?.Find("pad_token_id")?.Integer(int.MaxValue) ?? (behind ? 1 : 0);
         int? positions = config?.Find("max_position_embeddings")?.Integer(int.MaxValue) - (behind ? padding + 1 : 0);
         int? longest = sentence?.Find("max_seq_length")?.Integer(int.MaxValue);
-        TextPooling pooling = TextPooling.Mean;
-        bool normalize = false;
+        ImmutableArray<TextPooling> poolings = [];
+        var steps = ImmutableArray.CreateBuilder<DenseModule?>();
         foreach (Json module in Open(ModulesFile)?.Items() ?? [])
         {
             string path = module.Find("path")?.Text() ?? "";
-            switch (module.Get("type").Text().Split('.')[^1])
+            string type = module.Get("type").Text().Split('.')[^1];
+            switch (type)
             {
                 case "Transformer" when path.Length == 0:
                     break;
+                case "Pooling" when poolings.IsEmpty && steps.Count == 0:
+                    poolings = ReadPoolings(Open($"{path}/{ConfigFile}") ?? throw Missing($"{path}/{ConfigFile}"));
+                    break;
                 case "Pooling":
-                    pooling = ReadPooling(Open($"{path}/{ConfigFile}") ?? throw NotSupported($"{ModulesFile} names {path}/{ConfigFile}, which is not there"));
+                    throw NotSupported($"{ModulesFile}: a second module 'Pooling', or one behind Dense or Normalize");
+                case "Dense" or "Normalize" when poolings.IsEmpty:
+                    throw NotSupported($"{ModulesFile}: module '{type}' without Pooling before it");
+                case "Dense":
+                    steps.Add(DenseModule.Read(path, file));
                     break;
                 case "Normalize":
-                    normalize = true;
+                    steps.Add(null);
                     break;
-                case string type:
-                    throw NotSupported($"{ModulesFile} has a module of type '{type}'{(path.Length > 0 ? $" in '{path}'" : "")}; there are: Transformer in the folder itself, Pooling, Normalize");
+                default:
+                    throw NotSupported($"{ModulesFile} has a module of type '{type}'{(path.Length > 0 ? $" in '{path}'" : "")}; there are: Transformer in the folder itself, Pooling, Dense, Normalize");
             }
         }
 
-        return new EncoderSettings(pooling, normalize, longest < positions || positions is null ? longest : positions, padding, sentence?.Flag("do_lower_case", false) ?? false);
+        return new EncoderSettings(
+            poolings.IsEmpty ? [TextPooling.Mean] : poolings, steps.ToImmutable(), longest < positions || positions is null ? longest : positions, padding, sentence?.Flag("do_lower_case", false) ?? false);
     }
 
-    private static TextPooling ReadPooling(Json config)
+    /// <summary>Values of a vector.</summary>
+    /// <param name="hidden">Values that the model gives per token.</param>
+    /// <exception cref="ModelPackException">MP5070: a dense layer takes another number than there is before it.</exception>
+    public int Dimensions(int hidden)
+    {
+        int values = hidden * Poolings.Length;
+        foreach (DenseModule? dense in Steps)
+        {
+            if (dense is not null && dense.Inputs != values)
+            {
+                throw new ModelPackException(ErrorCodes.SentenceWeights, $"a dense layer takes {dense.Inputs} values, and {values} come to it");
+            }
+
+            values = dense?.Outputs ?? values;
+        }
+
+        return values;
+    }
+
+    internal static ModelPackException Missing(string file) => NotSupported($"{ModulesFile} names {file}, which is not there");
+
+    private static ImmutableArray<TextPooling> ReadPoolings(Json config)
     {
         const string prefix = "pooling_mode_";
+        const string suffix = "_tokens";
+        const string first = "cls_token";
         string[] chosen = config.Find("pooling_mode") is Json mode
             ? [mode.Text()]
             : [.. config.Properties().Where(p => p.Name.StartsWith(prefix, StringComparison.Ordinal) && config.Flag(p.Name, false)).Select(p => p.Name[prefix.Length..])];
-        return chosen is [string only] && Array.FindIndex(Poolings, p => p.Word == only) is int index and >= 0
-            ? Poolings[index].Pooling
-            : throw NotSupported($"pooling by {(chosen.Length == 0 ? "nothing" : string.Join(" and ", chosen))}; there are: mean, cls, max, mean_sqrt_len_tokens, weightedmean and lasttoken, one at a time");
+        string[] words = [.. chosen.Select(c => c == first ? "cls" : Array.Exists(Known, k => k.Word == c) || !c.EndsWith(suffix, StringComparison.Ordinal) ? c : c[..^suffix.Length])];
+        return words.Length > 0 && Array.TrueForAll(words, w => Array.Exists(Known, k => k.Word == w))
+            ? [.. Known.Where(k => words.Contains(k.Word, StringComparer.Ordinal)).Select(k => k.Pooling)]
+            : throw NotSupported($"pooling by {(chosen.Length == 0 ? "nothing" : string.Join(" and ", chosen))}; there are: {string.Join(", ", Known.Select(k => k.Word))}");
     }
 
-    private static ModelPackException NotSupported(string detail) => new(ErrorCodes.SentenceModules, detail);
+    internal static ModelPackException NotSupported(string detail) => new(ErrorCodes.SentenceModules, detail);
 }

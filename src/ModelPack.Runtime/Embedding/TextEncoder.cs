@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using ModelPack.Runtime.Generation;
-using ModelPack.Runtime.Text;
 
 namespace ModelPack.Runtime.Embedding;
 
@@ -12,32 +11,35 @@ public sealed class TextEncoder : IDisposable
 {
     private const string Hidden = "last_hidden_state";
 
-    private readonly ModelSession _session;
-    private readonly ITextTokenizer _tokenizer;
+    private readonly TextBatches _texts;
     private readonly EncoderSettings _settings;
+    private readonly int _hidden;
 
-    private TextEncoder(ModelSession session, ITextTokenizer tokenizer, EncoderSettings settings, int dimensions)
+    private TextEncoder(TextBatches texts, EncoderSettings settings, int hidden)
     {
-        _session = session;
-        _tokenizer = tokenizer;
+        _texts = texts;
         _settings = settings;
-        Dimensions = dimensions;
+        _hidden = hidden;
+        Dimensions = settings.Dimensions(hidden);
     }
 
     /// <summary>Values of a vector.</summary>
     public int Dimensions { get; }
 
-    /// <summary>How the vectors of tokens become one.</summary>
-    public TextPooling Pooling => _settings.Pooling;
+    /// <summary>How the vectors of tokens become one: the results of all of these, one behind the other.</summary>
+    public ImmutableArray<TextPooling> Poolings => _settings.Poolings;
+
+    /// <summary>Values per vector that the dense layers behind pooling give, in their order; empty without any.</summary>
+    public ImmutableArray<int> DenseLayers => [.. _settings.Steps.OfType<DenseModule>().Select(d => d.Outputs)];
 
     /// <summary>True when vectors have length 1.</summary>
-    public bool Normalized => _settings.Normalize;
+    public bool Normalized => _settings.Steps is [.., null];
 
     /// <summary>Most tokens of a text, special ones included: longer texts are cut off; null when the configuration does not say.</summary>
     public int? MaxTokens => _settings.MaxTokens;
 
     /// <summary>Opens an artifact.</summary>
-    /// <exception cref="ModelPackException">MP1xxx, MP5001 to MP5003: as <see cref="ModelSession.Open"/>; MP1515: no encoder; MP1514: sentence-transformers' files ask for something that is not supported; MP5030 to MP5032, MP5051: its tokenizer is missing, damaged or not supported.</exception>
+    /// <exception cref="ModelPackException">MP1xxx, MP5001 to MP5003: as <see cref="ModelSession.Open"/>; MP1515: no encoder; MP1514, MP5070: sentence-transformers' files ask for something that is not supported, or are damaged; MP5030 to MP5032, MP5051: its tokenizer is missing, damaged or not supported.</exception>
     public static TextEncoder Open(string path, ModelSessionOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(path);
@@ -50,31 +52,14 @@ public sealed class TextEncoder : IDisposable
     /// <param name="file">A file of the checkpoint folder by name, or null.</param>
     internal static TextEncoder Create(ModelSession session, Func<string, ReadOnlyMemory<byte>?> file) => ModelSession.TakenOver(session, () =>
     {
-        int dimensions = Check(session);
+        int hidden = Check(session);
         EncoderSettings settings = EncoderSettings.Read(file);
-        ITextTokenizer tokenizer = ReadTokenizer(file);
-        int around = tokenizer.Prefix.Length + tokenizer.Suffix.Length;
-        return settings.MaxTokens < around
-            ? throw new ModelPackException(ErrorCodes.SentenceModules, $"texts have at most {settings.MaxTokens} tokens, and the tokenizer puts {around} around each")
-            : new TextEncoder(session, tokenizer, settings, dimensions);
+        return new TextEncoder(TextBatches.Create(session, file, settings), settings, hidden);
     });
 
     /// <summary>The ids that a text becomes for the model, special ones included, cut off at <see cref="MaxTokens"/>.</summary>
     /// <exception cref="ModelPackException">MP5032: the text cannot be normalized or taken apart here; MP5050: the vocabulary has no tokens for it.</exception>
-    public ImmutableArray<int> Tokenize(string text)
-    {
-        ArgumentNullException.ThrowIfNull(text);
-        try
-        {
-            ImmutableArray<int> ids = _tokenizer.Encode(_settings.Lowercase ? text.ToLowerInvariant() : text, around: false);
-            int room = _settings.MaxTokens is int most ? most - _tokenizer.Prefix.Length - _tokenizer.Suffix.Length : int.MaxValue;
-            return [.. _tokenizer.Prefix, .. ids.Length > room ? ids[..room] : ids, .. _tokenizer.Suffix];
-        }
-        catch (ModelPackException e)
-        {
-            throw e.WithPath(_session.Path);
-        }
-    }
+    public ImmutableArray<int> Tokenize(string text) => _texts.Tokenize(text);
 
     /// <summary>The vector of a text.</summary>
     /// <exception cref="ModelPackException">As the other overload.</exception>
@@ -89,121 +74,65 @@ public sealed class TextEncoder : IDisposable
     public IReadOnlyList<float[]> Embed(IReadOnlyList<string> texts, int batch = 32, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(texts);
-        ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
-        ImmutableArray<int>[] ids = [.. texts.Select(Tokenize)];
-        float[][] vectors = new float[ids.Length][];
-        foreach (int[] chunk in Enumerable.Range(0, ids.Length).OrderByDescending(i => ids[i].Length).ThenBy(i => i).Chunk(batch))
-        {
-            cancellation.ThrowIfCancellationRequested();
-            Run(chunk, ids, vectors);
-        }
-
+        float[][] vectors = [.. texts.Select(_ => new float[Dimensions])]; // Without tokens around it, an empty text has nothing to look at.
+        _texts.Run(texts, batch, Hidden, (text, length, hidden) => vectors[text] = Pool(hidden, length), cancellation);
         return vectors;
     }
 
     /// <summary>Closes the model.</summary>
-    public void Dispose() => _session.Dispose();
-
-    /// <summary>Runs texts of which the first is the longest.</summary>
-    private void Run(int[] chunk, ImmutableArray<int>[] ids, float[][] vectors)
-    {
-        int width = ids[chunk[0]].Length;
-        if (width == 0)
-        {
-            foreach (int text in chunk)
-            {
-                vectors[text] = new float[Dimensions]; // Without tokens around it, an empty text has nothing to look at.
-            }
-
-            return;
-        }
-
-        long[] tokens = new long[chunk.Length * width];
-        long[] mask = new long[tokens.Length];
-        tokens.AsSpan().Fill(_settings.PaddingToken);
-        for (int row = 0; row < chunk.Length; row++)
-        {
-            for (int i = 0; i < ids[chunk[row]].Length; i++)
-            {
-                (tokens[(row * width) + i], mask[(row * width) + i]) = (ids[chunk[row]][i], 1);
-            }
-        }
-
-        NamedTensor[] inputs = [.. _session.Inputs.Select(i => NamedTensor.Of(i.Name, i.Name switch { "input_ids" => tokens, "attention_mask" => mask, _ => new long[tokens.Length] }, chunk.Length, width))];
-        ReadOnlySpan<float> hidden = _session.Run(inputs).First(o => o.Name == Hidden).Values<float>();
-        for (int row = 0; row < chunk.Length; row++)
-        {
-            int length = ids[chunk[row]].Length;
-            vectors[chunk[row]] = Pool(hidden.Slice(row * width * Dimensions, length * Dimensions), length);
-        }
-    }
+    public void Dispose() => _texts.Dispose();
 
     /// <summary>One vector of those of all tokens of a text; padding is not among them.</summary>
     private float[] Pool(ReadOnlySpan<float> tokens, int length)
     {
-        double[] sum = new double[Dimensions];
-        float[] result = new float[Dimensions];
-        for (int c = 0; c < sum.Length && length > 0; c++)
+        double[] vector = new double[_hidden * Poolings.Length];
+        for (int p = 0; p < Poolings.Length; p++)
+        {
+            Pool(tokens, length, Poolings[p], vector.AsSpan(p * _hidden, _hidden));
+        }
+
+        foreach (DenseModule? dense in _settings.Steps)
+        {
+            double norm = Math.Max(Math.Sqrt(vector.Sum(v => v * v)), 1e-12);
+            vector = dense is null ? Array.ConvertAll(vector, v => v / norm) : dense.Apply(vector);
+        }
+
+        return Array.ConvertAll(vector, v => (float)v);
+    }
+
+    private static void Pool(ReadOnlySpan<float> tokens, int length, TextPooling pooling, Span<double> sum)
+    {
+        for (int c = 0; c < sum.Length; c++)
         {
             double value = tokens[c];
             double largest = value;
             double weighted = value;
-            for (int t = 1; t < length && Pooling is not (TextPooling.Cls or TextPooling.LastToken); t++)
+            for (int t = 1; t < length && pooling is not (TextPooling.Cls or TextPooling.LastToken); t++)
             {
-                float other = tokens[(t * Dimensions) + c];
+                float other = tokens[(t * sum.Length) + c];
                 largest = Math.Max(largest, other);
                 weighted += (t + 1.0) * other;
                 value += other;
             }
 
-            sum[c] = Pooling switch
+            sum[c] = pooling switch
             {
                 TextPooling.Mean => value / length,
                 TextPooling.MeanSqrtLength => value / Math.Sqrt(length),
                 TextPooling.Max => largest,
                 TextPooling.WeightedMean => weighted / (length * (length + 1.0) / 2),
-                TextPooling.LastToken => tokens[((length - 1) * Dimensions) + c],
+                TextPooling.LastToken => tokens[((length - 1) * sum.Length) + c],
                 _ => value,
             };
         }
-
-        double norm = Normalized ? Math.Max(Math.Sqrt(sum.Sum(v => v * v)), 1e-12) : 1;
-        for (int c = 0; c < result.Length; c++)
-        {
-            result[c] = (float)(sum[c] / norm);
-        }
-
-        return result;
     }
 
     /// <returns>Values of a vector.</returns>
     private static int Check(ModelSession session)
     {
-        string[] known = ["input_ids", "attention_mask", "token_type_ids"];
-        if (!session.Inputs.Any(i => i.Name == "input_ids") || session.Inputs.FirstOrDefault(i => !known.Contains(i.Name, StringComparer.Ordinal) || i.DType != DType.I64 || i.Dims.Length != 2) is not null)
-        {
-            throw new ModelPackException(ErrorCodes.NotAnEncoder, $"takes {string.Join(", ", session.Inputs.Select(i => i.ToString()))}; an encoder takes i64 input_ids, attention_mask and token_type_ids [batch, seq]");
-        }
-
+        TextBatches.CheckInputs(session);
         return session.Outputs.FirstOrDefault(o => o.Name == Hidden) is { DType: DType.F32, Dims: [_, _, { Size: long size and > 0 and < int.MaxValue }] }
             ? (int)size
             : throw new ModelPackException(ErrorCodes.NotAnEncoder, $"gives {string.Join(", ", session.Outputs.Select(o => o.ToString()))}; vectors of texts are made of f32 {Hidden} [batch, seq, hidden], which the bare class of a checkpoint has (BertModel), not one with a head");
-    }
-
-    private static ITextTokenizer ReadTokenizer(Func<string, ReadOnlyMemory<byte>?> file)
-    {
-        if (file(BytePairTokenizer.FileName) is ReadOnlyMemory<byte> text)
-        {
-            return Json.Parse(text, BytePairTokenizer.FileName).Get("model").Find("type")?.Text() switch
-            {
-                "WordPiece" => WordPieceTokenizer.Parse(text),
-                "Unigram" => UnigramTokenizer.Parse(text),
-                _ => BytePairTokenizer.Parse(text),
-            };
-        }
-
-        return file(WordPieceTokenizer.VocabularyFileName) is ReadOnlyMemory<byte> vocabulary
-            ? WordPieceTokenizer.ParseVocabulary(vocabulary, file("tokenizer_config.json"))
-            : throw new ModelPackException(ErrorCodes.NoTokenizer, $"there is neither {BytePairTokenizer.FileName} nor {WordPieceTokenizer.VocabularyFileName} in it: compile a checkpoint folder that has one");
     }
 }

@@ -9,9 +9,9 @@ namespace ModelPack.Runtime.Generation;
 /// </summary>
 /// <param name="session">The model.</param>
 /// <param name="signature">What it takes.</param>
-/// <param name="cached">It takes keys and values.</param>
+/// <param name="pool">Memory for keys and values; null: the model takes none.</param>
 /// <param name="expected">Tokens there will be at most, as far as is known.</param>
-internal sealed class SequenceState(ModelSession session, LanguageModelSignature signature, bool cached, long expected = 0) : IDisposable
+internal sealed class SequenceState(ModelSession session, LanguageModelSignature signature, KeyValuePool? pool, long expected = 0) : IDisposable
 {
     /// <summary>Tokens of a prompt that go through a cached graph at once: what bounds the memory for activations.</summary>
     private const int ChunkTokens = 128;
@@ -23,7 +23,9 @@ internal sealed class SequenceState(ModelSession session, LanguageModelSignature
     private const long MostExpected = 4096;
 
     private readonly List<int> _tokens = [];
-    private readonly KeyValueBuffers[]? _buffers = cached ? Buffers(session, signature) : null;
+    private readonly IKeyValueMemory[]? _buffers = pool?.Rent();
+    private Dictionary<string, IKeyValueMemory>? _byInput;
+    private string[]? _outputNames;
     private OrtValue? _logits;
     private ModelOutputs? _last;
     private bool _disposed;
@@ -37,12 +39,12 @@ internal sealed class SequenceState(ModelSession session, LanguageModelSignature
     public ReadOnlySpan<float> Append(IReadOnlyList<int> tokens, CancellationToken cancellation)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        int done = cached ? _tokens.Count : 0;
+        int done = pool is not null ? _tokens.Count : 0;
         _tokens.AddRange(tokens);
         while (done < _tokens.Count)
         {
             cancellation.ThrowIfCancellationRequested();
-            int count = cached ? Math.Min(ChunkTokens, _tokens.Count - done) : _tokens.Count;
+            int count = pool is not null ? Math.Min(ChunkTokens, _tokens.Count - done) : _tokens.Count;
             Step(_tokens.GetRange(done, count), done);
             done += count;
         }
@@ -52,33 +54,20 @@ internal sealed class SequenceState(ModelSession session, LanguageModelSignature
 
     public void Dispose()
     {
+        if (_disposed)
+        {
+            return;
+        }
+
         _disposed = true;
         _last?.Dispose();
         _last = null;
         _logits?.Dispose();
         _logits = null;
-        foreach (KeyValueBuffers buffer in _buffers ?? [])
+        if (_buffers is not null)
         {
-            buffer.Dispose();
+            pool!.Return(_buffers);
         }
-    }
-
-    /// <summary>Buffers for all keys and values; null where the graph does not say that it gives those it takes and the new ones, nor how many scores.</summary>
-    private static KeyValueBuffers[]? Buffers(ModelSession session, LanguageModelSignature signature)
-    {
-        var buffers = new List<KeyValueBuffers>();
-        foreach (ModelValue past in signature.Past)
-        {
-            ModelValue? present = session.Outputs.FirstOrDefault(o => o.Name == Present(past.Name));
-            if (present is null || present.DType != past.DType || present.Dims.Length != 4 || present.Dims[2].Symbol != "past + seq")
-            {
-                return null;
-            }
-
-            buffers.Add(new KeyValueBuffers(past.Name, ElementTypes.ToOrt(past.DType), past.DType.BitsPerElement() / 8, past.Dims[1].Size!.Value, past.Dims[3].Size!.Value));
-        }
-
-        return session.Outputs.First(o => o.Name == signature.Logits).Dims is [_, _, { Size: not null }] ? [.. buffers] : null;
     }
 
     private void StepInBuffers(List<int> tokens, int offset)
@@ -93,35 +82,21 @@ internal sealed class SequenceState(ModelSession session, LanguageModelSignature
             _logits = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float, [1, positions, vocabulary]);
         }
 
-        string[] names = [signature.Logits, .. _buffers!.Select(b => Present(b.Name))];
-        var outputs = new OrtValue[names.Length];
+        _outputNames ??= [signature.Logits, .. _buffers!.Select(b => Present(b.Name))];
+        _byInput ??= _buffers!.ToDictionary(b => b.Name, StringComparer.Ordinal);
+        var outputs = new OrtValue[_outputNames.Length];
         outputs[0] = _logits;
-        Dictionary<string, KeyValueBuffers> byName = _buffers!.ToDictionary(b => b.Name, StringComparer.Ordinal);
-        var past = new List<OrtValue>();
-        try
+        for (int i = 0; i < _buffers!.Length; i++)
         {
-            for (int i = 0; i < _buffers!.Length; i++)
-            {
-                outputs[i + 1] = _buffers[i].Present(total, Math.Min(expected, MostExpected));
-            }
-
-            using LanguageModelInputs inputs = signature.MakeNext([.. tokens], offset, name =>
-            {
-                past.Add(byName[name].Past(offset));
-                return past[^1];
-            });
-            session.RunInto(inputs.Values, names, outputs);
-            foreach (KeyValueBuffers buffer in _buffers)
-            {
-                buffer.Swap();
-            }
+            _buffers[i].Prepare(offset, total, Math.Min(expected, MostExpected));
+            outputs[i + 1] = _buffers[i].Present;
         }
-        finally
+
+        using LanguageModelInputs inputs = signature.MakeNext([.. tokens], offset, name => _byInput[name].Past);
+        session.RunInto(inputs.Values, _outputNames, outputs);
+        foreach (IKeyValueMemory buffer in _buffers)
         {
-            foreach (OrtValue view in outputs.Skip(1).Concat(past))
-            {
-                view?.Dispose();
-            }
+            buffer.Advance();
         }
     }
 
@@ -134,8 +109,8 @@ internal sealed class SequenceState(ModelSession session, LanguageModelSignature
         }
 
         ModelOutputs? before = _last;
-        using LanguageModelInputs inputs = signature.MakeNext([.. tokens], offset, before is null || !cached ? null : name => before[Present(name)]);
-        _last = session.Run(inputs.Values, cached ? null : [signature.Logits]);
+        using LanguageModelInputs inputs = signature.MakeNext([.. tokens], offset, before is null || pool is null ? null : name => before[Present(name)]);
+        _last = session.Run(inputs.Values, pool is not null ? null : [signature.Logits]);
         before?.Dispose();
     }
 

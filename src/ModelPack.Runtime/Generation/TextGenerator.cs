@@ -27,6 +27,7 @@ public sealed class TextGenerator : IDisposable
     private readonly LanguageModelSignature _signature;
     private readonly LanguageModelSettings _settings;
 
+    private readonly KeyValuePool? _memory;
     private readonly Lazy<ChatPrompt> _chat;
 
     private TextGenerator(ModelSession session, LanguageModelSignature signature, BytePairTokenizer tokenizer, LanguageModelSettings settings, Lazy<ChatPrompt> chat)
@@ -37,6 +38,7 @@ public sealed class TextGenerator : IDisposable
         _settings = settings;
         Tokenizer = tokenizer;
         HasCache = signature.Past.Any();
+        _memory = HasCache ? new KeyValuePool(session, signature) : null;
     }
 
     /// <summary>The model's tokenizer.</summary>
@@ -193,7 +195,11 @@ public sealed class TextGenerator : IDisposable
     }
 
     /// <summary>Closes the model.</summary>
-    public void Dispose() => _session.Dispose();
+    public void Dispose()
+    {
+        _session.Dispose();
+        _memory?.Dispose();
+    }
 
     internal static ReadOnlyMemory<byte>? ReadFile(string artifact, string name)
     {
@@ -272,7 +278,7 @@ public sealed class TextGenerator : IDisposable
 
     private IEnumerable<int> Tokens(IReadOnlyList<int> prompt, int room, GenerationOptions options, Course course, CancellationToken cancellation)
     {
-        using var state = new SequenceState(_session, _signature, HasCache, (long)prompt.Count + Math.Min(options.MaxTokens, room));
+        using var state = new SequenceState(_session, _signature, _memory, (long)prompt.Count + Math.Min(options.MaxTokens, room));
         var sampler = new TokenSampler(options, _session.Path);
         IReadOnlyList<int> next = prompt;
         while (course.Tokens < options.MaxTokens)

@@ -69,13 +69,13 @@ internal sealed class AddedTokens
     private readonly AddedTokenFinder _normalized;
     private readonly Func<string, string> _normalize;
 
-    /// <param name="tokens">The tokens, those of the normalized text as they are to be found there.</param>
+    /// <param name="tokens">The tokens. Those of the normalized text are looked for as they are themselves when normalized, as Hugging Face's library does; of which nothing is left then, they are never found.</param>
     /// <param name="normalize">Brings text into the form that the vocabulary knows.</param>
     public AddedTokens(IEnumerable<AddedToken> tokens, Func<string, string> normalize)
     {
         ILookup<bool, AddedToken> byPlace = tokens.ToLookup(t => t.Normalized);
         _original = new AddedTokenFinder(byPlace[false]);
-        _normalized = new AddedTokenFinder(byPlace[true]);
+        _normalized = new AddedTokenFinder(byPlace[true].Select(t => t with { Content = normalize(t.Content) }).Where(t => t.Content.Length > 0));
         _normalize = normalize;
     }
 

@@ -14,7 +14,7 @@ public sealed class UnigramTokenizer : ITextTokenizer
     private UnigramTokenizer(UnigramParts parts)
     {
         _parts = parts;
-        _addedTokens = new AddedTokens(parts.Added.Select(t => t.Normalized ? t with { Content = parts.Normalize(t.Content) } : t).Where(t => t.Content.Length > 0), parts.Normalize);
+        _addedTokens = new AddedTokens(parts.Added, parts.Normalize);
     }
 
     /// <summary>Ids are below this number.</summary>

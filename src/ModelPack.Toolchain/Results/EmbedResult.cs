@@ -8,8 +8,11 @@ public sealed record EmbedResult
     /// <summary>Values of a vector.</summary>
     public required int Dimensions { get; init; }
 
-    /// <summary><c>mean</c>, <c>cls</c>, <c>max</c> or <c>mean_sqrt_length</c>.</summary>
+    /// <summary><c>mean</c>, <c>cls</c>, <c>max</c>, <c>mean_sqrt_length</c>, <c>weighted_mean</c> or <c>last_token</c>, or several of them with <c>+</c> between.</summary>
     public required string Pooling { get; init; }
+
+    /// <summary>Values that the dense layers behind pooling give.</summary>
+    public required IReadOnlyList<int> DenseLayers { get; init; }
 
     /// <summary>Vectors have length 1.</summary>
     public required bool Normalized { get; init; }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
 using ModelPack.Architectures;
 using ModelPack.Compiler;
@@ -193,6 +194,52 @@ public sealed class CachedFormTests
                 Assert.Equal(127, most);
             }
         }
+    }
+
+    /// <summary>Keys and values in buffers with room behind them, whose content does not matter: the same logits, the same buffers come out, with the new tokens in them.</summary>
+    [Theory]
+    [InlineData("llama")]
+    [InlineData("mistral")]
+    [InlineData("gemma2")]
+    public void Fused_withRoomBehindThePast_readsWhatIsThere(string name)
+    {
+        const int room = 19;
+        using var folder = new TempFolder();
+        string path = FamilyCases.Make(name, change: WiderHeads).Write(folder);
+        long[] ids = FamilyCases.Ids(Tokens, seed: 8);
+        using ModelSession session = ModelInput.Open(path, Options, GraphForm.CachedFused);
+        var first = new List<float>();
+        var expected = new List<float>();
+        NamedTensor[] past = Step(session, ids.AsSpan(0, Prompt), 0, Empty(session), first);
+        NamedTensor[] grown = Step(session, ids.AsSpan(Prompt, 4), Prompt, past, expected);
+
+        var actual = new List<float>();
+        NamedTensor[] roomy = Step(session, ids.AsSpan(Prompt, 4), Prompt, [.. past.Select(t => Wider(t, Prompt + room))], actual);
+        Assert.Equal(expected, actual);
+        Assert.All(roomy, t => Assert.Equal(Prompt + room, t.Shape.Dims[2]));
+        Assert.All(roomy.Zip(grown), pair =>
+        {
+            int row = (int)pair.First.Shape.Dims[3] * sizeof(float);
+            for (int head = 0; head < pair.First.Shape.Dims[1]; head++)
+            {
+                Assert.True(pair.First.Bytes.Slice(head * (Prompt + room) * row, (Prompt + 4) * row).SequenceEqual(pair.Second.Bytes.Slice(head * (Prompt + 4) * row, (Prompt + 4) * row)));
+            }
+        });
+    }
+
+    /// <summary>The same keys or values in a buffer for more tokens, which hold what would be seen.</summary>
+    private static NamedTensor Wider(NamedTensor tensor, int capacity)
+    {
+        long[] dims = [.. tensor.Shape.Dims];
+        int row = (int)dims[3] * sizeof(float);
+        byte[] bytes = new byte[dims[1] * capacity * row];
+        MemoryMarshal.Cast<byte, float>(bytes.AsSpan()).Fill(1e6f);
+        for (int head = 0; head < dims[1]; head++)
+        {
+            tensor.Bytes.Slice((int)(head * dims[2]) * row, (int)dims[2] * row).CopyTo(bytes.AsSpan(head * capacity * row));
+        }
+
+        return NamedTensor.OfBytes(tensor.Name, tensor.DType, new Shape(1, dims[1], capacity, dims[3]), bytes);
     }
 
     private static float Worst(List<float> actual, ReadOnlySpan<float> expected)

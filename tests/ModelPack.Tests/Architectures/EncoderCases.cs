@@ -17,6 +17,8 @@ internal static class EncoderCases
         ("bert masked, own table", "BertForMaskedLM", """{"dtype":"f16","prefix":true,"tie_word_embeddings":false,"hidden_act":"relu"}"""),
         ("bert classes", "BertForSequenceClassification", """{"dtype":"bf16","prefix":true,"pooler":true,"id2label":{"0":"a","1":"b","2":"c"}}"""),
         ("bert tokens", "BertForTokenClassification", """{"dtype":"f32","prefix":true,"id2label":{"0":"a","1":"b","2":"c","3":"d","4":"e"}}"""),
+        ("bert spans", "BertForQuestionAnswering", """{"dtype":"bf16","prefix":true,"type_vocab_size":2}"""),
+        ("distilbert spans", "DistilBertForQuestionAnswering", """{"dtype":"f32","prefix":true}"""),
         ("roberta", "RobertaModel", """{"dtype":"bf16","type_vocab_size":1,"pad_token_id":1,"pooler":true,"layer_norm_eps":1e-5}"""),
         ("roberta masked", "RobertaForMaskedLM", """{"dtype":"f32","prefix":true,"type_vocab_size":1,"pad_token_id":1}"""),
         ("xlm-roberta classes", "XLMRobertaForSequenceClassification", """{"dtype":"f32","prefix":true,"type_vocab_size":1,"pad_token_id":3,"num_labels":4}"""),
@@ -156,6 +158,10 @@ internal static class EncoderCases
         else if (className.EndsWith("ForTokenClassification", StringComparison.Ordinal))
         {
             Linear(checkpoint, "classifier", labels, 24);
+        }
+        else if (className.EndsWith("ForQuestionAnswering", StringComparison.Ordinal))
+        {
+            Linear(checkpoint, "qa_outputs", 2, 24);
         }
         else if (className.EndsWith("ForSequenceClassification", StringComparison.Ordinal))
         {

@@ -30,6 +30,18 @@ public sealed class EncoderTests
 
         IReadOnlyList<NamedTensor> outputs = Run(session, ids, mask, types);
 
+        if (name.EndsWith("spans", StringComparison.Ordinal))
+        {
+            Assert.Equal(["start_logits", "end_logits"], outputs.Select(o => o.Name));
+            for (int side = 0; side < 2; side++)
+            {
+                Assert.Equal(new Shape(2, Width), outputs[side].Shape);
+                Assert.True(FamilyTests.WorstError(outputs[side].Values<float>(), [.. expected.SelectMany(e => e.Rows).Select(r => (double[])[r[side]])]) < Tolerance);
+            }
+
+            return;
+        }
+
         Assert.Equal(expected[0].Pooled is null ? 1 : 2, outputs.Count);
         Assert.Equal(name.Contains("classes", StringComparison.Ordinal) || name == "mpnet, few buckets" ? 2 : 3, outputs[0].Shape.Rank);
         double worst = FamilyTests.WorstError(outputs[0].Values<float>(), [.. expected.SelectMany(e => e.Rows)]);

@@ -41,6 +41,11 @@ internal sealed class ScalarEncoder(RandomCheckpoint checkpoint, string prefix)
             return ([.. x.Select(t => Linear(t, "classifier"))], null);
         }
 
+        if (_class.EndsWith("ForQuestionAnswering", StringComparison.Ordinal))
+        {
+            return ([.. x.Select(t => Linear(t, "qa_outputs"))], null);
+        }
+
         if (_class.EndsWith("ForSequenceClassification", StringComparison.Ordinal))
         {
             double[] first = Bert ? Tanh(Linear(x[0], prefix + "pooler.dense")) : Distil ? [.. Linear(x[0], "pre_classifier").Select(v => Math.Max(v, 0))] : Tanh(Linear(x[0], "classifier.dense"));

@@ -118,6 +118,24 @@ public sealed class SparseCompileTests : IDisposable
         Assert.Equal(Of("dense.json", "").Values, values);
     }
 
+    /// <summary>int4 keeps weights dense, and says what that costs when they have blocks of zeros; of dense weights, which get many zeros in int4, nothing is said.</summary>
+    [Theory]
+    [InlineData(9, "auto", true)]
+    [InlineData(0, "auto", false)]
+    [InlineData(9, "no", false)]
+    [InlineData(9, "yes", false)]
+    public void Int4_of_sparse_weights_is_a_warning_that_names_recipes(int absentOf10, string quantized, bool warns)
+    {
+        CompileResult result = CompileResult("int4", absentOf10, sets: ["quantize.ends=same", $"detect-sparsity.quantized={quantized}"]);
+
+        string[] warnings = [.. result.Warnings.Where(w => w.Contains("zero in blocks", StringComparison.Ordinal))];
+        Assert.Equal(warns ? 1 : 0, warnings.Length);
+        Assert.All(warnings, w => Assert.Contains("1 weight is zero in blocks ('w': ", w, StringComparison.Ordinal));
+        Assert.All(warnings, w => Assert.Contains("recipes mxfp4 and int8 keep them sparse", w, StringComparison.Ordinal));
+        string encoding = Weight(_folder["m.mpack"]).Encoding;
+        Assert.True((quantized == "yes") == encoding.Contains("blocksparse", StringComparison.Ordinal), encoding);
+    }
+
     [Fact]
     public void Plans_of_stock_operators_expand_blocks()
     {
@@ -141,6 +159,12 @@ public sealed class SparseCompileTests : IDisposable
     /// <summary>y = x w with some of the 32 x 32 blocks of w^T zero.</summary>
     private string Compile(string recipe, int absentOf10, string? accuracy = null)
     {
+        CompileResult(recipe, absentOf10, accuracy, recipe == "mxfp4" ? ["quantize.ends=same"] : []);
+        return _folder["m.mpack"];
+    }
+
+    private CompileResult CompileResult(string recipe, int absentOf10, string? accuracy = null, string[]? sets = null)
+    {
         float[] weights = Values.Weights(1, K * N);
         for (int i = 0; i < weights.Length; i++)
         {
@@ -149,8 +173,6 @@ public sealed class SparseCompileTests : IDisposable
         }
 
         string path = _folder.Write("m.onnx", new OnnxBuilder().Input("x", OnnxBuilder.Float, "rows", K).Output("y", OnnxBuilder.Float, "rows", N).Initializer("w", weights, K, N).Node("MatMul", ["x", "w"], ["y"]).Build());
-        string packed = _folder["m.mpack"];
-        ModelCompiler.Compile(new CompileRequest { Input = path, Output = packed, Recipe = recipe, Accuracy = accuracy, Sets = recipe == "mxfp4" ? ["quantize.ends=same"] : [] });
-        return packed;
+        return ModelCompiler.Compile(new CompileRequest { Input = path, Output = _folder["m.mpack"], Recipe = recipe, Accuracy = accuracy, Sets = sets ?? [] });
     }
 }

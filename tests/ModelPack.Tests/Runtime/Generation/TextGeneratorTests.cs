@@ -1,3 +1,4 @@
+using Microsoft.ML.OnnxRuntime.Tensors;
 using ModelPack.Architectures;
 using ModelPack.Runtime;
 using ModelPack.Runtime.Evaluation;
@@ -78,23 +79,112 @@ public sealed class TextGeneratorTests(SampleArtifacts sample) : IClassFixture<S
         Assert.Equal(ErrorCodes.NoGenAiDecoder, Assert.Throws<ModelPackException>(() => Exporting.Export(artifact, "genai", folder["genai"])).Code);
     }
 
-    /// <summary>Buffers grow when more comes than was expected, and nothing is lost by it.</summary>
-    [Fact]
-    public void SequenceState_beyondWhatWasExpected_goesOn()
+    /// <summary>Buffers grow when more comes than was expected, and nothing is lost by it; what an earlier sequence left in them is not seen.</summary>
+    [Theory]
+    [InlineData(GraphForm.Cached)]
+    [InlineData(GraphForm.CachedFused)]
+    public void SequenceState_beyondWhatWasExpected_goesOn(GraphForm form)
     {
-        using ModelSession session = ModelSession.Open(sample.Cached, OneThread);
+        using ModelSession session = ModelInput.Open(SampleArtifacts.Folder, OneThread, form);
         LanguageModelSignature signature = LanguageModelSignature.Of(session, window: 1);
-        using var expecting = new SequenceState(session, signature, cached: true, expected: 64);
-        using var surprised = new SequenceState(session, signature, cached: true, expected: 3);
-        int[] ids = [.. Enumerable.Range(5, 40)];
-        float[] a = expecting.Append(ids, CancellationToken.None).ToArray();
-        float[] b = [];
-        foreach (int id in ids)
+        using var pool = new KeyValuePool(session, signature);
+        int[] ids = [.. Enumerable.Range(5, 230)];
+        var last = new List<float[]>();
+        foreach (long expected in new[] { 256L, 3, 150, 0 })
         {
-            b = surprised.Append([id], CancellationToken.None).ToArray();
+            // The second and the third one have the memory of the one before, of which the first has enough for all.
+            using var state = new SequenceState(session, signature, pool, expected);
+            Assert.Equal(0, pool.IdleBytes);
+            ReadOnlySpan<float> logits = expected == 256 ? state.Append(ids, CancellationToken.None) : state.Append([ids[0], ids[1], ids[2]], CancellationToken.None);
+            for (int i = 3; i < ids.Length && expected != 256; i++)
+            {
+                logits = state.Append([ids[i]], CancellationToken.None);
+            }
+
+            last.Add(logits.ToArray());
         }
 
-        Assert.InRange(a.Zip(b, (x, y) => Math.Abs(x - y)).Max(), 0, 1e-4f);
+        Assert.InRange(pool.IdleBytes, 1, KeyValuePool.MostIdleBytes);
+        Assert.All(last, logits => Assert.InRange(last[0].Zip(logits, (x, y) => Math.Abs(x - y)).Max(), 0, 1e-4f));
+    }
+
+    /// <summary>One memory for past and present: every token is where it was put, however often room was made and in whichever memory.</summary>
+    [Theory]
+    [InlineData(4096)]
+    [InlineData(200)]
+    [InlineData(0)]
+    public void SharedKeyValues_keepsEveryHeadOfEveryToken(long expected)
+    {
+        using var memory = new SharedKeyValues("past_key_values.0.key", TensorElementType.Float, sizeof(float), heads: 3, channels: 8);
+        for (int round = 0; round < 2; round++)
+        {
+            for (int past = 0, step = 70; past < 1500; past += step, step = step == 70 ? 1 : step == 1 ? 129 : 70)
+            {
+                int total = past + step;
+                memory.Prepare(past, total, expected);
+                Assert.Same(memory.Past, memory.Present);
+                long[] shape = memory.Past.GetTensorTypeAndShape().Shape;
+                Assert.Equal((1L, 3L, 8L), (shape[0], shape[1], shape[3]));
+                Assert.InRange(shape[2], total, Math.Max(1.5 * total, total + 128));
+                Span<float> values = memory.Past.GetTensorMutableDataAsSpan<float>();
+                for (int head = 0; head < 3; head++)
+                {
+                    Span<float> own = values.Slice((int)(head * shape[2] * 8), total * 8);
+                    for (int i = 0; i < past * 8; i++)
+                    {
+                        Assert.Equal((head * 100_000) + i, own[i]);
+                    }
+
+                    for (int i = past * 8; i < own.Length; i++)
+                    {
+                        own[i] = (head * 100_000) + i;
+                    }
+                }
+
+                memory.Advance();
+            }
+
+            Assert.InRange(memory.AllocatedBytes, 1500 * 3 * 8 * sizeof(float), 4096 * 3 * 8 * sizeof(float));
+            memory.Reset();
+        }
+    }
+
+    /// <summary>Sequences beside each other and one after the other share a pool of memory and nothing else.</summary>
+    [Fact]
+    public void GenerateTokens_manyAtOnce_areThoseOfEachAlone()
+    {
+        using TextGenerator generator = TextGenerator.Create(ModelInput.Open(SampleArtifacts.Folder, TextGenerator.ForGeneration(OneThread), GraphForm.CachedFused), ModelInput.Files(SampleArtifacts.Folder, TextGenerator.MaxFileBytes));
+        var options = new GenerationOptions { MaxTokens = 12 };
+        int[][] prompts = [.. Enumerable.Range(0, 16).Select(i => (int[])[.. Enumerable.Range(40 * i, 3 + (9 * i))])];
+        int[][] alone = [.. prompts.Select(p => (int[])[.. generator.GenerateTokens(p, options)])];
+        int[][] together = new int[prompts.Length][];
+        Parallel.For(0, prompts.Length, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i => together[i] = [.. generator.GenerateTokens(prompts[i], options)]);
+        Assert.Equal(alone, together);
+    }
+
+    /// <summary>Memory that is idle is bounded; what is returned after the end is freed.</summary>
+    [Fact]
+    public void KeyValuePool_keepsAFewAndNoMore()
+    {
+        using ModelSession session = ModelInput.Open(SampleArtifacts.Folder, OneThread, GraphForm.CachedFused);
+        var pool = new KeyValuePool(session, LanguageModelSignature.Of(session, window: 1));
+        IKeyValueMemory[][] sets = [.. Enumerable.Range(0, 5).Select(_ => pool.Rent()!)];
+        Assert.Equal(16, sets[0].Length);
+        foreach (IKeyValueMemory memory in sets.SelectMany(s => s))
+        {
+            memory.Prepare(0, 1, 2048); // 16 MB of every sequence.
+        }
+
+        Array.ForEach(sets[..3], pool.Return);
+        Assert.Equal(3 << 24, pool.IdleBytes);
+        Assert.Same(sets[2], pool.Rent());
+        Array.ForEach(sets[2..], pool.Return);
+        Assert.Equal(4 << 24, pool.IdleBytes);
+        IKeyValueMemory[] late = pool.Rent()!;
+        pool.Dispose();
+        pool.Return(late);
+        Assert.Equal(0, pool.IdleBytes);
+        Assert.Throws<ObjectDisposedException>(() => late[0].Prepare(0, 1, 1));
     }
 
     [Fact]

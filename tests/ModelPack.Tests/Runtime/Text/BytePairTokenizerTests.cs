@@ -125,6 +125,19 @@ public sealed class BytePairTokenizerTests
         Assert.Equal("<a>", tokenizer.Decode([4096]));
     }
 
+    [Fact]
+    public void Encode_addedTokenOfNormalizedText_isFoundInAnyCase()
+    {
+        BytePairTokenizer tokenizer = TokenizerCase.Load(root =>
+        {
+            root["normalizer"] = JsonNode.Parse("""{"type":"Lowercase"}""");
+            root["added_tokens"] = JsonNode.Parse("""[{"id":4096,"content":"<Tag>","normalized":true,"special":false},{"id":4097,"content":"<Own>","normalized":false,"special":false}]""");
+        });
+        Assert.Equal([4096, 4096, 4097], tokenizer.Encode("<TAG><tag><Own>").AsEnumerable());
+        Assert.DoesNotContain(4097, tokenizer.Encode("<own>"));
+        Assert.Equal("<Tag>", tokenizer.Decode([4096]));
+    }
+
     /// <summary>A letter outside the first plane is a letter for the words, not two unknown characters.</summary>
     [Fact]
     public void Split_letterOutsideTheFirstPlane_isALetter()

@@ -125,6 +125,19 @@ public sealed class WordPieceTokenizerTests
         }
     }
 
+    /// <summary>An added token with "normalized" is found in normalized text, however it is written there or in its definition; one without only as it stands.</summary>
+    [Theory]
+    [InlineData(true, "Caf\u00E9!", "x CAF\u00C9! y", true)]
+    [InlineData(true, "cafe!", "x Cafe! y", true)]
+    [InlineData(false, "Caf\u00E9!", "x Caf\u00E9! y", true)]
+    [InlineData(false, "Caf\u00E9!", "x caf\u00E9! y", false)]
+    [InlineData(true, "\u0301", "x \u0301 y", false)]
+    public void Encode_addedToken_isFoundWhereItBelongs(bool normalized, string content, string text, bool found)
+    {
+        WordPieceTokenizer tokenizer = FromJson(root => root["added_tokens"]!.AsArray().Add(new JsonObject { ["id"] = 777, ["content"] = content, ["special"] = false, ["normalized"] = normalized }));
+        Assert.Equal(found ? 1 : 0, tokenizer.Encode(text).Count(id => id == 777));
+    }
+
     [Fact]
     public void VocabularySize_isAboveAllIds() => Assert.Equal(Pieces.Length, FromJson().VocabularySize);
 
