@@ -80,6 +80,7 @@ internal sealed partial class DecomposePass(PassOptions options, TensorRules rul
         }
 
         Model changed = model with { Graph = model.Graph with { Initializers = [.. model.Graph.Initializers.Select(t => made.GetValueOrDefault(t.Name, t))] } };
+        SparseWeight.WarnOfLost(model, changed, "makes factors of them, which have no zeros", context);
         return corrects ? BiasCorrection.Apply(changed, Corrections(model, layers, made, context), context) : changed;
     }
 

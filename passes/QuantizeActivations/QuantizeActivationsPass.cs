@@ -112,6 +112,7 @@ internal sealed partial class QuantizeActivationsPass(PassOptions options, Tenso
         }
 
         Model quantized = upgraded with { Graph = QuantizedGraph.Build(index, plan, context.OpenValues) };
+        SparseWeight.WarnOfLost(model, quantized, "gives them to operators of ONNX Runtime that multiply with all of them", context);
         return options.Text("io") == "integer" ? IntegerInterface.Apply(quantized) : quantized;
     }
 

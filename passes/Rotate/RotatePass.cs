@@ -58,7 +58,9 @@ internal sealed class RotatePass(PassOptions options, TensorRules rules) : IPass
         }
 
         rotations.Apply();
-        return model with { Graph = DeadCode.Remove(editor.Build()) };
+        Model rotated = model with { Graph = DeadCode.Remove(editor.Build()) };
+        SparseWeight.WarnOfLost(model, rotated, "mixes their rows or columns", context);
+        return rotated;
     }
 
     /// <summary>All streams that can be rotated; reports why others cannot.</summary>

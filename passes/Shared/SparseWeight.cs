@@ -29,6 +29,34 @@ internal static class SparseWeight
         return any ? model with { Graph = model.Graph with { Initializers = [.. tensors] } } : model;
     }
 
+    /// <summary>Warns of weights that are zero in a pattern before a pass and not behind it: they would be stored and multiplied dense without a word.</summary>
+    /// <param name="before">The model as the pass got it.</param>
+    /// <param name="after">What it made of it.</param>
+    /// <param name="why">What the pass does to zeros.</param>
+    /// <param name="context">Takes the warning; where it has no detector of patterns, encodings alone tell.</param>
+    public static void WarnOfLost(Model before, Model after, string why, PassContext context)
+    {
+        if (context.PlanOnly)
+        {
+            return;
+        }
+
+        bool IsSparse(WeightEncoding encoding) => encoding switch
+        {
+            StructuredEncoding s when SparseMatrix.IsSparse(s) => true,
+            StructuredEncoding { Structure.Id: "permuted" or "reshaped", Components: [StructuredEncoding only] } => IsSparse(only),
+            _ => context.FindSparsity?.Invoke(encoding) is not null,
+        };
+        var behind = after.Graph.Initializers.ToLookup(t => t.Name, StringComparer.Ordinal);
+        string[] lost = [.. before.Graph.Initializers
+            .Where(t => t.DType.IsFloat() && !behind[t.Name].Any(now => ReferenceEquals(now.Encoding, t.Encoding)) && IsSparse(t.Encoding) && !behind[t.Name].Any(now => IsSparse(now.Encoding)))
+            .Select(t => t.Name)];
+        if (lost.Length > 0)
+        {
+            context.Report(DiagnosticSeverity.Warning, $"{lost.Length} sparse weight{(lost.Length > 1 ? "s are" : " is")} dense behind this pass, which {why}: leave it out, or exclude {(lost.Length > 1 ? "them" : "it")} where it can", lost[0]);
+        }
+    }
+
     private static WeightEncoding? Dense(WeightEncoding encoding) => encoding switch
     {
         StructuredEncoding sparse when SparseMatrix.IsSparse(sparse) => Structured.IsRaw(sparse.Components[1], out DType stored) && stored.IsFloat() && SparseMatrix.TryDense(stored, sparse) is TensorData bytes

@@ -35,14 +35,15 @@ public static class Evaluation
         using TokenFile file = TokenFile.Open(tokens);
         using SavedLogits? saved = reference is null ? null : SavedLogits.TryOpen(reference, cancellation);
         saved?.Check(file, window);
-        using ModelSession session = ModelInput.Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
+        var options = new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes };
+        using ModelSession session = WatchedActivations.TryOpen(model, options, out WatchedActivations? watched, cancellation) ?? ModelInput.Open(model, options);
         RefuseMaskedWords(session);
         using ModelSession? other = reference is null || saved is not null ? null : ModelInput.Open(reference, new ModelSessionOptions { Threads = threads });
         var adapter = progress is null ? null : new WindowProgress(progress, model);
         PerplexityResult Measure(IPredictionWriter? saving)
         {
             IReferencePredictions? expected = other is null ? saved : new ModelPredictions(other, window);
-            return PerplexityMeter.Measure(session, file, window, expected, saving, adapter, cancellation);
+            return PerplexityMeter.Measure(session, file, window, expected, saving, adapter, cancellation, watched?.Outputs, watched is null ? null : watched.Add);
         }
 
         PerplexityResult result = default;
@@ -84,6 +85,7 @@ public static class Evaluation
             ReferencePerplexity = result.ReferencePerplexity,
             ReferenceNll = result.ReferenceNll,
             SavedLogits = saveLogits,
+            ContextualSparsity = watched?.Result(),
             Data = tokens,
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
         };

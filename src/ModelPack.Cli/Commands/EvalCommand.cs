@@ -43,6 +43,11 @@ internal static class EvalCommand
         {
             string against = result.Divergence is double divergence ? $"  divergence {Words.Number(divergence)}  top-1 {Words.Percent(result.Top1Agreement)}  reference {Words.Fixed(result.ReferencePerplexity, 3)}" : "";
             console.WriteLine($"perplexity {Words.Fixed(perplexity, 3)}  nll {Words.Fixed(result.Nll, 5)}{against}  over {Words.Count(result.Tokens ?? 0, "token")} in {Words.Seconds(result.Seconds)}");
+            if (result.ContextualSparsity is ContextualSparsity zeros)
+            {
+                console.WriteLine($"contextual sparsity {Words.Percent(zeros.Mean)} of the activations of {Words.Count(zeros.Perceptrons, "perceptron")} ({Words.Percent(zeros.Least)} to {Words.Percent(zeros.Most)})");
+            }
+
             return;
         }
 

@@ -38,8 +38,11 @@ public static class PerplexityMeter
     /// <param name="saving">Takes the model's own predictions, in file order.</param>
     /// <param name="progress">Told the windows done and their total.</param>
     /// <param name="cancellation">Checked once per run.</param>
+    /// <param name="more">Further outputs of the model.</param>
+    /// <param name="seen">Given the outputs of every run, and its windows.</param>
     internal static PerplexityResult Measure(
-        ModelSession session, TokenFile tokens, int window, IReferencePredictions? reference, IPredictionWriter? saving, IProgress<(long Done, long Total)>? progress, CancellationToken cancellation)
+        ModelSession session, TokenFile tokens, int window, IReferencePredictions? reference, IPredictionWriter? saving, IProgress<(long Done, long Total)>? progress, CancellationToken cancellation,
+        IReadOnlyList<string>? more = null, Action<ModelOutputs, int>? seen = null)
     {
         LanguageModelSignature signature = LanguageModelSignature.Of(session, window);
         if (signature.Logits == "last_hidden_state")
@@ -62,9 +65,10 @@ public static class PerplexityMeter
             ushort[] ids = new ushort[count * window];
             tokens.Read(done * window, ids);
             using IReferenceBatch? expected = reference?.Predict(ids, done, count);
-            using ModelOutputs logits = Logits(session, signature, ids, count, window);
+            using ModelOutputs logits = Logits(session, signature, ids, count, window, more);
             int vocabulary = (int)logits[0].GetTensorTypeAndShape().Shape[2];
             CheckVocabulary(ids, vocabulary, expected, session.Path);
+            seen?.Invoke(logits, count);
             sum += Sum(logits[0], expected, ids, window, vocabulary, saving, cancellation);
             done += count;
             batch = signature.FreeBatch && reference is not { FreeBatch: false } ? (int)Math.Clamp(MaxLogitBytes / ((long)window * vocabulary * sizeof(float)), 1, 64) : 1;
@@ -77,11 +81,11 @@ public static class PerplexityMeter
             : new PerplexityResult(sum.Loss / predicted, predicted, sum.Divergence / predicted, (double)sum.Agreeing / predicted, sum.ReferenceLoss / predicted);
     }
 
-    /// <summary>The logits of one batch, [batch, window, vocabulary], as the only output.</summary>
-    internal static ModelOutputs Logits(ModelSession session, LanguageModelSignature signature, ushort[] ids, int batch, int window)
+    /// <summary>The logits of one batch, [batch, window, vocabulary], as the first output, and more.</summary>
+    internal static ModelOutputs Logits(ModelSession session, LanguageModelSignature signature, ushort[] ids, int batch, int window, IReadOnlyList<string>? more = null)
     {
         using var inputs = signature.MakeInputs(ids, batch, window);
-        ModelOutputs outputs = session.Run(inputs.Values, [signature.Logits]);
+        ModelOutputs outputs = session.Run(inputs.Values, [signature.Logits, .. more ?? []]);
         OrtTensorTypeAndShapeInfo info = outputs[0].GetTensorTypeAndShape();
         if (info.Shape.Length == 3 && info.Shape[0] == batch && info.Shape[1] == window)
         {

@@ -27,6 +27,9 @@ public sealed record EvalResult
     /// <summary>The file that the model's predictions were written to.</summary>
     public string? SavedLogits { get; init; }
 
+    /// <summary>Of an artifact with contextual perceptrons (pass <c>activation-sparsity</c>): which share of their activations was zero on these tokens.</summary>
+    public ContextualSparsity? ContextualSparsity { get; init; }
+
     /// <summary>Agreement per output with the reference; the fields below are the worst of these.</summary>
     public IReadOnlyList<OutputAgreement> Outputs { get; init; } = [];
 
@@ -44,3 +47,10 @@ public sealed record EvalResult
 
 /// <summary>Agreement of one output.</summary>
 public sealed record OutputAgreement(string Name, double MaxAbsError, double? SqnrDb, double Cosine, double Top1Agreement);
+
+/// <summary>Shares of the activations of gated perceptrons that are at most a threshold and set to zero, whose neurons kernels may leave out.</summary>
+/// <param name="Mean">Of all perceptrons.</param>
+/// <param name="Least">Of the one with the least.</param>
+/// <param name="Most">Of the one with the most.</param>
+/// <param name="Perceptrons">Their number.</param>
+public sealed record ContextualSparsity(double Mean, double Least, double Most, int Perceptrons);

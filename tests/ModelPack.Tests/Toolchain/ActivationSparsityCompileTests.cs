@@ -49,6 +49,101 @@ public sealed class ActivationSparsityCompileTests : IDisposable
     }
 
     [Fact]
+    public void Evaluation_tells_the_share_on_its_tokens()
+    {
+        CompileResult result = Compile("a.mpack", "target_percent=50");
+        byte[] tokens = new byte[2 * 16 * 40];
+        var random = new SplitMix(99);
+        for (int i = 0; i < tokens.Length; i += 2)
+        {
+            BinaryPrimitives.WriteUInt16LittleEndian(tokens.AsSpan(i), (ushort)random.Below(Vocabulary));
+        }
+
+        string file = _folder.Write("e.tokens.bin", tokens);
+        EvalResult eval = Evaluation.Perplexity(result.Output, file, window: 16);
+
+        // By definition, token by token.
+        (float[] embedding, float[] gate, float threshold) = (Embedding(), Gate(), Threshold(result.Output));
+        int[] zeros = [.. Enumerable.Range(0, Vocabulary).Select(token => Enumerable.Range(0, Neurons).Count(j =>
+        {
+            double g = Enumerable.Range(0, Width).Sum(k => (double)embedding[(token * Width) + k] * gate[(k * Neurons) + j]);
+            return Math.Abs(g / (1 + Math.Exp(-g))) <= threshold;
+        }))];
+        double expected = Enumerable.Range(0, tokens.Length / 2).Average(i => zeros[BinaryPrimitives.ReadUInt16LittleEndian(tokens.AsSpan(2 * i))] / (double)Neurons);
+        Assert.NotNull(eval.ContextualSparsity);
+        Assert.Equal(expected, eval.ContextualSparsity.Mean, 1e-4);
+        Assert.Equal((1, eval.ContextualSparsity.Mean, eval.ContextualSparsity.Mean), (eval.ContextualSparsity.Perceptrons, eval.ContextualSparsity.Least, eval.ContextualSparsity.Most));
+
+        // Watching changes no prediction; what has no such perceptrons says nothing of them.
+        using ModelSession session = ModelSession.Open(result.Output);
+        using TokenFile opened = TokenFile.Open(file);
+        Assert.Equal(ModelPack.Runtime.Evaluation.PerplexityMeter.Measure(session, opened, 16).Perplexity, eval.Perplexity);
+        Assert.Null(Evaluation.Perplexity(_folder["m.onnx"], file, window: 16).ContextualSparsity);
+    }
+
+    /// <summary>The kernel that leaves neurons out has no value in the graph that could be counted: its activations are computed beside it.</summary>
+    [Theory]
+    [InlineData("silu")]
+    [InlineData("relu")]
+    [InlineData("gelu")]
+    [InlineData("gelu_tanh")]
+    public void Perceptrons_of_the_kernel_tell_the_same_share(string activation)
+    {
+        const int width = 512;
+        const int neurons = 4160;
+        const int words = 16;
+        OnnxBuilder builder = new OnnxBuilder(20).Input("ids", OnnxBuilder.Int64, "batch", "seq").Output("logits", OnnxBuilder.Float, "batch", "seq", words)
+            .Initializer("e", [.. Values.Weights(6, words * width).Select(v => 40 * v)], words, width)
+            .Initializer("g", Values.Weights(1, neurons * width), width, neurons).Initializer("u", Values.Weights(2, neurons * width), neurons, width).Initializer("d", Values.Weights(3, neurons * width), neurons, width)
+            .Node("Transpose", ["u"], ["turned"], "", "", ("perm", new long[] { 1, 0 }))
+            .Initializer("o", Values.Weights(4, width * words), width, words)
+            .Node("Gather", ["e", "ids"], ["x"]).Node("MatMul", ["x", "g"], ["gate"]).Node("MatMul", ["x", "turned"], ["up"]);
+        _ = activation switch
+        {
+            "silu" => builder.Node("Sigmoid", ["gate"], ["s"]).Node("Mul", ["s", "gate"], ["a"]),
+            "relu" => builder.Node("Relu", ["gate"], ["a"]),
+            "gelu" => builder.Node("Gelu", ["gate"], ["a"]),
+            _ => builder.Node("Gelu", ["gate"], ["a"], "", "", ("approximate", "tanh")),
+        };
+        string model = _folder.Write("k.onnx", builder.Node("Shrink", ["a"], ["kept"], "", "", ("lambd", 0.1f), ("bias", 0f)).Node("Mul", ["kept", "up"], ["h"]).Node("MatMul", ["h", "d"], ["y"]).Node("MatMul", ["y", "o"], ["logits"]).Build());
+        byte[] tokens = new byte[2 * 8 * 4];
+        for (int i = 0; i < tokens.Length; i += 2)
+        {
+            tokens[i] = (byte)(i / 2 * 7 % words);
+        }
+
+        string file = _folder.Write("k.tokens.bin", tokens);
+        string packed = _folder["k.mpack"];
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = packed, Recipe = "lossless", Accuracy = "exact", Level = ModelPack.Codecs.CodecLevel.Fast });
+        Assert.Equal(2, Inspection.Explain(packed).Nodes.Count(n => n.Kernel.StartsWith("modelpack:ContextualMlp", StringComparison.Ordinal)));
+        double share = Evaluation.Perplexity(packed, file, window: 8).ContextualSparsity!.Mean;
+
+        // By definition; every word occurs twice.
+        float[] embedding = [.. Values.Weights(6, words * width).Select(v => 40 * v)];
+        float[] gate = Values.Weights(1, neurons * width);
+        long zeros = 0;
+        for (int word = 0; word < words; word++)
+        {
+            double[] g = new double[neurons];
+            for (int i = 0; i < gate.Length; i++)
+            {
+                g[i % neurons] += (double)embedding[(word * width) + (i / neurons)] * gate[i];
+            }
+
+            zeros += g.Count(v => Math.Abs(activation switch
+            {
+                "silu" => v / (1 + Math.Exp(-v)),
+                "relu" => Math.Max(0, v),
+                "gelu" => 0.5 * v * (1 + ErrorFunction.Of(v / Math.Sqrt(2))),
+                _ => 0.5 * v * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (v + (0.044715 * v * v * v)))),
+            }) <= 0.1f);
+        }
+
+        Assert.InRange(share, 0.05, 0.95);
+        Assert.Equal((double)zeros / (words * neurons), share, 2e-4);
+    }
+
+    [Fact]
     public void Order_of_neurons_changes_no_output_but_for_rounding_and_repeats_itself()
     {
         CompileResult ordered = Compile("a.mpack", "order=true");
