@@ -128,13 +128,14 @@ internal static class TokenizerJson
         var seen = new HashSet<int>();
         foreach (Json item in root.Find("added_tokens")?.Items() ?? [])
         {
+            bool special = item.Flag("special", false);
             var token = new AddedToken(
                 item.Get("id").Integer(MaxTokens),
                 item.Get("content").Text(),
-                item.Flag("special", false),
+                special,
                 item.Flag("lstrip", false),
                 item.Flag("rstrip", false),
-                item.Flag("normalized", true));
+                item.Flag("normalized", !special));
             if (token.Content.Length == 0 || !seen.Add(token.Id))
             {
                 throw root.Bad($"added_tokens: token {token.Id} is empty or there twice");
