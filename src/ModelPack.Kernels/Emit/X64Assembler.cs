@@ -75,6 +75,15 @@ internal sealed class X64Assembler
     /// <summary>Integers to = left + right.</summary>
     public void AddIntegers(int to, int left, int right) => Evex(Opcode.AddIntegers, to, left, right);
 
+    /// <summary>f32 to = left + right.</summary>
+    public void AddSingles(int to, int left, int right) => Evex(Opcode.AddSingles, to, left, right);
+
+    /// <summary>Words to = lower halves of each 16 bytes: bytes of low, then of high.</summary>
+    public void UnpackLowBytes(int to, int low, int high) => Evex(Opcode.UnpackLowBytes, to, low, high);
+
+    /// <summary>Words to = upper halves of each 16 bytes: bytes of low, then of high.</summary>
+    public void UnpackHighBytes(int to, int low, int high) => Evex(Opcode.UnpackHighBytes, to, low, high);
+
     /// <summary>32-bit lanes to = from shifted left.</summary>
     public void ShiftLeft(int to, int from, int bits) => Shift(Opcode.ShiftIntegers, 6, to, from, bits);
 
@@ -101,6 +110,16 @@ internal sealed class X64Assembler
 
     /// <summary>Bytes to = table[lower six bits of the bytes of indices] (AVX512_VBMI).</summary>
     public void PermuteBytes(int to, int indices, int table) => Evex(Opcode.PermuteBytes, to, indices, table);
+
+    /// <summary>Bytes indices = 128 bytes of two tables[lower seven bits of the bytes of indices] (AVX512_VBMI).</summary>
+    public void PermuteBytesOfTwo(int indices, int lowTable, int highTable) => Evex(Opcode.PermuteBytesOfTwo, indices, lowTable, highTable);
+
+    /// <summary>Every bit of to = that of <paramref name="function"/> whose number is made of the bits of to (4), second (2) and 64 bytes of memory (1).</summary>
+    public void Ternary(int to, int second, Mem third, byte function)
+    {
+        Evex(Opcode.Ternary, to, second, third, broadcast: false);
+        Byte(function);
+    }
 
     /// <summary>Bytes to = table[lower four bits of the bytes of indices] within each 16 bytes; 0 where an index has its highest bit.</summary>
     public void ShuffleBytes(int to, int table, int indices) => Evex(Opcode.ShuffleBytes, to, table, indices);
@@ -271,17 +290,20 @@ internal sealed class X64Assembler
         _code.AddRange(bytes);
     }
 
-    /// <summary>Map of opcodes (1: 0F, 2: 0F38), mandatory prefix (1: 66, 2: F3) and opcode.</summary>
+    /// <summary>Map of opcodes (1: 0F, 2: 0F38, 3: 0F3A), mandatory prefix (1: 66, 2: F3) and opcode.</summary>
     private enum Opcode
     {
         Move = 0x1010,
         Store = 0x1011,
+        AddSingles = 0x1058,
         Multiply = 0x1059,
         ToSingle = 0x105B,
         And = 0x11DB,
         Xor = 0x11EF,
         Or = 0x11EB,
         AddIntegers = 0x11FE,
+        UnpackLowBytes = 0x1160,
+        UnpackHighBytes = 0x1168,
         ShiftIntegers = 0x1172,
         ShuffleBytes = 0x2100,
         WidenHalves = 0x2113,
@@ -289,10 +311,12 @@ internal sealed class X64Assembler
         WidenWords = 0x2133,
         BroadcastRegister = 0x217C,
         PermuteBytes = 0x218D,
+        PermuteBytesOfTwo = 0x2175,
         MultiplyIntegers = 0x2140,
         DotBytes = 0x2150,
         DotBFloat16 = 0x2252,
         Broadcast = 0x2158,
         MultiplyAdd = 0x21B8,
+        Ternary = 0x3125,
     }
 }

@@ -10,7 +10,7 @@ public enum MatMulArithmetic
     Integer,
 
     /// <summary>
-    /// Several rows of activations are rounded to BF16 (a relative error of at most 2^-9 each), sums are f32; one row, and any where the machine lacks AVX512_BF16, as <see cref="Float"/>.
+    /// Activations are rounded to BF16 (a relative error of at most 2^-9 each), sums are f32. As <see cref="Float"/> where the machine lacks AVX512_BF16, and one row of weights other than FP8 with a sign bit, or without AVX512_VBMI.
     /// </summary>
     BFloat16,
 }

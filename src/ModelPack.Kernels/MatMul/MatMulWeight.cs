@@ -10,7 +10,8 @@ public sealed unsafe class MatMulWeight : IDisposable
     /// <summary>Integer sums of a block stay below 2^31.</summary>
     private const int MaxIntegerBlock = 65536;
 
-    private const int TableLength = 256;
+    /// <summary>Values of a table; behind them lie the upper, then the lower bytes of their BF16 values.</summary>
+    internal const int TableLength = 256;
 
     private const int ByteTableLength = 64;
 
@@ -211,7 +212,10 @@ public sealed unsafe class MatMulWeight : IDisposable
         bool signed = table.Length == TableLength;
         for (int code = 0; code < table.Length / 2 && signed; code++)
         {
-            signed = (BitConverter.SingleToUInt32Bits(table[code]) ^ BitConverter.SingleToUInt32Bits(table[code + (table.Length / 2)])) == 0x80000000;
+            // What is no number has no sign: decoders give one NaN or two.
+            float value = table[code];
+            float negated = table[code + (table.Length / 2)];
+            signed = (BitConverter.SingleToUInt32Bits(value) ^ BitConverter.SingleToUInt32Bits(negated)) == 0x80000000 || (float.IsNaN(value) && float.IsNaN(negated));
         }
 
         return signed ? ValueKind.PairedSigned : ValueKind.Paired256;

@@ -1,5 +1,7 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using ModelPack.Kernels;
+using ModelPack.Kernels.Emit;
 using ModelPack.Kernels.MatMul;
 using ModelPack.Testing;
 using Xunit;
@@ -63,6 +65,24 @@ public sealed unsafe class MatMulKernelTests
             Check(format, n, k, MatMulArithmetic.BFloat16, (_, sums) => (BFloat16Error + FloatTolerance) * sums.Products);
             Check(format, n, k, MatMulArithmetic.BFloat16, (_, sums) => FloatTolerance * sums.Products, Rounded);
         }
+    }
+
+    [Theory]
+    [InlineData("fp8", true)]
+    [InlineData("mxfp8", true)]
+    [InlineData("mxfp8(element=e5m2)", true)]
+    [InlineData("posit8", false)]
+    public void One_row_times_FP8_is_rounded_to_BF16_where_the_machine_can(string format, bool hasCode)
+    {
+        const int K = 4096 + 40;
+        const float x = 1 + (1f / 1024);
+        float[] ones = new float[16 * K];
+        ones.AsSpan().Fill(1f);
+        using EncodedMatrix matrix = EncodedMatrix.Encode(format, 16, K, ones);
+        float[] activations = new float[K];
+        activations.AsSpan().Fill(x);
+        bool rounds = hasCode && KernelTiers.Current == KernelTier.Avx512 && CpuFeatures.HasBFloat16 && Avx512Vbmi.IsSupported && EmittedFunctions.Works;
+        Assert.All(Run(matrix, activations, 1, MatMulArithmetic.BFloat16, KernelTiers.Current, out _), y => Assert.Equal(rounds ? K : K * x, y, 0.5));
     }
 
     [Fact]

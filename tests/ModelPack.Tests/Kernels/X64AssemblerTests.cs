@@ -38,6 +38,8 @@ public sealed class X64AssemblerTests
         Same("62 41 14 50 59 71 06", a => a.Multiply(30, 29, new Mem(Gpr.R9, 24)));
         Same("62 12 7d 48 b8 f6", a => a.MultiplyAdd(14, 0, 30));
         Same("62 e1 7c 48 5b eb", a => a.ToSingle(21, 3));
+        Same("62 71 3c 48 58 c0", a => a.AddSingles(8, 8, 0));
+        Same("62 c1 04 40 58 e6", a => a.AddSingles(20, 31, 14));
     }
 
     [Fact]
@@ -58,6 +60,12 @@ public sealed class X64AssemblerTests
         Same("62 d1 0d 40 72 d1 02", a => a.ShiftRight(30, 9, 2));
         Same("62 d1 1d 48 72 e5 06", a => a.ShiftRightSigned(12, 13, 6));
         Same("62 92 75 40 8d dd", a => a.PermuteBytes(3, 17, 29));
+        Same("62 32 7d 40 75 c9", a => a.PermuteBytesOfTwo(9, 16, 17));
+        Same("62 02 6d 48 75 d7", a => a.PermuteBytesOfTwo(26, 2, 31));
+        Same("62 53 5d 40 25 48 01 f8", a => a.Ternary(9, 20, new Mem(Gpr.R8, 64), 0xF8));
+        Same("62 63 5d 48 25 8a 21 00 00 00 b8", a => a.Ternary(25, 4, new Mem(Gpr.Rdx, 33), 0xB8));
+        Same("62 51 2d 48 60 d9", a => a.UnpackLowBytes(11, 10, 9));
+        Same("62 01 75 48 68 e1", a => a.UnpackHighBytes(28, 1, 25));
         Same("62 b2 15 40 00 d9", a => a.ShuffleBytes(3, 29, 17));
         Same("62 b1 6d 48 fe cf", a => a.AddIntegers(1, 2, 23));
         Same("62 51 35 48 eb c2", a => a.Or(8, 9, 10));

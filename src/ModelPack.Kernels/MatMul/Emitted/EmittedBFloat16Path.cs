@@ -1,8 +1,11 @@
+using System.Runtime.Intrinsics.X86;
 using ModelPack.Kernels.Emit;
 
 namespace ModelPack.Kernels.MatMul;
 
-/// <summary>Several rows of activations rounded to BF16, weights as they are: <see cref="BFloat16RowsCode"/>. One row is multiplied in f32, which waits for memory all the same.</summary>
+/// <summary>
+/// Activations rounded to BF16, weights as they are: several rows by <see cref="BFloat16RowsCode"/>, one row by <see cref="BFloat16RowCode"/> where there is code for the weight, else in f32, which then waits for memory all the same.
+/// </summary>
 internal sealed unsafe class EmittedBFloat16Path : MatMulPath
 {
     private const int MaxTiles = 2;
@@ -13,8 +16,12 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
     private static readonly EmittedFunctions<(int Rows, int Tiles, int Pairs, bool HasScales)> s_functions = new(
         key => BFloat16RowsCode.Write(key.Rows, key.Tiles, key.Pairs, key.HasScales, OperatingSystem.IsWindows()));
 
+    private static readonly EmittedFunctions<BFloat16RowShape> s_rowFunctions = new(shape => BFloat16RowCode.Write(shape, OperatingSystem.IsWindows()));
+
     private readonly MatMulKernel _kernel;
-    private readonly FloatPath _row;
+
+    /// <summary>For one row where there is no code for it; else null.</summary>
+    private readonly FloatPath? _row;
 
     /// <summary>A scale of whole rows multiplies sums in the end.</summary>
     private readonly bool _hasScales;
@@ -23,7 +30,7 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
         : base(weight)
     {
         _kernel = kernel;
-        _row = new FloatPath(weight, kernel);
+        _row = weight.Kind == ValueKind.PairedSigned && Avx512Vbmi.IsSupported ? null : new FloatPath(weight, kernel);
         _hasScales = weight.Layout.Blocks > 1 && weight.Layout.Scale != TileScale.None;
     }
 
@@ -33,13 +40,20 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
     public static EmittedBFloat16Path? TryCreate(MatMulWeight weight, MatMulKernel kernel) =>
         CpuFeatures.HasBFloat16 && EmittedFunctions.Works ? new EmittedBFloat16Path(weight, kernel) : null;
 
-    public override long ScratchBytes(int rows) => rows == 1 ? _row.ScratchBytes(1) : PackedBFloat16.Bytes(rows, MaxRows, Weight.Layout);
+    public override long ScratchBytes(int rows) => rows == 1 ? _row?.ScratchBytes(1) ?? (long)Weight.Layout.PaddedColumns * sizeof(ushort) : PackedBFloat16.Bytes(rows, MaxRows, Weight.Layout);
 
     public override void Prepare(float* x, int rows, void* scratch)
     {
-        if (rows == 1)
+        if (rows == 1 && _row is not null)
         {
             _row.Prepare(x, rows, scratch);
+            return;
+        }
+
+        if (rows == 1)
+        {
+            PackedBFloat16.Round(x, Weight.Layout.Columns, (ushort*)scratch);
+            new Span<ushort>((ushort*)scratch + Weight.Layout.Columns, Weight.Layout.PaddedColumns - Weight.Layout.Columns).Clear();
             return;
         }
 
@@ -59,9 +73,15 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
 
     public override void Multiply(byte* tile, in TileWeight weight, void* scratch, int rows, int first, int count, in MatMulOutput to)
     {
-        if (rows == 1)
+        if (rows == 1 && _row is not null)
         {
             _row.Multiply(tile, weight, scratch, rows, first, count, to);
+            return;
+        }
+
+        if (rows == 1)
+        {
+            Row(tile, weight, (ushort*)scratch, first, count, to);
             return;
         }
 
@@ -76,6 +96,43 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
             Tiles(tile, tiles, weight, x, panel, sums);
             MatMulRun.Store(sums, rows, i, tiles, weight.Rows, to);
             tile += tiles * weight.TileBytes;
+        }
+    }
+
+    /// <summary>Tiles by one row.</summary>
+    private void Row(byte* tile, in TileWeight weight, ushort* x, int first, int count, in MatMulOutput to)
+    {
+        const int groupColumns = 4;
+        int blockUnits = _hasScales ? weight.BlockUnits : weight.Units;
+        int whole = weight.Units / blockUnits;
+        int lastUnits = weight.Units - (whole * blockUnits);
+        TileScale scale = _hasScales ? weight.Scale : TileScale.None;
+        var function = (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(new BFloat16RowShape(blockUnits * weight.UnitColumns / groupColumns, scale));
+        var last = lastUnits == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(new BFloat16RowShape(lastUnits * weight.UnitColumns / groupColumns, scale));
+        float* sums = stackalloc float[TileLayout.TileRows];
+        EmittedCall call;
+        call.Y = sums;
+        call.Table = (byte*)(weight.Table + MatMulWeight.TableLength);
+        for (int i = first; i < first + count; i++)
+        {
+            new Span<float>(sums, TileLayout.TileRows).Clear();
+            call.X = (byte*)x;
+            call.Weights = tile + weight.CodesOffset;
+            call.Scales = tile;
+            call.Blocks = whole;
+            function(&call);
+            if (lastUnits > 0)
+            {
+                call.X = (byte*)(x + (whole * blockUnits * weight.UnitColumns));
+                call.Weights = tile + weight.CodesOffset + ((long)whole * blockUnits * weight.UnitBytes);
+                call.Scales = tile + ((long)whole * TileLayout.TileRows * weight.ScaleBytes);
+                call.Blocks = 1;
+                last(&call);
+            }
+
+            Scale(tile, 1, weight, 1, sums);
+            MatMulRun.Store(sums, 1, i, 1, weight.Rows, to);
+            tile += weight.TileBytes;
         }
     }
 

@@ -25,7 +25,7 @@ internal unsafe struct EmittedCall
     /// <summary>Zero points.</summary>
     public byte* Zeros;
 
-    /// <summary>64 bytes: what codes stand for, repeated.</summary>
+    /// <summary>What codes stand for: 64 bytes, repeated, or the bytes of BF16 values.</summary>
     public byte* Table;
 
     /// <summary>Room for registers that belong to the caller on Windows.</summary>

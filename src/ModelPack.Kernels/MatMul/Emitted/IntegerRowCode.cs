@@ -281,23 +281,7 @@ internal sealed class IntegerRowCode
         if (_shape.Scale != TileScale.None)
         {
             var at = new Mem(Scales, 0);
-            switch (_shape.Scale)
-            {
-                case TileScale.BF16:
-                    _code.WidenWords(Vector, at);
-                    _code.ShiftLeft(Vector, Vector, 16);
-                    break;
-                case TileScale.F16:
-                    _code.WidenHalves(Vector, at);
-                    break;
-                case TileScale.E8M0:
-                    _code.WidenBytes(Vector, at);
-                    _code.ShiftLeft(Vector, Vector, 23);
-                    break;
-                default:
-                    _code.Load(Vector, at);
-                    break;
-            }
+            EmittedScales.Load(_code, Vector, at, _shape.Scale);
 
             // Behind the scales of a tile come its codes: by the time they are due their first lines have been asked for, as those of the next tile by its codes.
             _code.Prefetch(at + Prefetching.AheadBytes);

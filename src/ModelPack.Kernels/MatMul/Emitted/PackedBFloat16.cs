@@ -97,7 +97,7 @@ internal readonly unsafe struct PackedBFloat16
     }
 
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void Round(float* x, int count, ushort* to)
+    public static void Round(float* x, int count, ushort* to)
     {
         int i = 0;
         for (; i + 32 <= count; i += 32)
