@@ -37,13 +37,8 @@ public unsafe interface IMatMulRun : IDisposable
     /// <param name="x">[rows, inputs].</param>
     /// <param name="rows">1 to <see cref="MatMulRun.MaxRows"/>.</param>
     /// <param name="scratch"><see cref="ScratchBytes"/> bytes at a multiple of 64, kept until all parts are done.</param>
-    void Prepare(float* x, int rows, void* scratch);
-
-    /// <summary>The same, with the same result, where several threads read what is prepared.</summary>
-    /// <param name="x">[rows, inputs].</param>
-    /// <param name="rows">1 to <see cref="MatMulRun.MaxRows"/>.</param>
-    /// <param name="scratch">As of <see cref="Prepare"/>.</param>
-    void PrepareShared(float* x, int rows, void* scratch) => Prepare(x, rows, scratch);
+    /// <param name="shared">Whether several threads read it; the result is the same.</param>
+    void Prepare(float* x, int rows, void* scratch, bool shared = false);
 
     /// <summary>The same for activations that lie column by column, as images do, with the same result for numbers; false, and nothing done, where it would not be faster than to transpose them first.</summary>
     /// <param name="x">Where offsets start from.</param>
@@ -76,24 +71,6 @@ public static unsafe class MatMulRuns
     /// <param name="y">[rows, outputs] destination.</param>
     public static void Run(this IMatMulRun run, byte* tiles, void* scratch, int rows, int first, int count, float* bias, float* y) =>
         run.Run(tiles, scratch, rows, first, count, new MatMulOutput(y, run.Outputs, 0, bias));
-
-    /// <summary>Brings activations into the form that the kernels read.</summary>
-    /// <param name="run">The product.</param>
-    /// <param name="x">[rows, inputs].</param>
-    /// <param name="rows">1 to <see cref="MatMulRun.MaxRows"/>.</param>
-    /// <param name="scratch">As of <see cref="IMatMulRun.Prepare"/>.</param>
-    /// <param name="shared">Whether several threads read it.</param>
-    public static void Prepare(this IMatMulRun run, float* x, int rows, void* scratch, bool shared)
-    {
-        if (shared)
-        {
-            run.PrepareShared(x, rows, scratch);
-        }
-        else
-        {
-            run.Prepare(x, rows, scratch);
-        }
-    }
 
     /// <summary>Everything on the calling thread, any number of rows.</summary>
     /// <param name="run">The product.</param>

@@ -13,6 +13,7 @@ internal static unsafe class Interleaving
 {
     private const int Batch = MatMulRun.Batch;
 
+    /// <summary>Brings rows into groups; one row stays as it is.</summary>
     /// <param name="x">[rows, columns].</param>
     /// <param name="rows">Rows.</param>
     /// <param name="columns">Columns.</param>
@@ -21,6 +22,13 @@ internal static unsafe class Interleaving
     /// <param name="shared">Whether other threads read it.</param>
     public static void Run(float* x, int rows, int columns, int padded, float* to, bool shared = false)
     {
+        if (rows == 1)
+        {
+            new ReadOnlySpan<float>(x, columns).CopyTo(new Span<float>(to, columns));
+            new Span<float>(to + columns, padded - columns).Clear();
+            return;
+        }
+
         Pad(rows, columns, padded, to);
         Columns(x, columns, rows, columns, padded, to, shared);
     }

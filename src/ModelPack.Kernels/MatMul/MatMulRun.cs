@@ -65,8 +65,6 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     bool IMatMulRun.PrepareColumns(float* x, long* offsets, int rows, void* scratch) => _path.PrepareColumns(x, offsets, rows, scratch);
 
-    void IMatMulRun.PrepareShared(float* x, int rows, void* scratch) => _path.PrepareShared(x, rows, scratch);
-
     void IMatMulRun.Run(byte* tiles, void* scratch, int rows, int first, int count, in MatMulOutput to) => Multiply(tiles, scratch, rows, first, count, to);
 
     void IDisposable.Dispose() => Weight.Dispose();
@@ -78,7 +76,8 @@ public sealed unsafe class MatMulRun : IMatMulRun
     /// <param name="x">[rows, columns].</param>
     /// <param name="rows">1 to <see cref="MaxRows"/>.</param>
     /// <param name="scratch"><see cref="ScratchBytes"/> bytes at a multiple of 64, kept until all tiles are done.</param>
-    public void Prepare(float* x, int rows, void* scratch) => _path.Prepare(x, rows, scratch);
+    /// <param name="shared">Whether several threads read it; the result is the same.</param>
+    public void Prepare(float* x, int rows, void* scratch, bool shared = false) => _path.Prepare(x, rows, scratch, shared);
 
     /// <summary>Computes the outputs of some tiles.</summary>
     /// <param name="tiles">The execution layout of the weight.</param>

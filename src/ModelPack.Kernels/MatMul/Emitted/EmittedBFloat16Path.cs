@@ -42,11 +42,11 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
 
     public override long ScratchBytes(int rows) => rows == 1 ? _row?.ScratchBytes(1) ?? (long)Weight.Layout.PaddedColumns * sizeof(ushort) : PackedBFloat16.Bytes(rows, MaxRows, Weight.Layout);
 
-    public override void Prepare(float* x, int rows, void* scratch)
+    public override void Prepare(float* x, int rows, void* scratch, bool shared)
     {
         if (rows == 1 && _row is not null)
         {
-            _row.Prepare(x, rows, scratch);
+            _row.Prepare(x, rows, scratch, shared);
             return;
         }
 

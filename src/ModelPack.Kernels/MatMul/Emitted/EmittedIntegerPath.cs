@@ -33,11 +33,11 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
 
     public override long ScratchBytes(int rows) => rows == 1 && _row is not null ? _row.ScratchBytes(1) : PackedActivations.Bytes(rows, Weight.Layout);
 
-    public override void Prepare(float* x, int rows, void* scratch)
+    public override void Prepare(float* x, int rows, void* scratch, bool shared)
     {
         if (rows == 1 && _row is not null)
         {
-            _row.Prepare(x, rows, scratch);
+            _row.Prepare(x, rows, scratch, shared);
             return;
         }
 

@@ -35,7 +35,7 @@ public sealed unsafe class MaskedMatMulRun(MaskedWeight weight, KernelTier tier)
     public long ScratchBytes(int rows) => (long)rows * Stride * sizeof(float);
 
     /// <inheritdoc/>
-    public void Prepare(float* x, int rows, void* scratch)
+    public void Prepare(float* x, int rows, void* scratch, bool shared = false)
     {
         float* to = (float*)scratch;
         for (int r = 0; r < rows; r++)

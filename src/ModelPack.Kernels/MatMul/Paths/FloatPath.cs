@@ -9,9 +9,8 @@ internal sealed unsafe class FloatPath(MatMulWeight weight, MatMulKernel kernel)
 
     public override long ScratchBytes(int rows) => (long)(rows == 1 ? 1 : Padded(rows)) * Weight.Layout.PaddedColumns * sizeof(float);
 
-    public override void Prepare(float* x, int rows, void* scratch) => Prepare(x, rows, scratch, shared: false);
-
-    public override void PrepareShared(float* x, int rows, void* scratch) => Prepare(x, rows, scratch, shared: true);
+    public override void Prepare(float* x, int rows, void* scratch, bool shared) =>
+        Interleaving.Run(x, rows, Weight.Layout.Columns, Weight.Layout.PaddedColumns, (float*)scratch, shared);
 
     public override void Multiply(byte* tile, in TileWeight weight, void* scratch, int rows, int first, int count, in MatMulOutput to)
     {
@@ -32,19 +31,5 @@ internal sealed unsafe class FloatPath(MatMulWeight weight, MatMulKernel kernel)
             MatMulRun.Store(sums, rows, i, tiles, weight.Rows, to);
             tile += tiles * weight.TileBytes;
         }
-    }
-
-    private void Prepare(float* x, int rows, void* scratch, bool shared)
-    {
-        TileLayout layout = Weight.Layout;
-        float* to = (float*)scratch;
-        if (rows == 1)
-        {
-            new ReadOnlySpan<float>(x, layout.Columns).CopyTo(new Span<float>(to, layout.Columns));
-            new Span<float>(to + layout.Columns, layout.PaddedColumns - layout.Columns).Clear();
-            return;
-        }
-
-        Interleaving.Run(x, rows, layout.Columns, layout.PaddedColumns, to, shared);
     }
 }

@@ -5,7 +5,7 @@ internal sealed unsafe class IntegerPath(MatMulWeight weight, MatMulKernel kerne
 {
     public override long ScratchBytes(int rows) => ActivationCodes.Bytes(Weight.Layout, Padded(rows), kernel.ActivationBytes) + 64;
 
-    public override void Prepare(float* x, int rows, void* scratch) =>
+    public override void Prepare(float* x, int rows, void* scratch, bool shared) =>
         ActivationCodes.Round(x, rows, Weight.Layout, Weight.Tile.ByteZero, kernel.ActivationBytes, MatMulRun.Batch, (byte*)scratch);
 
     public override void Multiply(byte* tile, in TileWeight weight, void* scratch, int rows, int first, int count, in MatMulOutput to)

@@ -14,10 +14,7 @@ internal abstract unsafe class MatMulPath(MatMulWeight weight)
     public abstract long ScratchBytes(int rows);
 
     /// <summary>See <see cref="MatMulRun.Prepare"/>.</summary>
-    public abstract void Prepare(float* x, int rows, void* scratch);
-
-    /// <summary>See <see cref="IMatMulRun.PrepareShared"/>.</summary>
-    public virtual void PrepareShared(float* x, int rows, void* scratch) => Prepare(x, rows, scratch);
+    public abstract void Prepare(float* x, int rows, void* scratch, bool shared);
 
     /// <summary>As <see cref="Prepare"/>, from activations column by column: see <see cref="IMatMulRun.PrepareColumns"/>.</summary>
     /// <returns>False where this way has no faster one than to transpose them first; then nothing was done.</returns>

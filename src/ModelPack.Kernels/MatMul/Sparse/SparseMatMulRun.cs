@@ -40,10 +40,7 @@ public sealed unsafe class SparseMatMulRun : IMatMulRun
     public long ScratchBytes(int rows) => (long)(rows == 1 ? 1 : Padded(rows)) * PreparedColumns * sizeof(float);
 
     /// <inheritdoc/>
-    public void Prepare(float* x, int rows, void* scratch) => Prepare(x, rows, scratch, shared: false);
-
-    /// <inheritdoc/>
-    public void PrepareShared(float* x, int rows, void* scratch) => Prepare(x, rows, scratch, shared: true);
+    public void Prepare(float* x, int rows, void* scratch, bool shared = false) => Interleaving.Run(x, rows, Inputs, PreparedColumns, (float*)scratch, shared);
 
     /// <inheritdoc/>
     public void Run(byte* tiles, void* scratch, int rows, int first, int count, in MatMulOutput to)
@@ -76,19 +73,6 @@ public sealed unsafe class SparseMatMulRun : IMatMulRun
 
     /// <inheritdoc/>
     public void Dispose() => Weight.Dispose();
-
-    private void Prepare(float* x, int rows, void* scratch, bool shared)
-    {
-        float* to = (float*)scratch;
-        if (rows > 1)
-        {
-            Interleaving.Run(x, rows, Inputs, PreparedColumns, to, shared);
-            return;
-        }
-
-        new ReadOnlySpan<float>(x, Inputs).CopyTo(new Span<float>(to, Inputs));
-        new Span<float>(to + Inputs, PreparedColumns - Inputs).Clear();
-    }
 
     /// <summary>One row of activations: those of the runs are brought together, then the tiles are as those of a dense weight.</summary>
     private void Row(byte* at, int stripe, float* x, in ColumnRuns runs, float* gathered, float* sums)
