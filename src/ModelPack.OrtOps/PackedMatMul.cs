@@ -296,7 +296,7 @@ internal sealed unsafe class PackedMatMul
     private nint Multiply(nint context, float* x, int rows, float* bias, float* y)
     {
         void* scratch = ThreadScratch.Get(ScratchUse.Activations, _run.ScratchBytes(rows));
-        int together = rows == 1 ? 1 : _run.PartsTogether;
+        int together = _run.PartsTogether(rows);
         int pieces = WorkSplit.Pieces((_run.Parts + together - 1) / together, _run.MultiplicationsPerRow * rows, Environment.ProcessorCount);
         if (pieces == 1)
         {

@@ -188,7 +188,7 @@ public static unsafe class KernelBenchmark
             float* from = x + ((long)first * run.Inputs);
             float* to = y + ((long)first * run.Outputs);
             run.Prepare(from, rows, scratch, shared: threads > 1);
-            int together = rows == 1 ? 1 : run.PartsTogether;
+            int together = run.PartsTogether(rows);
             Share(threads, (run.Parts + together - 1) / together, (group, count) => run.Run(tiles, scratch, rows, group * together, Math.Min(count * together, run.Parts - (group * together)), null, to));
         }
     }

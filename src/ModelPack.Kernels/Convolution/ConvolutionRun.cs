@@ -55,7 +55,7 @@ public sealed unsafe class ConvolutionRun : IDisposable
     public int Parts => _product.Parts;
 
     /// <summary>See <see cref="IMatMulRun.PartsTogether"/>.</summary>
-    public int PartsTogether => _product.PartsTogether;
+    public int PartsTogether => _product.PartsTogether(MatMulRun.MaxRows);
 
     /// <summary>
     /// Whether the places of a block are taken in the order of the padded input, those between lines included, which no output has: then every column of the matrix is a stretch of the input, and none is gathered.

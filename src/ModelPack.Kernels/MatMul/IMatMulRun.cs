@@ -19,8 +19,9 @@ public unsafe interface IMatMulRun : IDisposable
     /// <summary>Outputs of a part; the last part may have fewer.</summary>
     int PartOutputs { get; }
 
-    /// <summary>Parts that kernels for several rows do at a time: ranges that begin at multiples of it are done fastest.</summary>
-    int PartsTogether => 1;
+    /// <summary>Parts that kernels do at a time: ranges that begin at multiples of it are done fastest.</summary>
+    /// <param name="rows">Rows of activations.</param>
+    int PartsTogether(int rows) => 1;
 
     /// <summary>
     /// Columns, zeros behind those of the weight included, of rows that <see cref="Prepare"/> leaves as f32: one row as it is, more as <see cref="Interleaving"/> puts them. 0 where it rounds them.

@@ -57,11 +57,12 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     int IMatMulRun.PartOutputs => TileLayout.TileRows;
 
-    int IMatMulRun.PartsTogether => MaxTiles;
 
     int IMatMulRun.PreparedColumns => _path.PreparedColumns;
 
     double IMatMulRun.MultiplicationsPerRow => (double)Weight.Layout.Rows * Weight.Layout.Columns;
+
+    int IMatMulRun.PartsTogether(int rows) => _path.TilesTogether(rows);
 
     bool IMatMulRun.PrepareColumns(float* x, long* offsets, int rows, void* scratch) => _path.PrepareColumns(x, offsets, rows, scratch);
 

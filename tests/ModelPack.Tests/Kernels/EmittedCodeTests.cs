@@ -12,26 +12,32 @@ public sealed unsafe class EmittedCodeTests
     private const int Blocks = 3;
 
     [SkippableTheory]
-    [InlineData(4, 8, true, TileScale.E8M0, false)]
-    [InlineData(4, 4, true, TileScale.BF16, false)]
-    [InlineData(4, 32, false, TileScale.F32, true)]
-    [InlineData(2, 64, true, TileScale.F32, false)]
-    [InlineData(4, 8, false, TileScale.F16, false)]
-    [InlineData(2, 1024, false, TileScale.None, false)]
-    [InlineData(3, 8, false, TileScale.F32, false)]
-    [InlineData(5, 16, false, TileScale.F32, true)]
-    [InlineData(6, 8, false, TileScale.F32, false)]
-    [InlineData(7, 40, false, TileScale.F32, false)]
-    [InlineData(8, 20, false, TileScale.F32, true)]
-    internal void One_row_is_the_same_without_byte_permutations_and_by_the_convention_of_Windows(int bits, int groups, bool hasTable, TileScale scale, bool hasZeros)
+    [InlineData(4, 8, true, TileScale.E8M0, false, 4)]
+    [InlineData(4, 4, true, TileScale.BF16, false, 4)]
+    [InlineData(4, 32, false, TileScale.F32, true, 4)]
+    [InlineData(2, 64, true, TileScale.F32, false, 4)]
+    [InlineData(4, 8, false, TileScale.F16, false, 4)]
+    [InlineData(2, 1024, false, TileScale.None, false, 4)]
+    [InlineData(3, 8, false, TileScale.F32, false, 1)]
+    [InlineData(5, 16, false, TileScale.F32, true, 1)]
+    [InlineData(6, 8, false, TileScale.F32, false, 2)]
+    [InlineData(7, 40, false, TileScale.F32, false, 1)]
+    [InlineData(8, 20, false, TileScale.F32, true, 4)]
+    internal void One_row_is_the_same_without_byte_permutations_by_the_convention_of_Windows_and_with_several_tiles(int bits, int groups, bool hasTable, TileScale scale, bool hasZeros, int mostTiles)
     {
         Skip.IfNot(CpuFeatures.HasVnni512 && Avx512Vbmi.IsSupported && EmittedFunctions.Works && !OperatingSystem.IsWindows(), "needs AVX512_VNNI, AVX512_VBMI and the convention of System V");
-        var shape = new IntegerRowShape(bits, groups, hasTable, scale, hasZeros);
-        float[] expected = Run(IntegerRowCode.Write(shape, windows: false, hasPermute: true), shape);
+        int tileBytes = Blocks * ((groups * bits * 8) + (TileLayout.TileRows * (sizeof(float) + 1)));
+        var shape = new IntegerRowShape(bits, groups, hasTable, scale, hasZeros, 4, tileBytes);
+        Assert.Equal(mostTiles, IntegerRowRegisters.MostTiles(shape));
+        float[] expected = Run(IntegerRowCode.Write(shape with { Tiles = 1 }, windows: false, hasPermute: true), shape, 4);
         Assert.All(expected, v => Assert.True(float.IsFinite(v) && v != 0));
-
-        Assert.Equal(expected, Run(IntegerRowCode.Write(shape, windows: false, hasPermute: false), shape));
-        Assert.Equal(expected, Run(FromWindows(IntegerRowCode.Write(shape, windows: true, hasPermute: true)), shape));
+        for (int tiles = 1; tiles <= mostTiles; tiles *= 2)
+        {
+            IntegerRowShape together = shape with { Tiles = tiles };
+            Assert.Equal(expected, Run(IntegerRowCode.Write(together, windows: false, hasPermute: true), together, 4 / tiles));
+            Assert.Equal(expected, Run(IntegerRowCode.Write(together, windows: false, hasPermute: false), together, 4 / tiles));
+            Assert.Equal(expected, Run(FromWindows(IntegerRowCode.Write(together, windows: true, hasPermute: true)), together, 4 / tiles));
+        }
     }
 
     [SkippableTheory]
@@ -72,7 +78,8 @@ public sealed unsafe class EmittedCodeTests
         return [.. code.Code, .. function];
     }
 
-    private static float[] Run(byte[] code, IntegerRowShape shape)
+    /// <summary>Calls the function for some tiles after others; of each its scales, zero points and codes.</summary>
+    private static float[] Run(byte[] code, IntegerRowShape shape, int calls)
     {
         byte[] x = Bytes(1, Blocks * (PackedActivations.HeaderBytes(1) + (shape.Groups * sizeof(int))));
         for (int b = 0; b < Blocks; b++)
@@ -82,21 +89,39 @@ public sealed unsafe class EmittedCodeTests
             MemoryMarshal.Write(header[sizeof(float)..], (b * 17) - 5);
         }
 
-        byte[] scales = Bytes(3, Blocks * TileLayout.TileRows * sizeof(float));
-        if (shape.Scale == TileScale.E8M0)
+        const int tiles = 4;
+        int bytes = (int)shape.TileBytes;
+        int zeros = Blocks * TileLayout.TileRows * sizeof(float);
+        byte[] weights = Bytes(2, tiles * bytes);
+        for (int tile = 0; tile < tiles; tile++)
         {
-            scales.AsSpan().Fill(126);
-        }
-        else
-        {
-            MemoryMarshal.Cast<byte, float>(scales.AsSpan()).Fill(1.5f); // Read as 16 bits: 1.5 and 0 in turns.
-            if (shape.Scale is TileScale.BF16 or TileScale.F16)
+            Span<byte> scales = weights.AsSpan(tile * bytes, zeros);
+            switch (shape.Scale)
             {
-                MemoryMarshal.Cast<byte, ushort>(scales.AsSpan()).Fill((ushort)(shape.Scale == TileScale.BF16 ? 0x3FC0 : 0x3E00));
+                case TileScale.E8M0:
+                    scales.Fill((byte)(126 + tile));
+                    break;
+                case TileScale.BF16:
+                    MemoryMarshal.Cast<byte, ushort>(scales).Fill((ushort)(0x3FC0 + tile));
+                    break;
+                case TileScale.F16:
+                    MemoryMarshal.Cast<byte, ushort>(scales).Fill((ushort)(0x3E00 + tile));
+                    break;
+                default:
+                    MemoryMarshal.Cast<byte, float>(scales).Fill(1.5f + tile);
+                    break;
             }
         }
 
-        return Call(code, x, Bytes(2, Blocks * shape.Groups * shape.Bits * 8), scales, Bytes(4, Blocks * TileLayout.TileRows), TileLayout.TileRows);
+        float[] y = new float[tiles * TileLayout.TileRows];
+        int perCall = tiles / calls;
+        for (int call = 0; call < calls; call++)
+        {
+            byte[] from = weights[(call * perCall * bytes)..];
+            Call(code, x, from[(zeros + (Blocks * TileLayout.TileRows))..], from, from[zeros..], perCall * TileLayout.TileRows).CopyTo(y, call * perCall * TileLayout.TileRows);
+        }
+
+        return y;
     }
 
     private static float[] RunRows(byte[] code, int rows, int tiles, int groups, bool hasZeros)

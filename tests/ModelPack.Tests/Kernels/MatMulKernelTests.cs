@@ -38,7 +38,7 @@ public sealed unsafe class MatMulKernelTests
     [MemberData(nameof(AllFormats))]
     public void Float_kernels_equal_the_reference(string format)
     {
-        foreach ((int n, int k) in new[] { (16, 32), (1, 1), (17, 33), (31, 100), (40, 272), (5, 700) })
+        foreach ((int n, int k) in new[] { (16, 32), (1, 1), (17, 33), (31, 100), (107, 272), (5, 700) })
         {
             Check(format, n, k, MatMulArithmetic.Float, (_, sums) => FloatTolerance * sums.Products);
         }
@@ -48,7 +48,7 @@ public sealed unsafe class MatMulKernelTests
     [MemberData(nameof(AllFormats))]
     public void Integer_kernels_differ_by_the_rounding_of_activations(string format)
     {
-        foreach ((int n, int k) in new[] { (16, 32), (1, 1), (17, 33), (31, 100), (40, 272), (5, 1100) })
+        foreach ((int n, int k) in new[] { (16, 32), (1, 1), (17, 33), (31, 100), (107, 272), (5, 1100) })
         {
             // Of every product: the error of the activation times the weight, and that of a table's integers times the activation.
             Check(format, n, k, MatMulArithmetic.Integer, (weight, sums) =>
@@ -60,7 +60,7 @@ public sealed unsafe class MatMulKernelTests
     [MemberData(nameof(AllFormats))]
     public void BF16_kernels_differ_by_the_rounding_of_activations_alone(string format)
     {
-        foreach ((int n, int k) in new[] { (16, 32), (1, 1), (17, 33), (31, 100), (40, 272), (5, 1100) })
+        foreach ((int n, int k) in new[] { (16, 32), (1, 1), (17, 33), (31, 100), (107, 272), (5, 1100) })
         {
             Check(format, n, k, MatMulArithmetic.BFloat16, (_, sums) => (BFloat16Error + FloatTolerance) * sums.Products);
             Check(format, n, k, MatMulArithmetic.BFloat16, (_, sums) => FloatTolerance * sums.Products, Rounded);
@@ -114,7 +114,7 @@ public sealed unsafe class MatMulKernelTests
     public void The_instruction_of_four_products_and_what_stands_in_for_it_give_the_same_bits(string format)
     {
         // Sums are exact integers, whoever makes them. Without the instruction its kernels run on a replacement, so that they are tested everywhere.
-        foreach ((int n, int k) in new[] { (17, 33), (40, 272), (5, 1100) })
+        foreach ((int n, int k) in new[] { (17, 33), (107, 272), (5, 1100) })
         {
             using EncodedMatrix matrix = EncodedMatrix.Encode(format, n, k, Values.Weights((ulong)(n + k), n * k));
             foreach (KernelTier tier in KernelTiers.Supported.Where(t => t != KernelTier.Portable))
@@ -132,8 +132,8 @@ public sealed unsafe class MatMulKernelTests
     [MemberData(nameof(AllFormats))]
     public void Kernels_made_at_run_time_give_the_same_bits_as_those_compiled_ahead(string format)
     {
-        // Blocks that are written out and blocks in loops, one and two tiles, every number of rows of a batch, more than one batch, short last blocks. Where the machine has no such kernels both are the same.
-        foreach ((int n, int k) in new[] { (17, 33), (40, 272), (5, 1100), (32, 64) })
+        // Blocks that are written out and blocks in loops, one, two and four tiles, every number of rows of a batch, more than one batch, short last blocks. Where the machine has no such kernels both are the same.
+        foreach ((int n, int k) in new[] { (17, 33), (107, 272), (5, 1100), (32, 64) })
         {
             using EncodedMatrix matrix = EncodedMatrix.Encode(format, n, k, Values.Weights((ulong)(n + k), n * k));
             foreach (int rows in new[] { 1, 2, 3, 4, 5, 6, 7, 8, 23 })
@@ -147,28 +147,34 @@ public sealed unsafe class MatMulKernelTests
     }
 
     [Theory]
-    [InlineData("int4", MatMulArithmetic.Float)]
-    [InlineData("mxfp4", MatMulArithmetic.Integer)]
-    public void Any_split_into_ranges_gives_the_same_bits(string format, MatMulArithmetic arithmetic)
+    [InlineData("int4", MatMulArithmetic.Float, 9)]
+    [InlineData("int4", MatMulArithmetic.Float, 1)]
+    [InlineData("mxfp4", MatMulArithmetic.Integer, 9)]
+    [InlineData("mxfp4", MatMulArithmetic.Integer, 1)]
+    [InlineData("int4(block=64,symmetric=false)", MatMulArithmetic.Integer, 1)]
+    [InlineData("int6", MatMulArithmetic.Integer, 1)]
+    [InlineData("ternary", MatMulArithmetic.Integer, 1)]
+    [InlineData("fp8", MatMulArithmetic.BFloat16, 1)]
+    [InlineData("mxfp8", MatMulArithmetic.BFloat16, 1)]
+    public void Any_split_into_ranges_gives_the_same_bits(string format, MatMulArithmetic arithmetic, int rows)
     {
         const int N = 200;
         const int K = 96;
-        const int Rows = 9;
         using EncodedMatrix matrix = EncodedMatrix.Encode(format, N, K, Values.Weights(3, N * K));
-        float[] x = Values.Weights(4, Rows * K);
-        float[] whole = Run(matrix, x, Rows, arithmetic, KernelTiers.Current, out _);
+        float[] x = Values.Weights(4, rows * K);
+        float[] whole = Run(matrix, x, rows, arithmetic, KernelTiers.Current, out _);
         using MatMulWeight weight = MatMulWeight.TryCreate(matrix.Spec, N, K)!;
         void* tiles = NativeMemory.AlignedAlloc((nuint)weight.Bytes, 64);
         weight.Pack(matrix.Streams(weight.Roles), 0, weight.Layout.Tiles, (nint)tiles);
         var run = new MatMulRun(weight, arithmetic, KernelTiers.Current);
-        void* scratch = NativeMemory.AlignedAlloc((nuint)run.ScratchBytes(Rows), 64);
-        float[] split = new float[Rows * N];
+        void* scratch = NativeMemory.AlignedAlloc((nuint)run.ScratchBytes(rows), 64);
+        float[] split = new float[rows * N];
         fixed (float* input = x, output = split)
         {
-            run.Prepare(input, Rows, scratch, shared: true);
+            run.Prepare(input, rows, scratch, shared: true);
             foreach ((int first, int count) in new[] { (7, 6), (0, 1), (1, 6) })
             {
-                run.Tiles((byte*)tiles, scratch, Rows, first, count, null, output);
+                run.Tiles((byte*)tiles, scratch, rows, first, count, null, output);
             }
         }
 

@@ -5,10 +5,12 @@ namespace ModelPack.Kernels.MatMul;
 /// <summary>A kind of weights that <see cref="BFloat16RowCode"/> is written for.</summary>
 /// <param name="Groups">Groups of four columns of a block: a multiple of four.</param>
 /// <param name="Scale">Stored type of scales of blocks; <see cref="TileScale.None"/> where blocks have none.</param>
-internal readonly record struct BFloat16RowShape(int Groups, TileScale Scale);
+/// <param name="Tiles">Tiles that are done together, 1 to <see cref="BFloat16RowCode.MaxTiles"/>.</param>
+/// <param name="TileBytes">From one of them to the next.</param>
+internal readonly record struct BFloat16RowShape(int Groups, TileScale Scale, int Tiles, long TileBytes);
 
 /// <summary>
-/// Machine code for one row of BF16 activations times one tile of <see cref="ValueKind.PairedSigned"/>, such as FP8: both bytes of 64 values are looked up at once (AVX512_VBMI), and pairs of columns multiplied (AVX512_BF16). That is
+/// Machine code for one row of BF16 activations times some tiles of <see cref="ValueKind.PairedSigned"/>, such as FP8: both bytes of 64 values are looked up at once (AVX512_VBMI), and pairs of columns multiplied (AVX512_BF16). That is
 /// 10 instructions for four columns of 16 rows; in f32 they are over 20, which one core waits for, not for memory.
 /// </summary>
 internal static class BFloat16RowCode
@@ -21,24 +23,29 @@ internal static class BFloat16RowCode
     /// <summary>Activations of the four columns of a vector of codes.</summary>
     private const int GroupBytes = 4 * sizeof(ushort);
 
+    /// <summary>Most tiles that are done together: as many streams from memory, see <see cref="IntegerRowCode"/>.</summary>
+    public const int MaxTiles = 4;
+
     /// <summary>Groups that are written out; more of them run in a loop.</summary>
     private const int MaxUnrolled = 8;
 
     private const int LoopUnroll = 4;
 
-    /// <summary>Sums, so that no product waits for the one before.</summary>
-    private const int Sums = 8;
+    /// <summary>Sums of a tile, however many are done together: the same products are added in the same order.</summary>
+    private const int Sums = 4;
 
-    private const int Total = 8;
-    private const int Upper = 9;
-    private const int Lower = 10;
-    private const int Pairs = 11;
-    private const int MorePairs = 12;
+    private const int Totals = MaxTiles * Sums;
 
     /// <summary>Four vectors: upper bytes, then lower bytes, of the values of codes 0 to 127.</summary>
-    private const int Tables = 16;
+    private const int Tables = Totals + MaxTiles;
 
-    private const int Signs = 20;
+    private const int Signs = Tables + 4;
+    private const int Activations = Signs + 1;
+    private const int MoreActivations = Signs + 2;
+    private const int Upper = Signs + 3;
+    private const int Lower = Signs + 4;
+    private const int Pairs = Signs + 5;
+    private const int MorePairs = Signs + 6;
 
     private const Gpr Blocks = Gpr.Rax;
     private const Gpr X = Gpr.Rdx;
@@ -66,13 +73,17 @@ internal static class BFloat16RowCode
         code.Set(Loop, unchecked((int)0x80808080));
         code.Broadcast(Signs, Loop);
         call.Load(Loop, EmittedField.Y);
-        code.Load(Total, new Mem(Loop, 0));
+        for (int tile = 0; tile < shape.Tiles; tile++)
+        {
+            code.Load(Totals + tile, new Mem(Loop, tile * VectorBytes));
+        }
+
         call.Load(Blocks, EmittedField.Blocks);
         call.Load(X, EmittedField.X);
         call.Load(Weights, EmittedField.Weights);
         call.Load(Scales, EmittedField.Scales);
         int block = code.Position;
-        for (int i = 0; i < Sums; i++)
+        for (int i = 0; i < Sums * shape.Tiles; i++)
         {
             code.Clear(i);
         }
@@ -86,7 +97,12 @@ internal static class BFloat16RowCode
         int loop = code.Position;
         for (int group = 0; group < unrolled; group++)
         {
-            Group(code, group);
+            code.Broadcast(Activations, new Mem(X, group * GroupBytes));
+            code.Broadcast(MoreActivations, new Mem(X, (group * GroupBytes) + sizeof(int)));
+            for (int tile = 0; tile < shape.Tiles; tile++)
+            {
+                Group(code, shape, group, tile);
+            }
         }
 
         code.Add(X, unrolled * GroupBytes);
@@ -96,9 +112,57 @@ internal static class BFloat16RowCode
             code.Loop(Loop, loop);
         }
 
+        for (int tile = 0; tile < shape.Tiles; tile++)
+        {
+            End(code, shape, tile);
+        }
+
+        if (shape.Scale != TileScale.None)
+        {
+            code.Add(Scales, TileLayout.TileRows * shape.Scale.Bytes());
+        }
+
+        code.Loop(Blocks, block);
+        call.Load(Loop, EmittedField.Y);
+        for (int tile = 0; tile < shape.Tiles; tile++)
+        {
+            code.Store(new Mem(Loop, tile * VectorBytes), Totals + tile);
+        }
+
+        call.Leave();
+        return code.Code.ToArray();
+    }
+
+    /// <summary>A place in a tile.</summary>
+    private static Mem At(BFloat16RowShape shape, Gpr start, int offset, int tile) => new(start, checked((int)(offset + (tile * shape.TileBytes))));
+
+    /// <summary>How far ahead each tile is asked for.</summary>
+    private static int Ahead(BFloat16RowShape shape) => Math.Min(Prefetching.AheadBytes, 2 * Prefetching.AheadBytes / shape.Tiles);
+
+    /// <summary>Four columns of 16 rows.</summary>
+    private static void Group(X64Assembler code, BFloat16RowShape shape, int group, int tile)
+    {
+        Mem codes = At(shape, Weights, group * VectorBytes, tile);
+        code.Load(Upper, codes);
+        code.Load(Lower, codes);
+        code.Prefetch(codes + Ahead(shape));
+        code.PermuteBytesOfTwo(Upper, Tables, Tables + 1);
+        code.PermuteBytesOfTwo(Lower, Tables + 2, Tables + 3);
+        code.Ternary(Upper, Signs, codes, OrAnd);
+        code.UnpackLowBytes(Pairs, Lower, Upper);
+        code.UnpackHighBytes(MorePairs, Lower, Upper);
+        int sum = (tile * Sums) + (2 * (group % (Sums / 2)));
+        code.DotBFloat16(sum, Pairs, Activations);
+        code.DotBFloat16(sum + 1, MorePairs, MoreActivations);
+    }
+
+    /// <summary>total += sums x scale.</summary>
+    private static void End(X64Assembler code, BFloat16RowShape shape, int tile)
+    {
+        int first = tile * Sums;
         for (int step = Sums / 2; step > 0; step /= 2)
         {
-            for (int i = 0; i < step; i++)
+            for (int i = first; i < first + step; i++)
             {
                 code.AddSingles(i, i, i + step);
             }
@@ -106,38 +170,13 @@ internal static class BFloat16RowCode
 
         if (shape.Scale == TileScale.None)
         {
-            code.AddSingles(Total, Total, 0);
-        }
-        else
-        {
-            var at = new Mem(Scales, 0);
-            EmittedScales.Load(code, Upper, at, shape.Scale);
-            code.Prefetch(at + Prefetching.AheadBytes);
-            code.MultiplyAdd(Total, 0, Upper);
-            code.Add(Scales, TileLayout.TileRows * shape.Scale.Bytes());
+            code.AddSingles(Totals + tile, Totals + tile, first);
+            return;
         }
 
-        code.Loop(Blocks, block);
-        call.Load(Loop, EmittedField.Y);
-        code.Store(new Mem(Loop, 0), Total);
-        call.Leave();
-        return code.Code.ToArray();
-    }
-
-    /// <summary>Four columns of 16 rows.</summary>
-    private static void Group(X64Assembler code, int group)
-    {
-        var codes = new Mem(Weights, group * VectorBytes);
-        code.Load(Upper, codes);
-        code.Load(Lower, codes);
-        code.Prefetch(codes + Prefetching.AheadBytes);
-        code.PermuteBytesOfTwo(Upper, Tables, Tables + 1);
-        code.PermuteBytesOfTwo(Lower, Tables + 2, Tables + 3);
-        code.Ternary(Upper, Signs, codes, OrAnd);
-        code.UnpackLowBytes(Pairs, Lower, Upper);
-        code.UnpackHighBytes(MorePairs, Lower, Upper);
-        int sum = 2 * (group % (Sums / 2));
-        code.DotBFloat16(sum, Pairs, new Mem(X, group * GroupBytes));
-        code.DotBFloat16(sum + 1, MorePairs, new Mem(X, (group * GroupBytes) + sizeof(int)));
+        Mem at = At(shape, Scales, 0, tile);
+        EmittedScales.Load(code, Upper, at, shape.Scale);
+        code.Prefetch(at + Ahead(shape));
+        code.MultiplyAdd(Totals + tile, first, Upper);
     }
 }

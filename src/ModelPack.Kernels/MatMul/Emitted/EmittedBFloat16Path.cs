@@ -34,6 +34,8 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
         _hasScales = weight.Layout.Blocks > 1 && weight.Layout.Scale != TileScale.None;
     }
 
+    public override int TilesTogether(int rows) => rows > 1 ? MaxTiles : _row is null ? BFloat16RowCode.MaxTiles : 1;
+
     private int MaxRows => BFloat16RowsCode.MaxRows(_hasScales);
 
     /// <summary>Null where this machine lacks the instruction, or code cannot be made at run time.</summary>
@@ -99,23 +101,39 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
         }
     }
 
-    /// <summary>Tiles by one row.</summary>
+    /// <summary>Tiles by one row: as many together as there is code for, then the rest.</summary>
     private void Row(byte* tile, in TileWeight weight, ushort* x, int first, int count, in MatMulOutput to)
+    {
+        for (int together = BFloat16RowCode.MaxTiles; count > 0; together /= 2)
+        {
+            int some = count & -together;
+            if (some > 0)
+            {
+                Row(tile, weight, together, x, first, some, to);
+                tile += some * weight.TileBytes;
+                first += some;
+                count -= some;
+            }
+        }
+    }
+
+    /// <summary>Tiles by one row, always so many together.</summary>
+    private void Row(byte* tile, in TileWeight weight, int together, ushort* x, int first, int count, in MatMulOutput to)
     {
         const int groupColumns = 4;
         int blockUnits = _hasScales ? weight.BlockUnits : weight.Units;
         int whole = weight.Units / blockUnits;
         int lastUnits = weight.Units - (whole * blockUnits);
-        TileScale scale = _hasScales ? weight.Scale : TileScale.None;
-        var function = (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(new BFloat16RowShape(blockUnits * weight.UnitColumns / groupColumns, scale));
-        var last = lastUnits == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(new BFloat16RowShape(lastUnits * weight.UnitColumns / groupColumns, scale));
-        float* sums = stackalloc float[TileLayout.TileRows];
+        var shape = new BFloat16RowShape(blockUnits * weight.UnitColumns / groupColumns, _hasScales ? weight.Scale : TileScale.None, together, together == 1 ? 0 : weight.TileBytes);
+        var function = (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(shape);
+        var last = lastUnits == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(shape with { Groups = lastUnits * weight.UnitColumns / groupColumns });
+        float* sums = stackalloc float[BFloat16RowCode.MaxTiles * TileLayout.TileRows];
         EmittedCall call;
         call.Y = sums;
         call.Table = (byte*)(weight.Table + MatMulWeight.TableLength);
-        for (int i = first; i < first + count; i++)
+        for (int i = first; i < first + count; i += together)
         {
-            new Span<float>(sums, TileLayout.TileRows).Clear();
+            new Span<float>(sums, together * TileLayout.TileRows).Clear();
             call.X = (byte*)x;
             call.Weights = tile + weight.CodesOffset;
             call.Scales = tile;
@@ -130,9 +148,9 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
                 last(&call);
             }
 
-            Scale(tile, 1, weight, 1, sums);
-            MatMulRun.Store(sums, 1, i, 1, weight.Rows, to);
-            tile += weight.TileBytes;
+            Scale(tile, together, weight, 1, sums);
+            MatMulRun.Store(sums, 1, i, together, weight.Rows, to);
+            tile += together * weight.TileBytes;
         }
     }
 

@@ -20,16 +20,23 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
     /// <summary>For one row where there is no code for it; else null.</summary>
     private readonly IntegerPath? _row;
 
+    /// <summary>Tiles that one row is multiplied with at a time.</summary>
+    private readonly int _rowTiles;
+
     private EmittedIntegerPath(MatMulWeight weight, MatMulKernel kernel)
         : base(weight)
     {
         _kernel = kernel;
-        _row = IntegerRowCode.Has(RowShape(weight.Tile, 0)) ? null : new IntegerPath(weight, kernel);
+        IntegerRowShape shape = RowShape(weight.Tile, 0, IntegerRowRegisters.MaxTiles);
+        _row = IntegerRowCode.Has(shape) ? null : new IntegerPath(weight, kernel);
+        _rowTiles = _row is null ? IntegerRowRegisters.MostTiles(shape) : 1;
     }
 
     /// <summary>Null where this machine lacks the instruction, or code cannot be made at run time.</summary>
     public static EmittedIntegerPath? TryCreate(MatMulWeight weight, MatMulKernel kernel) =>
         CpuFeatures.HasVnni512 && EmittedFunctions.Works ? new EmittedIntegerPath(weight, kernel) : null;
+
+    public override int TilesTogether(int rows) => rows == 1 ? _rowTiles : MaxTiles;
 
     public override long ScratchBytes(int rows) => rows == 1 && _row is not null ? _row.ScratchBytes(1) : PackedActivations.Bytes(rows, Weight.Layout);
 
@@ -71,7 +78,8 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
         }
     }
 
-    private static IntegerRowShape RowShape(in TileWeight weight, int groups) => new(weight.UnitBytes * 8 / (TileLayout.TileRows * weight.UnitColumns), groups, weight.ByteTable != null, weight.Scale, weight.HasZeros);
+    private static IntegerRowShape RowShape(in TileWeight weight, int groups, int tiles) => new(
+        weight.UnitBytes * 8 / (TileLayout.TileRows * weight.UnitColumns), groups, weight.ByteTable != null, weight.Scale, weight.HasZeros, tiles, tiles == 1 ? 0 : weight.TileBytes);
 
     /// <summary>Groups of whole blocks, and of a last block that is shorter; 0 without one.</summary>
     private static (int Whole, int Groups, int LastGroups) Groups(in TileWeight weight)
@@ -80,19 +88,36 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
         return (whole, weight.BlockUnits * weight.UnitColumns / GroupColumns, (weight.Units - (whole * weight.BlockUnits)) * weight.UnitColumns / GroupColumns);
     }
 
-    /// <summary>Tiles by one row.</summary>
-    private static void Row(byte* tile, in TileWeight weight, in PackedActivations x, int first, int count, in MatMulOutput to)
+    /// <summary>Tiles by one row: as many together as there is code for, then the rest.</summary>
+    private void Row(byte* tile, in TileWeight weight, in PackedActivations x, int first, int count, in MatMulOutput to)
+    {
+        for (int together = _rowTiles; count > 0; together /= 2)
+        {
+            int some = count & -together;
+            if (some > 0)
+            {
+                Row(tile, weight, together, x, first, some, to);
+                tile += some * weight.TileBytes;
+                first += some;
+                count -= some;
+            }
+        }
+    }
+
+    /// <summary>Tiles by one row, always so many together.</summary>
+    private static void Row(byte* tile, in TileWeight weight, int together, in PackedActivations x, int first, int count, in MatMulOutput to)
     {
         (int whole, int groups, int lastGroups) = Groups(weight);
-        var function = whole == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(RowShape(weight, groups));
-        var last = lastGroups == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(RowShape(weight, lastGroups));
-        float* sums = stackalloc float[TileLayout.TileRows];
+        var function = whole == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(RowShape(weight, groups, together));
+        var last = lastGroups == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(RowShape(weight, lastGroups, together));
+        float* sums = stackalloc float[IntegerRowRegisters.MaxTiles * TileLayout.TileRows];
+        int outputs = together * TileLayout.TileRows;
         EmittedCall call;
         call.Y = sums;
         call.Table = weight.ByteTable;
-        for (int i = first; i < first + count; i++)
+        for (int i = first; i < first + count; i += together)
         {
-            new Span<float>(sums, TileLayout.TileRows).Clear();
+            new Span<float>(sums, outputs).Clear();
             if (whole > 0)
             {
                 call.X = x.Block(0, 0);
@@ -113,9 +138,9 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
                 last(&call);
             }
 
-            Scale(sums, TileLayout.TileRows, weight.ByteMultiplier);
-            MatMulRun.Store(sums, 1, i, 1, weight.Rows, to);
-            tile += weight.TileBytes;
+            Scale(sums, outputs, weight.ByteMultiplier);
+            MatMulRun.Store(sums, 1, i, together, weight.Rows, to);
+            tile += together * weight.TileBytes;
         }
     }
 

@@ -10,6 +10,9 @@ internal abstract unsafe class MatMulPath(MatMulWeight weight)
     /// <summary>See <see cref="IMatMulRun.PreparedColumns"/>.</summary>
     public virtual int PreparedColumns => 0;
 
+    /// <summary>See <see cref="IMatMulRun.PartsTogether"/>.</summary>
+    public virtual int TilesTogether(int rows) => rows == 1 ? 1 : MatMulRun.MaxTiles;
+
     /// <summary>See <see cref="MatMulRun.ScratchBytes"/>.</summary>
     public abstract long ScratchBytes(int rows);
 
