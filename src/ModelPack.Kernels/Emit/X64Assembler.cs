@@ -111,6 +111,9 @@ internal sealed class X64Assembler
     /// <summary>Bytes to = table[lower six bits of the bytes of indices] (AVX512_VBMI).</summary>
     public void PermuteBytes(int to, int indices, int table) => Evex(Opcode.PermuteBytes, to, indices, table);
 
+    /// <summary>f32 to = table[lower four bits of the lanes of indices].</summary>
+    public void PermuteSingles(int to, int indices, int table) => Evex(Opcode.PermuteSingles, to, indices, table);
+
     /// <summary>Bytes indices = 128 bytes of two tables[lower seven bits of the bytes of indices] (AVX512_VBMI).</summary>
     public void PermuteBytesOfTwo(int indices, int lowTable, int highTable) => Evex(Opcode.PermuteBytesOfTwo, indices, lowTable, highTable);
 
@@ -307,6 +310,7 @@ internal sealed class X64Assembler
         ShiftIntegers = 0x1172,
         ShuffleBytes = 0x2100,
         WidenHalves = 0x2113,
+        PermuteSingles = 0x2116,
         WidenBytes = 0x2131,
         WidenWords = 0x2133,
         BroadcastRegister = 0x217C,

@@ -96,6 +96,7 @@ public sealed unsafe class MatMulRun : IMatMulRun
     {
         MatMulArithmetic.Integer => EmittedIntegerPath.TryCreate(weight, kernel),
         MatMulArithmetic.BFloat16 => EmittedBFloat16Path.TryCreate(weight, kernel),
+        MatMulArithmetic.Float => EmittedFloatPath.TryCreate(weight, kernel),
         _ => null,
     };
 

@@ -51,6 +51,26 @@ public sealed unsafe class EmittedCodeTests
             RunRows(FromWindows(IntegerRowsCode.Write(rows, tiles, groups, hasZeros, windows: true)), rows, tiles, groups, hasZeros));
     }
 
+    [SkippableTheory]
+    [InlineData(2, 8, 1)]
+    [InlineData(4, 2, 4)]
+    [InlineData(4, 12, 2)]
+    public void One_row_in_f32_is_the_same_by_the_convention_of_Windows(int bits, int units, int tiles)
+    {
+        Skip.IfNot(Avx512F.IsSupported && EmittedFunctions.Works && !OperatingSystem.IsWindows(), "needs AVX-512 and the convention of System V");
+        const int unitColumns = 16;
+        int codes = Blocks * units * unitColumns * TileLayout.TileRows * bits / 8;
+        var shape = new FloatRowShape(bits, units, TileScale.F32, tiles, codes);
+        byte[] x = Bytes(5, Blocks * units * unitColumns * sizeof(float));
+        byte[] scales = new byte[(Blocks * TileLayout.TileRows * sizeof(float)) + (tiles * codes)];
+        MemoryMarshal.Cast<byte, float>(x.AsSpan()).Fill(0.25f);
+        MemoryMarshal.Cast<byte, float>(scales.AsSpan()).Fill(1.5f);
+        byte[] weights = Bytes(2, tiles * codes);
+        float[] expected = Call(FloatRowCode.Write(shape, windows: false), x, weights, scales, [], tiles * TileLayout.TileRows);
+        Assert.All(expected, y => Assert.True(float.IsFinite(y)));
+        Assert.Equal(expected, Call(FromWindows(FloatRowCode.Write(shape, windows: true)), x, weights, scales, [], tiles * TileLayout.TileRows));
+    }
+
     [SkippableFact]
     public void Code_is_made_once_for_a_key()
     {

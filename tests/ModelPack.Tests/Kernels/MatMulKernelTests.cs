@@ -139,9 +139,10 @@ public sealed unsafe class MatMulKernelTests
             foreach (int rows in new[] { 1, 2, 3, 4, 5, 6, 7, 8, 23 })
             {
                 float[] x = Values.Weights((ulong)rows, rows * k);
-                Assert.Equal(
-                    Run(matrix, x, rows, MatMulArithmetic.Integer, KernelTiers.Current, out _, hasDot: false),
-                    Run(matrix, x, rows, MatMulArithmetic.Integer, KernelTiers.Current, out _));
+                foreach (MatMulArithmetic arithmetic in new[] { MatMulArithmetic.Integer, MatMulArithmetic.Float })
+                {
+                    Assert.Equal(Run(matrix, x, rows, arithmetic, KernelTiers.Current, out _, hasDot: false), Run(matrix, x, rows, arithmetic, KernelTiers.Current, out _));
+                }
             }
         }
     }

@@ -60,6 +60,7 @@ public sealed class X64AssemblerTests
         Same("62 d1 0d 40 72 d1 02", a => a.ShiftRight(30, 9, 2));
         Same("62 d1 1d 48 72 e5 06", a => a.ShiftRightSigned(12, 13, 6));
         Same("62 92 75 40 8d dd", a => a.PermuteBytes(3, 17, 29));
+        Same("62 92 75 40 16 dd", a => a.PermuteSingles(3, 17, 29));
         Same("62 32 7d 40 75 c9", a => a.PermuteBytesOfTwo(9, 16, 17));
         Same("62 02 6d 48 75 d7", a => a.PermuteBytesOfTwo(26, 2, 31));
         Same("62 53 5d 40 25 48 01 f8", a => a.Ternary(9, 20, new Mem(Gpr.R8, 64), 0xF8));
