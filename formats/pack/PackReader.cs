@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Immutable;
+using System.Security.Cryptography;
 
 namespace ModelPack.Pack;
 
@@ -51,6 +52,15 @@ public sealed partial class PackReader : IDisposable
 
     /// <summary>Stored bytes of streams read so far, through whatever call (mapped streams are not counted): what a partial read has cost.</summary>
     public long StoredBytesRead => Interlocked.Read(ref _storedBytesRead);
+
+    /// <summary>SHA-256 of the manifest and the index of chunks, which has the checksum of every one: the same for copies, other for any other content. Nothing is read.</summary>
+    public byte[] Identity()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(_artifact.Manifest);
+        hash.AppendData(_artifact.Index);
+        return hash.GetHashAndReset();
+    }
 
     /// <summary>Opens an artifact. No tensor data is read.</summary>
     /// <exception cref="ModelPackException">

@@ -14,9 +14,20 @@ public sealed record ModelSessionOptions
     /// <summary>
     /// Memory for weights, in bytes, of artifacts that are larger: weights are decoded into a temporary file beside the artifact, which is deleted at once where the system allows it, and read from there while the model runs.
     /// Outputs stay the same, bit for bit. Counted are weights that ModelPack's own operators read packed; of others ONNX Runtime keeps copies in an order of its own, which cannot be given up without changing results. Null keeps all in memory.
-    /// Means nothing for .onnx files.
+    /// Means nothing for .onnx files. With <see cref="PreparedFolder"/> weights are read from the file there instead of a temporary one.
     /// </summary>
     public long? ResidentBytes { get; init; }
+
+    /// <summary>
+    /// A folder, made when it is not there, in which decoded weights of artifacts are kept, a file for each artifact and form of its graph: the first opening decodes them into it, later ones map the file and decode nothing. Weights that ModelPack's own
+    /// operators read are used where they are in the file, so processes share them and the system can give their memory up; of others ONNX Runtime makes copies. Outputs stay the same, bit for bit. The file is as large as the weights in memory and is never deleted;
+    /// one that is damaged in its header or length is made again (<see cref="OnWarning"/>), its weights are verified by <c>modelpack verify --prepared</c>, not by every opening. Nobody may change it in place: a process that has mapped
+    /// it would see that, or end. Null keeps nothing. Means nothing for .onnx files and checkpoints.
+    /// </summary>
+    public string? PreparedFolder { get; init; }
+
+    /// <summary>Told, in one line, what is not as it should be but does not change what the model computes. Null: nobody is.</summary>
+    public Action<string>? OnWarning { get; init; }
 
     /// <summary>
     /// Ignore the execution plan: run the original graph with every weight expanded to its own dtype. Slower; for comparisons and for

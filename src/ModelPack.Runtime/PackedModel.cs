@@ -5,6 +5,7 @@ using ModelPack.Pack;
 using ModelPack.Runtime.Graphs;
 using ModelPack.Runtime.Loading;
 using ModelPack.Runtime.Native;
+using ModelPack.Runtime.Prepared;
 
 namespace ModelPack.Runtime;
 
@@ -21,6 +22,9 @@ public sealed class PackedModel : ModelSession
 
     /// <summary>Weights that the session reads where they were decoded to, which live as long as it.</summary>
     private WeightsInPlace? _weights;
+
+    /// <summary>The file that those are in; null where they are in anonymous memory.</summary>
+    private PreparedFile? _prepared;
 
     private PackedModel(string path, InferenceSession session, ExecutionPlan plan)
         : base(path, session)
@@ -50,6 +54,7 @@ public sealed class PackedModel : ModelSession
     {
         _mapped?.Dispose();
         _weights?.Dispose();
+        _prepared?.Dispose();
     }
 
     internal static PackedModel Open(string path, IWeightSource source, ModelSessionOptions options)
@@ -76,31 +81,62 @@ public sealed class PackedModel : ModelSession
         ExecutionPlan plan = options.ExpandAll ? DensePlan(declarations) : ReadPlan(source);
         IReadOnlyList<InitializerBinding> bindings = WeightLoader.Match(declarations, plan.Bindings);
         TileKernels.WarmUp(plan, source);
-        if (options.ResidentBytes is long budget)
+        if (options.PreparedFolder is string folder && PreparedFile.Open(folder, bindings, source, options) is PreparedFile prepared)
         {
-            return OpenResident(path, model, bindings, source, plan, budget, options, lastPosition is not null);
+            return OpenInPlace(path, model, prepared.Weights, prepared, plan, options, lastPosition is not null);
         }
 
-        ImmutableArray<LoadedWeight> weights = WeightLoader.Load(bindings, source, options.LoadThreads);
+        return options.ResidentBytes is long budget
+            ? OpenResident(path, model, bindings, source, plan, budget, options, lastPosition is not null)
+            : OpenInPlace(path, model, WeightLoader.Load(bindings, source, options.LoadThreads), null, plan, options, lastPosition is not null);
+    }
+
+    /// <summary>Own operators read their weights where they are; ONNX Runtime copies the others.</summary>
+    /// <param name="path">The artifact.</param>
+    /// <param name="model">Its graph.</param>
+    /// <param name="weights">All weights, which this takes over.</param>
+    /// <param name="prepared">The file that they are in, taken over too; null where they are in memory of their own. A window of memory only makes sense with one.</param>
+    /// <param name="plan">How it is executed.</param>
+    /// <param name="options">How it is opened.</param>
+    /// <param name="lastPosition">The graph gives the last position only.</param>
+    private static PackedModel OpenInPlace(string path, byte[] model, ImmutableArray<LoadedWeight> weights, PreparedFile? prepared, ExecutionPlan plan, ModelSessionOptions options, bool lastPosition)
+    {
+        ResidentWindow? window = prepared is not null && options.ResidentBytes is long budget ? new ResidentWindow(budget) : null;
+        Task reading = prepared is not null && window is null ? prepared.ReadAhead(options.LoadThreads) : Task.CompletedTask;
         ImmutableArray<LoadedWeight> copied = [.. weights.Where(w => !w.IsReadInPlace)];
         var kept = new WeightsInPlace([.. weights.Where(w => w.IsReadInPlace)]);
+        bool isOpen = false;
         try
         {
             using SessionOptions sessionOptions = MakeSessionOptions(options);
             OrtTable.AddExternalFilesInMemory(
                 sessionOptions, [.. copied.Select(w => w.Location)], [.. copied.Select(w => w.Buffer.Address)], [.. copied.Select(w => (nuint)w.Buffer.LengthBytes)]);
-            return new PackedModel(path, CreateSession(path, model, copied, kept.Constants, sessionOptions), plan) { _weights = kept, GivesLastPosition = lastPosition is not null };
-        }
-        catch
-        {
-            kept.Dispose();
-            throw;
+            ResidentWindow.Current = window;
+            InferenceSession session = CreateSession(path, model, copied, kept.Constants, sessionOptions);
+            prepared?.GiveUpCopied();
+            var opened = new PackedModel(path, session, plan)
+            {
+                GivesLastPosition = lastPosition,
+                Residency = window is null ? null : new Residency(window.WeightBytes, window.BudgetBytes, window.StreamedBytes, null),
+                _weights = kept,
+                _prepared = prepared,
+            };
+            isOpen = true;
+            return opened;
         }
         finally
         {
+            ResidentWindow.Current = null;
             foreach (LoadedWeight weight in copied)
             {
                 weight.Buffer.Dispose();
+            }
+
+            reading.Wait();
+            if (!isOpen)
+            {
+                kept.Dispose();
+                prepared?.Dispose();
             }
         }
     }

@@ -12,7 +12,7 @@ public static class Benchmarking
     /// <param name="model">An artifact or .onnx file.</param>
     /// <param name="against">Another with the same inputs, or null.</param>
     /// <param name="threads">Threads of a run; 0 means all cores.</param>
-    /// <param name="residentBytes">Memory for weights of artifacts, see <see cref="ModelSessionOptions.ResidentBytes"/>.</param>
+    /// <param name="weights">Where weights of artifacts are kept; null: in memory.</param>
     /// <param name="startProcess">
     /// Starts a process that calls <see cref="Start"/> on a path and gives its result; null leaves what only a new process can tell unmeasured.
     /// </param>
@@ -23,14 +23,14 @@ public static class Benchmarking
         string model,
         string? against = null,
         int threads = 0,
-        long? residentBytes = null,
+        WeightStorage? weights = null,
         Func<string, ModelStart>? startProcess = null,
         IProgress<ToolProgress>? progress = null,
         CancellationToken cancellation = default)
     {
         progress?.Report(new ToolProgress("bench", 0, 0, model));
         string[] paths = against is null ? [model] : [model, against];
-        IReadOnlyList<ModelTimes> times = ModelBenchmark.Measure(paths, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes }, open: ModelInput.Open, cancellation: cancellation);
+        IReadOnlyList<ModelTimes> times = ModelBenchmark.Measure(paths, WeightStorage.Options(threads, weights), open: ModelInput.Open, cancellation: cancellation);
         ModelStart[][] starts = startProcess is null ? [] : ColdStartsOf(paths, startProcess, progress, cancellation);
         BenchedModel[] rows = [.. times.Select((t, i) => Describe(t, starts.Length > 0 ? starts[i] : []))];
         return new BenchModelResult
@@ -45,9 +45,9 @@ public static class Benchmarking
 
     /// <summary>What a model costs this process, which must not have opened one before.</summary>
     /// <exception cref="ModelPackException">It cannot be opened or run.</exception>
-    public static ModelStart Start(string model, int threads = 0, long? residentBytes = null)
+    public static ModelStart Start(string model, int threads = 0, WeightStorage? weights = null)
     {
-        ColdStart start = ColdStart.Measure(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes }, ModelInput.Open);
+        ColdStart start = ColdStart.Measure(model, WeightStorage.Options(threads, weights), ModelInput.Open);
         return new ModelStart(start.LoadSeconds, start.FirstRunSeconds, start.RssBytes);
     }
 

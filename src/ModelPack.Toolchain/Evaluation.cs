@@ -17,13 +17,13 @@ public static class Evaluation
     /// <param name="window">Tokens per window.</param>
     /// <param name="threads">Threads; 0: one per processor.</param>
     /// <param name="reference">A model, or a file of logits that this saved of one on the same tokens and windows.</param>
-    /// <param name="residentBytes">Memory for packed weights; null: all.</param>
+    /// <param name="weights">Where weights of the model are kept; null: in memory.</param>
     /// <param name="saveLogits">Where to write the model's predictions, to compare others with; null: nowhere. Two bytes per prediction and word of the vocabulary, written as they are made.</param>
     /// <param name="progress">Told the windows done.</param>
     /// <param name="cancellation">Stops; nothing is left of the file.</param>
     /// <exception cref="ModelPackException">The model cannot be run or is no language model; the token file is too short; MP5060, MP5061: the saved logits are none, or of other tokens.</exception>
     public static EvalResult Perplexity(
-        string model, string tokens, int window = 256, int threads = 0, string? reference = null, long? residentBytes = null, string? saveLogits = null, IProgress<ToolProgress>? progress = null,
+        string model, string tokens, int window = 256, int threads = 0, string? reference = null, WeightStorage? weights = null, string? saveLogits = null, IProgress<ToolProgress>? progress = null,
         CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
@@ -35,7 +35,7 @@ public static class Evaluation
         using TokenFile file = TokenFile.Open(tokens);
         using SavedLogits? saved = reference is null ? null : SavedLogits.TryOpen(reference, cancellation);
         saved?.Check(file, window);
-        var options = new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes };
+        ModelSessionOptions options = WeightStorage.Options(threads, weights);
         using ModelSession session = WatchedActivations.TryOpen(model, options, out WatchedActivations? watched, cancellation) ?? ModelInput.Open(model, options);
         RefuseMaskedWords(session);
         using ModelSession? other = reference is null || saved is not null ? null : ModelInput.Open(reference, new ModelSessionOptions { Threads = threads });
@@ -94,7 +94,7 @@ public static class Evaluation
     /// <summary>Agreement of a model's outputs with those of a reference, on .npy data or on seeded random inputs (and then says so).</summary>
     /// <exception cref="ModelPackException">A model cannot be run, their outputs differ in shape, or the data does not fit.</exception>
     public static EvalResult Agreement(
-        string model, string reference, string? data, int threads = 0, long? residentBytes = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+        string model, string reference, string? data, int threads = 0, WeightStorage? weights = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         using (SavedLogits? saved = SavedLogits.TryOpen(reference, cancellation))
@@ -106,7 +106,7 @@ public static class Evaluation
         }
 
         var options = new ModelSessionOptions { Threads = threads };
-        using ModelSession session = ModelInput.Open(model, options with { ResidentBytes = residentBytes });
+        using ModelSession session = ModelInput.Open(model, WeightStorage.Options(threads, weights));
         using ModelSession other = ModelInput.Open(reference, options);
         var meter = new AgreementMeter();
         foreach (IReadOnlyList<NamedTensor> sample in data is null ? RandomInputs(other) : SampleInputs.FromFolder(other, data))

@@ -16,14 +16,14 @@ public static class Execution
     /// <param name="outputFolder">Folder for outputs as .npy files; null to write none.</param>
     /// <param name="seed">Seed of random inputs.</param>
     /// <param name="threads">Threads of the run; 0 means all cores.</param>
-    /// <param name="residentBytes">Memory for weights of artifacts, see <see cref="ModelSessionOptions.ResidentBytes"/>.</param>
+    /// <param name="weights">Where weights of artifacts are kept; null: in memory.</param>
     /// <param name="cancellation">Checked before the run.</param>
     /// <exception cref="ModelPackException">The model or an input is bad.</exception>
     public static RunResult Run(
-        string model, IReadOnlyList<string> inputs, string? outputFolder = null, ulong seed = 0, int threads = 0, long? residentBytes = null, CancellationToken cancellation = default)
+        string model, IReadOnlyList<string> inputs, string? outputFolder = null, ulong seed = 0, int threads = 0, WeightStorage? weights = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
-        using ModelSession session = ModelInput.Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
+        using ModelSession session = ModelInput.Open(model, WeightStorage.Options(threads, weights));
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         NamedTensor[] tensors = [.. inputs.Select((text, i) => Parse(session, text, seed + (ulong)i))];
         cancellation.ThrowIfCancellationRequested();

@@ -14,14 +14,14 @@ public static class TextClassification
     /// <param name="model">An artifact of a checkpoint folder of an encoder with the head ForSequenceClassification, or such a folder.</param>
     /// <param name="texts">The texts.</param>
     /// <param name="threads">Threads of a run; 0 means all cores.</param>
-    /// <param name="residentBytes">Memory for weights of artifacts, see <see cref="ModelSessionOptions.ResidentBytes"/>.</param>
+    /// <param name="weights">Where weights of artifacts are kept; null: in memory.</param>
     /// <param name="cancellation">Stops between two runs.</param>
     /// <exception cref="ModelPackException">The model cannot be opened, scores no texts, or has no usable tokenizer.</exception>
-    public static ClassifyResult Classify(string model, IReadOnlyList<string> texts, int threads = 0, long? residentBytes = null, CancellationToken cancellation = default)
+    public static ClassifyResult Classify(string model, IReadOnlyList<string> texts, int threads = 0, WeightStorage? weights = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(texts);
         long start = Stopwatch.GetTimestamp();
-        using TextClassifier classifier = Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
+        using TextClassifier classifier = Open(model, WeightStorage.Options(threads, weights));
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         start = Stopwatch.GetTimestamp();
         IReadOnlyList<ImmutableArray<TextScore>> scores = classifier.Classify(texts, cancellation: cancellation);

@@ -18,14 +18,14 @@ public static class TextEmbedding
     /// <param name="texts">The texts.</param>
     /// <param name="outputFolder">Folder for the vectors as embeddings.npy, f32 [texts, dimensions]; null to write none.</param>
     /// <param name="threads">Threads of a run; 0 means all cores.</param>
-    /// <param name="residentBytes">Memory for weights of artifacts, see <see cref="ModelSessionOptions.ResidentBytes"/>.</param>
+    /// <param name="weights">Where weights of artifacts are kept; null: in memory.</param>
     /// <param name="cancellation">Stops between two runs.</param>
     /// <exception cref="ModelPackException">The model cannot be opened, is no encoder, or has no usable tokenizer.</exception>
-    public static EmbedResult Embed(string model, IReadOnlyList<string> texts, string? outputFolder = null, int threads = 0, long? residentBytes = null, CancellationToken cancellation = default)
+    public static EmbedResult Embed(string model, IReadOnlyList<string> texts, string? outputFolder = null, int threads = 0, WeightStorage? weights = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(texts);
         long start = Stopwatch.GetTimestamp();
-        using TextEncoder encoder = Open(model, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
+        using TextEncoder encoder = Open(model, WeightStorage.Options(threads, weights));
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         start = Stopwatch.GetTimestamp();
         IReadOnlyList<float[]> vectors = encoder.Embed(texts, cancellation: cancellation);

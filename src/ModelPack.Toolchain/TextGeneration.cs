@@ -15,7 +15,7 @@ public static class TextGeneration
     /// <param name="prompt">The beginning of the text.</param>
     /// <param name="options">How to choose tokens and when to stop.</param>
     /// <param name="threads">Threads of a run; 0 means all cores.</param>
-    /// <param name="residentBytes">Memory for weights of artifacts, see <see cref="ModelSessionOptions.ResidentBytes"/>.</param>
+    /// <param name="weights">Where weights of artifacts are kept; null: in memory.</param>
     /// <param name="onText">Given every piece of text as it is made.</param>
     /// <param name="onWarning">Told what makes generation slower than it need be.</param>
     /// <param name="chat">Take the prompt as the message of a user, and answer it by the checkpoint's chat template.</param>
@@ -24,7 +24,7 @@ public static class TextGeneration
     /// <param name="cancellation">Stops between two tokens.</param>
     /// <exception cref="ModelPackException">MP5036: a form for an artifact. The model cannot be opened, has no usable tokenizer, or the prompt is bad.</exception>
     public static TextResult Generate(
-        string model, string prompt, GenerationOptions options, int threads = 0, long? residentBytes = null, Action<string>? onText = null, Action<string>? onWarning = null,
+        string model, string prompt, GenerationOptions options, int threads = 0, WeightStorage? weights = null, Action<string>? onText = null, Action<string>? onWarning = null,
         bool chat = false, string? system = null, GraphForm? form = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
@@ -33,7 +33,7 @@ public static class TextGeneration
             throw new ModelPackException(ErrorCodes.CacheIsFixed, "the type of keys and values is fixed when a model is compiled ('compile --kv-cache=f16'); only folders and GGUF files take one when they are run", model);
         }
 
-        using TextGenerator generator = Open(model, form ?? GraphForm.CachedFused, new ModelSessionOptions { Threads = threads, ResidentBytes = residentBytes });
+        using TextGenerator generator = Open(model, form ?? GraphForm.CachedFused, WeightStorage.Options(threads, weights));
         double load = Stopwatch.GetElapsedTime(start).TotalSeconds;
         if (!generator.HasCache)
         {

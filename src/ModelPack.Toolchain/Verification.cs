@@ -1,7 +1,10 @@
+using System.Collections.Immutable;
 using System.Diagnostics;
+using System.Globalization;
 using ModelPack.Compiler;
 using ModelPack.Pack;
 using ModelPack.Passes;
+using ModelPack.Runtime.Prepared;
 
 namespace ModelPack.Toolchain;
 
@@ -13,24 +16,26 @@ public static class Verification
     /// </summary>
     /// <param name="path">The artifact.</param>
     /// <param name="threads">Worker threads; 0 means one per processor.</param>
+    /// <param name="prepared">A folder with prepared weights, of which those of this artifact are checked too; null to skip.</param>
     /// <param name="progress">Told how far it is.</param>
     /// <param name="cancellation">Stops.</param>
-    /// <exception cref="ModelPackException">The artifact cannot be opened at all, or not be read.</exception>
-    public static VerifyResult VerifyStored(string path, int threads = 0, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
+    /// <exception cref="ModelPackException">The artifact cannot be opened at all, or not be read; MP1001: no such folder.</exception>
+    public static VerifyResult VerifyStored(string path, int threads = 0, string? prepared = null, IProgress<ToolProgress>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         using PackReader reader = PackReader.Open(path);
         PackProgressAdapter? adapter = progress is null ? null : new PackProgressAdapter(progress, "verify");
         IReadOnlyList<PackProblem> problems = reader.VerifyStored(Pipelines.Threads(threads), adapter, cancellation);
+        (IReadOnlyList<string> damaged, string? note) = CheckPrepared(reader, prepared, cancellation);
         return new VerifyResult
         {
             Path = path,
             Decoded = false,
-            Errors = [.. problems.Select(p => Describe(path, p))],
+            Errors = [.. problems.Select(p => Describe(path, p)), .. damaged],
             TensorsChecked = reader.Tensors.Count,
             BytesChecked = reader.File.LengthBytes,
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
-            Note = problems.Count == 0 ? "every stored byte is the one that was written; nothing was decoded" : null,
+            Note = problems.Count + damaged.Count == 0 ? Together("every stored byte is the one that was written; nothing was decoded", note) : null,
         };
     }
 
@@ -41,9 +46,10 @@ public static class Verification
     /// <param name="threads">Worker threads; 0 means one per processor.</param>
     /// <param name="basePath">The base of an artifact that was packed with one: also restores its files and checks their hashes; null checks what can be checked without.</param>
     /// <param name="calibration">The calibration data of the compilation, for <paramref name="rederive"/>.</param>
+    /// <param name="prepared">A folder with prepared weights, of which those of this artifact are checked too; null to skip.</param>
     /// <param name="progress">Told how far it is.</param>
     /// <param name="cancellation">Stops; nothing is left behind.</param>
-    /// <exception cref="ModelPackException">The artifact cannot be opened at all, or the original is not what it was made from.</exception>
+    /// <exception cref="ModelPackException">The artifact cannot be opened at all, or the original is not what it was made from; MP1001: no folder <paramref name="prepared"/>.</exception>
     public static VerifyResult Verify(
         string path,
         string? against = null,
@@ -51,6 +57,7 @@ public static class Verification
         int threads = 0,
         string? basePath = null,
         string? calibration = null,
+        string? prepared = null,
         IProgress<ToolProgress>? progress = null,
         CancellationToken cancellation = default)
     {
@@ -75,6 +82,10 @@ public static class Verification
                 errors.AddRange(FileErrors(reader, Pipelines.Threads(threads), cancellation));
                 note = $"checked with the base '{basePath}': the files come back as they were packed";
             }
+
+            (IReadOnlyList<string> damaged, string? about) = CheckPrepared(reader, prepared, cancellation);
+            errors.AddRange(damaged);
+            note = Together(note, about);
         }
 
         if (against is not null && errors.Count == 0)
@@ -105,6 +116,20 @@ public static class Verification
             Note = errors.Count == 0 ? note : null,
         };
     }
+
+    /// <summary>Problems of the weights that are kept for an artifact, and what to say when there are none.</summary>
+    private static (IReadOnlyList<string> Problems, string? Note) CheckPrepared(PackReader reader, string? folder, CancellationToken cancellation)
+    {
+        if (folder is null)
+        {
+            return ([], null);
+        }
+
+        (ImmutableArray<string> problems, int files, long bytes) = PreparedFile.Check(folder, reader.Identity(), cancellation);
+        return (problems, string.Create(CultureInfo.InvariantCulture, $"prepared weights in '{folder}': {files} {(files == 1 ? "file" : "files")} of this artifact, {bytes} bytes, as they were written"));
+    }
+
+    private static string? Together(string? first, string? second) => first is null || second is null ? first ?? second : $"{first}; {second}";
 
     private static string[] FileErrors(PackReader reader, int threads, CancellationToken cancellation)
     {

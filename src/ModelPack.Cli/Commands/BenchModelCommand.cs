@@ -12,11 +12,17 @@ internal static class BenchModelCommand
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var against = new Option<string?>("--against") { Description = "Another model, measured in turn with the first", HelpName = "model" };
         var history = new Option<string?>("--history") { Description = "A CSV file that the results are added to; report --bench draws it", HelpName = "file.csv" };
-        Option<MemorySize?> resident = SizeOption.CreateResident();
-        var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against, history, resident };
+        var weights = new WeightArguments();
+        var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against, history };
+        foreach (Option option in weights.All)
+        {
+            command.Add(option);
+        }
+
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
-            BenchModelResult result = Benchmarking.Model(session.Get(model), session.Get(against), session.Threads, session.Get(resident)?.Bytes, path => BenchStartCommand.InNewProcess(path, session.Threads, session.Get(resident)?.Bytes, session.Cancellation), session.Progress, session.Cancellation);
+            WeightStorage storage = weights.Get(session);
+            BenchModelResult result = Benchmarking.Model(session.Get(model), session.Get(against), session.Threads, storage, path => BenchStartCommand.InNewProcess(path, session.Threads, storage, session.Cancellation), session.Progress, session.Cancellation);
             if (session.Get(history) is string file)
             {
                 BenchHistory.Add(file, result, TimeProvider.System);

@@ -13,12 +13,17 @@ internal static class BenchStartCommand
     public static Command Create(CliHost host)
     {
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
-        Option<MemorySize?> resident = SizeOption.CreateResident();
-        var command = new Command("start", "Load a model and run it once, as the first thing a process does") { model, resident };
+        var weights = new WeightArguments();
+        var command = new Command("start", "Load a model and run it once, as the first thing a process does") { model };
+        foreach (Option option in weights.All)
+        {
+            command.Add(option);
+        }
+
         command.Hidden = true;
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
-            ModelStart start = Benchmarking.Start(session.Get(model), session.Threads, session.Get(resident)?.Bytes);
+            ModelStart start = Benchmarking.Start(session.Get(model), session.Threads, weights.Get(session));
             session.Show(start, JsonOutput.Types.ModelStart, console =>
                 console.WriteLine($"load {Words.Seconds(start.LoadSeconds)}, first run {Words.Seconds(start.FirstRunSeconds)}, memory {ByteSize.Format(start.RssBytes)}"));
             return ExitCodes.Done;
@@ -28,13 +33,13 @@ internal static class BenchStartCommand
 
     /// <summary>Runs the command in a process of its own.</summary>
     /// <exception cref="InvalidOperationException">The process failed on a model that this one could run.</exception>
-    public static ModelStart InNewProcess(string model, int threads, long? residentBytes, CancellationToken cancellation)
+    public static ModelStart InNewProcess(string model, int threads, WeightStorage weights, CancellationToken cancellation)
     {
         string library = typeof(BenchStartCommand).Assembly.Location;
         string? self = Environment.ProcessPath;
         bool hosted = self is null || Path.GetFileNameWithoutExtension(self) != CommandLine.ProgramName;
         var start = new ProcessStartInfo(hosted ? "dotnet" : self!) { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in (string[])[.. hosted ? [library] : Array.Empty<string>(), "bench", "start", model, "--json", "--threads", threads.ToString(CultureInfo.InvariantCulture), .. residentBytes is long bytes ? ["--resident", bytes.ToString(CultureInfo.InvariantCulture)] : Array.Empty<string>()])
+        foreach (string argument in (string[])[.. hosted ? [library] : Array.Empty<string>(), "bench", "start", model, "--json", "--threads", threads.ToString(CultureInfo.InvariantCulture), .. WeightArguments.Words(weights)])
         {
             start.ArgumentList.Add(argument);
         }

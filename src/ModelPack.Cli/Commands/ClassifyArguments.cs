@@ -14,9 +14,9 @@ internal sealed class ClassifyArguments
     public Option<string[]> Texts { get; } = new("--classify") { Description = "Give this text a label, with its score; needs an artifact of an encoder's folder with the head ForSequenceClassification. Repeatable", HelpName = "text" };
 
     /// <summary>Carries the command out.</summary>
-    public int Run(Session session, string model, long? residentBytes)
+    public int Run(Session session, string model, WeightStorage weights)
     {
-        ClassifyResult result = TextClassification.Classify(model, session.Get(Texts) ?? [], session.Threads, residentBytes, session.Cancellation);
+        ClassifyResult result = TextClassification.Classify(model, session.Get(Texts) ?? [], session.Threads, weights, session.Cancellation);
         session.Show(result, JsonOutput.Types.ClassifyResult, console => Write(console, result));
         return ExitCodes.Done;
     }

@@ -14,9 +14,9 @@ internal sealed class EmbedArguments
     public Option<string[]> Texts { get; } = new("--embed", "-e") { Description = "Make a vector of this text; needs an artifact of an encoder's folder (BERT and its kin). Repeatable: all go through the model together; with --output as one .npy file", HelpName = "text" };
 
     /// <summary>Carries the command out.</summary>
-    public int Run(Session session, string model, string? output, long? residentBytes)
+    public int Run(Session session, string model, string? output, WeightStorage weights)
     {
-        EmbedResult result = TextEmbedding.Embed(model, session.Get(Texts) ?? [], output, session.Threads, residentBytes, session.Cancellation);
+        EmbedResult result = TextEmbedding.Embed(model, session.Get(Texts) ?? [], output, session.Threads, weights, session.Cancellation);
         session.Show(result, JsonOutput.Types.EmbedResult, console => Write(console, result));
         return ExitCodes.Done;
     }

@@ -15,8 +15,13 @@ internal static class EvalCommand
         var reference = new Option<string?>("--reference") { Description = "A model to agree with: measures error, SQNR, cosine and top-1 agreement; with --tokens how far its predictions are (divergence), also from logits saved of it", HelpName = "model" };
         var save = new Option<string?>("--save-logits") { Description = "Write the model's predictions of the tokens, so that --reference can take this file for the model: 2 bytes per token and word of the vocabulary", HelpName = "file" };
         var data = new Option<string?>("--data") { Description = "A folder of .npy inputs named after the model's inputs, for --reference; without it: random inputs", HelpName = "folder" };
-        Option<MemorySize?> resident = SizeOption.CreateResident();
-        var command = new Command("eval", "Measure a model's quality: perplexity on tokens, or agreement with a reference") { model, tokens, window, reference, save, data, resident };
+        var weights = new WeightArguments();
+        var command = new Command("eval", "Measure a model's quality: perplexity on tokens, or agreement with a reference") { model, tokens, window, reference, save, data };
+        foreach (Option option in weights.All)
+        {
+            command.Add(option);
+        }
+
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             if (session.Get(save) is not null && session.Get(tokens) is null)
@@ -26,8 +31,8 @@ internal static class EvalCommand
 
             EvalResult result = (session.Get(tokens), session.Get(reference)) switch
             {
-                (string file, var other) when session.Get(data) is null => Evaluation.Perplexity(session.Get(model), file, session.Get(window), session.Threads, other, session.Get(resident)?.Bytes, session.Get(save), session.Progress, session.Cancellation),
-                (null, string other) => Evaluation.Agreement(session.Get(model), other, session.Get(data), session.Threads, session.Get(resident)?.Bytes, session.Progress, session.Cancellation),
+                (string file, var other) when session.Get(data) is null => Evaluation.Perplexity(session.Get(model), file, session.Get(window), session.Threads, other, weights.Get(session), session.Get(save), session.Progress, session.Cancellation),
+                (null, string other) => Evaluation.Agreement(session.Get(model), other, session.Get(data), session.Threads, weights.Get(session), session.Progress, session.Cancellation),
                 (null, null) => throw new UsageException("say what to measure: --tokens <file> for perplexity or --reference <model> for agreement"),
                 _ => throw new UsageException("--data holds inputs for --reference; with --tokens the tokens are the inputs"),
             };

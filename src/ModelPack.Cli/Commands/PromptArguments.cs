@@ -37,7 +37,7 @@ internal sealed class PromptArguments
     }
 
     /// <summary>Carries the command out.</summary>
-    public int Run(Session session, string model, string prompt, ulong seed, long? residentBytes)
+    public int Run(Session session, string model, string prompt, ulong seed, WeightStorage weights)
     {
         string[] stops = session.Get(_stop) ?? [];
         if (stops.Contains("", StringComparer.Ordinal))
@@ -61,11 +61,11 @@ internal sealed class PromptArguments
         };
         if (session.Json)
         {
-            session.Show(Generate(session, model, prompt, options, residentBytes, null), JsonOutput.Types.TextResult, _ => { });
+            session.Show(Generate(session, model, prompt, options, weights, null), JsonOutput.Types.TextResult, _ => { });
             return ExitCodes.Done;
         }
 
-        TextResult result = Stream(session, model, prompt, options, residentBytes);
+        TextResult result = Stream(session, model, prompt, options, weights);
         if (!session.Quiet)
         {
             string speed = result.TokensPerSecond is double rate ? $", then {Words.Number(rate)} tokens/s" : "";
@@ -76,12 +76,12 @@ internal sealed class PromptArguments
     }
 
     /// <summary>Writes the text as it is made; its line ends also when it is interrupted.</summary>
-    private TextResult Stream(Session session, string model, string prompt, GenerationOptions options, long? residentBytes)
+    private TextResult Stream(Session session, string model, string prompt, GenerationOptions options, WeightStorage weights)
     {
         bool written = false;
         try
         {
-            TextResult result = Generate(session, model, prompt, options, residentBytes, piece =>
+            TextResult result = Generate(session, model, prompt, options, weights, piece =>
             {
                 written = true;
                 session.Stream(piece);
@@ -98,6 +98,6 @@ internal sealed class PromptArguments
         }
     }
 
-    private TextResult Generate(Session session, string model, string prompt, GenerationOptions options, long? residentBytes, Action<string>? onText) =>
-        TextGeneration.Generate(model, prompt, options, session.Threads, residentBytes, onText, session.Quiet ? null : line => session.ErrorLine(line), session.Get(_chat), session.Get(_system), CacheOption.Get(session, _cache), session.Cancellation);
+    private TextResult Generate(Session session, string model, string prompt, GenerationOptions options, WeightStorage weights, Action<string>? onText) =>
+        TextGeneration.Generate(model, prompt, options, session.Threads, weights, onText, session.Quiet ? null : line => session.ErrorLine(line), session.Get(_chat), session.Get(_system), CacheOption.Get(session, _cache), session.Cancellation);
 }

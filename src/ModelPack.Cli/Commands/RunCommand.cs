@@ -13,12 +13,12 @@ internal static class RunCommand
         var inputs = new Option<string[]>("--input", "-i") { Description = "A .npy file for an input, or name=random. Repeatable", HelpName = "name=file.npy" };
         var output = new Option<string?>("--output", "-o") { Description = "A folder for the outputs, one .npy file each", HelpName = "folder" };
         var seed = new Option<ulong>("--seed") { Description = "Seed of random inputs, or of the tokens drawn", HelpName = "n", DefaultValueFactory = _ => 0 };
-        Option<MemorySize?> resident = SizeOption.CreateResident();
+        var weights = new WeightArguments();
         var prompt = new PromptArguments();
         var embed = new EmbedArguments();
         var classify = new ClassifyArguments();
-        var command = new Command("run", "Run a model once, let a language model continue a text, or make vectors or labels of texts") { model, inputs, output, seed, resident, embed.Texts, classify.Texts };
-        foreach (Option option in prompt.All)
+        var command = new Command("run", "Run a model once, let a language model continue a text, or make vectors or labels of texts") { model, inputs, output, seed };
+        foreach (Option option in (Option[])[.. weights.All, embed.Texts, classify.Texts, .. prompt.All])
         {
             command.Add(option);
         }
@@ -29,18 +29,18 @@ internal static class RunCommand
             {
                 return session.IsGiven(inputs) || session.IsGiven(output) || session.IsGiven(embed.Texts) || session.IsGiven(classify.Texts)
                     ? throw new UsageException("--prompt is the input: it does not go with --input, --embed, --classify and --output")
-                    : prompt.Run(session, session.Get(model), text, session.Get(seed), session.Get(resident)?.Bytes);
+                    : prompt.Run(session, session.Get(model), text, session.Get(seed), weights.Get(session));
             }
 
             prompt.RefuseWithoutPrompt(session);
             if (session.IsGiven(embed.Texts))
             {
-                return session.IsGiven(inputs) || session.IsGiven(classify.Texts) ? throw new UsageException("--embed is the input: it does not go with --input and --classify") : embed.Run(session, session.Get(model), session.Get(output), session.Get(resident)?.Bytes);
+                return session.IsGiven(inputs) || session.IsGiven(classify.Texts) ? throw new UsageException("--embed is the input: it does not go with --input and --classify") : embed.Run(session, session.Get(model), session.Get(output), weights.Get(session));
             }
 
             if (session.IsGiven(classify.Texts))
             {
-                return session.IsGiven(inputs) || session.IsGiven(output) ? throw new UsageException("--classify is the input: it does not go with --input, --embed and --output") : classify.Run(session, session.Get(model), session.Get(resident)?.Bytes);
+                return session.IsGiven(inputs) || session.IsGiven(output) ? throw new UsageException("--classify is the input: it does not go with --input, --embed and --output") : classify.Run(session, session.Get(model), weights.Get(session));
             }
 
             string[] given = session.Get(inputs) ?? [];
@@ -49,7 +49,7 @@ internal static class RunCommand
                 throw new UsageException($"--input '{wrong}' is not of the form name=file.npy");
             }
 
-            RunResult result = Execution.Run(session.Get(model), given, session.Get(output), session.Get(seed), session.Threads, session.Get(resident)?.Bytes, session.Cancellation);
+            RunResult result = Execution.Run(session.Get(model), given, session.Get(output), session.Get(seed), session.Threads, weights.Get(session), session.Cancellation);
             session.Show(result, JsonOutput.Types.RunResult, console => Write(console, result));
             return ExitCodes.Done;
         }));

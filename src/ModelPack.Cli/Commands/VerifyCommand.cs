@@ -15,7 +15,8 @@ internal static class VerifyCommand
         var calibration = new Option<string?>("--calibration") { Description = "For --rederive: the calibration data that the artifact was compiled with", HelpName = "data" };
         var basePath = new Option<string?>("--base") { Description = "The base of a file packed with one: also check that the files come back as they were", HelpName = "file" };
         var stored = new Option<bool>("--stored") { Description = "Only check the stored bytes, without decoding: finds every damaged byte, as fast as the disk or the hash" };
-        var command = new Command("verify", "Check every checksum of an artifact, stored and decoded; exit code 1 when anything is wrong") { file, stored, against, rederive, calibration, basePath };
+        var prepared = new Option<string?>("--prepared") { Description = "Also check the decoded weights of this artifact that run --prepared keeps in this folder", HelpName = "folder" };
+        var command = new Command("verify", "Check every checksum of an artifact, stored and decoded; exit code 1 when anything is wrong") { file, stored, against, rederive, calibration, basePath, prepared };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             bool storedOnly = session.Get(stored);
@@ -26,8 +27,8 @@ internal static class VerifyCommand
 
             using var source = StandardStreams.Source(session, session.Get(file));
             VerifyResult result = storedOnly
-                ? Verification.VerifyStored(source.Path, session.Threads, session.Progress, session.Cancellation)
-                : Verification.Verify(source.Path, session.Get(against), session.Get(rederive), session.Threads, session.Get(basePath), session.Get(calibration), session.Progress, session.Cancellation);
+                ? Verification.VerifyStored(source.Path, session.Threads, session.Get(prepared), session.Progress, session.Cancellation)
+                : Verification.Verify(source.Path, session.Get(against), session.Get(rederive), session.Threads, session.Get(basePath), session.Get(calibration), session.Get(prepared), session.Progress, session.Cancellation);
             result = result with { Path = source.Shown };
             session.Show(result, JsonOutput.Types.VerifyResult, console => Write(console, result));
             foreach (string error in result.Errors)

@@ -3,6 +3,9 @@ namespace ModelPack.Runtime.Loading;
 /// <summary>What the runtime needs of an artifact. Reads are thread-safe and verify checksums.</summary>
 internal interface IWeightSource
 {
+    /// <summary>32 bytes that are others for any other content; null where what decoding gives is not to be kept.</summary>
+    byte[]? Identity { get; }
+
     /// <summary>A named blob, or null when the artifact has none of that name.</summary>
     TensorData? Blob(string name);
 

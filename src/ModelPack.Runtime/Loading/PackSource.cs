@@ -5,6 +5,8 @@ namespace ModelPack.Runtime.Loading;
 /// <summary>An artifact on disk as a source of weights.</summary>
 internal sealed class PackSource(PackReader reader) : IWeightSource
 {
+    public byte[]? Identity => reader.Identity();
+
     public TensorData? Blob(string name) => reader.Blobs.GetValueOrDefault(name);
 
     public IStoredWeight? Find(string tensor) => reader.Find(tensor) is PackTensor found ? new StoredWeight(reader, found) : null;

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
-using System.Globalization;
 using System.Runtime.ExceptionServices;
 using ModelPack.Runtime.Graphs;
 using ModelPack.Runtime.Native;
@@ -110,20 +109,14 @@ internal static class WeightLoader
         var weights = new List<(LoadedWeight Weight, LoadJob Job)>();
         try
         {
-            var byContent = new Dictionary<(string Tensor, string? Role, DType DType, bool Transposed), LoadedWeight>();
-            foreach (InitializerBinding binding in bindings)
+            foreach (WeightSlot slot in WeightSlot.Of(bindings))
             {
-                var key = (binding.Tensor, binding.Role, binding.DType, binding.Transposed);
-                if (byContent.TryGetValue(key, out LoadedWeight? shared))
+                LoadJob job = Open(slot.Bindings[0], source);
+                weights.Add((new LoadedWeight(slot.Location, job.Buffer, slot.Initializers, slot.IsReadInPlace), job));
+                foreach (InitializerBinding sharing in slot.Bindings.Skip(1))
                 {
-                    CheckLength(binding, shared.Buffer.LengthBytes, binding.DType);
-                    shared.Initializers.Add(binding.Initializer);
-                    continue;
+                    CheckLength(sharing, job.Buffer.LengthBytes, sharing.DType);
                 }
-
-                LoadJob job = Open(binding, source);
-                weights.Add((new LoadedWeight(string.Create(CultureInfo.InvariantCulture, $"w{weights.Count}"), job.Buffer, [binding.Initializer], binding.Role is InitializerBinding.Tiles or InitializerBinding.NeuronRows), job));
-                byContent.Add(key, weights[^1].Weight);
             }
 
             return weights;

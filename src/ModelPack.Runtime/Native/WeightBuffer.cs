@@ -20,6 +20,10 @@ internal sealed unsafe class WeightBuffer : IDisposable
     /// <summary>What was mapped, from where on; 0 where the C library has the memory.</summary>
     private readonly nint _mapping;
     private readonly long _mappedBytes;
+
+    /// <summary>The memory is another owner's.</summary>
+    private readonly bool _isBorrowed;
+
     private void* _data;
 
     internal WeightBuffer(long lengthBytes)
@@ -48,7 +52,21 @@ internal sealed unsafe class WeightBuffer : IDisposable
         }
     }
 
+    /// <summary>Memory of another owner.</summary>
+    private WeightBuffer(void* data, long lengthBytes)
+    {
+        LengthBytes = lengthBytes;
+        _isBorrowed = true;
+        _data = data;
+        GC.SuppressFinalize(this);
+    }
+
     ~WeightBuffer() => Free();
+
+    /// <summary>A part of memory that another owner frees, later than this is disposed.</summary>
+    /// <param name="address">Where it begins.</param>
+    /// <param name="lengthBytes">Its length.</param>
+    internal static WeightBuffer Over(nint address, long lengthBytes) => new((void*)address, lengthBytes);
 
     /// <summary>Bytes allocated and not yet freed in this process, for leak tests.</summary>
     internal static long LiveBytes => Interlocked.Read(ref _liveBytes);
@@ -78,7 +96,7 @@ internal sealed unsafe class WeightBuffer : IDisposable
     {
         void* data = _data;
         _data = null;
-        if (data != null)
+        if (data != null && !_isBorrowed)
         {
             if (_mapping != 0)
             {

@@ -9,6 +9,8 @@ namespace ModelPack.Toolchain;
 /// <param name="tensors">The weights by name.</param>
 internal sealed class ModelWeights(byte[] graph, IReadOnlyDictionary<string, Tensor> tensors) : IWeightSource
 {
+    public byte[]? Identity => null;
+
     public TensorData? Blob(string name) => name == "graph" ? TensorData.FromBytes(graph) : null;
 
     public IStoredWeight? Find(string tensor) => tensors.TryGetValue(tensor, out Tensor? found) ? new Weight(found) : null;

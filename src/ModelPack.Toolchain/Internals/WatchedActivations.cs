@@ -174,6 +174,8 @@ internal sealed class WatchedActivations
     /// <summary>The artifact with another execution graph.</summary>
     private sealed class Source(PackSource artifact, TensorData graph) : IWeightSource
     {
+        public byte[]? Identity => artifact.Identity;
+
         public TensorData? Blob(string name) => name == Artifact.ExecutionGraphBlob ? graph : artifact.Blob(name);
 
         public IStoredWeight? Find(string tensor) => artifact.Find(tensor);

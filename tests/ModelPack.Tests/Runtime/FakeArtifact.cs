@@ -9,6 +9,8 @@ internal sealed class FakeArtifact : IWeightSource
 {
     private readonly Dictionary<string, FakeWeight> _weights = [];
 
+    public byte[]? Identity { get; init; }
+
     public Dictionary<string, byte[]> Blobs { get; } = [];
 
     public FakeArtifact Graph(byte[] model, params InitializerBinding[] bindings)
