@@ -61,6 +61,8 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     int IMatMulRun.PreparedColumns => _path.PreparedColumns;
 
+    bool IMatMulRun.PreparesAs(IMatMulRun other) => (_path.PreparedColumns > 0 && _path.PreparedColumns == other.PreparedColumns) || (other is MatMulRun run && _path.PreparesAs(run._path));
+
     double IMatMulRun.MultiplicationsPerRow => (double)Weight.Layout.Rows * Weight.Layout.Columns;
 
     bool IMatMulRun.PrepareColumns(float* x, long* offsets, int rows, void* scratch) => _path.PrepareColumns(x, offsets, rows, scratch);
