@@ -23,12 +23,23 @@ public sealed unsafe partial class PackReader
     public void ReadStream(PackStream stream, nint destination, long destinationBytes, int threads = 1, CancellationToken cancellation = default)
     {
         CheckLength(stream.LengthBytes, destinationBytes);
-        ParallelTiles.Run(
-            stream.ChunkCount,
-            threads,
-            chunk => DecodeChunk(stream, chunk, new Span<byte>((byte*)destination + (chunk * stream.ChunkBytes), stream.RawLength(chunk))),
-            cancellation);
+        ReadChunks(stream, 0, stream.ChunkCount, destination, threads, cancellation);
     }
+
+    /// <summary>Decodes some chunks of a stream, in parallel.</summary>
+    /// <param name="stream">A stream of this reader.</param>
+    /// <param name="firstChunk">The first of them.</param>
+    /// <param name="chunks">Their number.</param>
+    /// <param name="destination">Room for their bytes: <see cref="PackStream.ChunkBytes"/> each, fewer for the last of the stream.</param>
+    /// <param name="threads">Threads to use.</param>
+    /// <param name="cancellation">Stops between chunks.</param>
+    /// <exception cref="ModelPackException">MP1309 a damaged chunk, MP1310 an unknown codec.</exception>
+    public void ReadChunks(PackStream stream, long firstChunk, long chunks, nint destination, int threads = 1, CancellationToken cancellation = default) =>
+        ParallelTiles.Run(
+            chunks,
+            threads,
+            chunk => DecodeChunk(stream, firstChunk + chunk, new Span<byte>((byte*)destination + (chunk * stream.ChunkBytes), stream.RawLength(firstChunk + chunk))),
+            cancellation);
 
     /// <summary>
     /// Decodes a tensor to dense values of <paramref name="target"/>, row-major, row tiles in parallel: coded chunks, number format, conversion and a transposition

@@ -16,6 +16,9 @@ public enum ScratchUse
 
     /// <summary>What a part of a convolution multiplies, and its outputs.</summary>
     Window,
+
+    /// <summary>Which rows of activations go where.</summary>
+    Places,
 }
 
 /// <summary>Memory of the current thread for intermediate results of kernel calls; it grows to the largest size asked for and is kept until the thread ends.</summary>
@@ -36,7 +39,7 @@ public sealed unsafe class ThreadScratch
     /// <summary>At least so many bytes at a multiple of 64, valid until the next call for the same use on this thread.</summary>
     public static void* Get(ScratchUse use, long bytes)
     {
-        t_current ??= new ThreadScratch[4];
+        t_current ??= new ThreadScratch[Enum.GetValues<ScratchUse>().Length];
         ThreadScratch scratch = t_current[(int)use] ??= new ThreadScratch();
         if (scratch._bytes < (nuint)bytes)
         {

@@ -213,6 +213,7 @@ internal sealed unsafe class GatedMlp
             return status;
         }
 
+        _run.Finish(scratch, rows, job.WasShared);
         _weights[2].Use();
         job.IsDown = true;
         job.Parts = _run.DownParts;

@@ -42,6 +42,7 @@ public static unsafe class Registration
                 status = status != 0 ? status : Add(domain, PackedConv.Describe(Text("PackedConv"), product));
                 status = status != 0 ? status : Add(domain, PackedGather.Describe(Text("PackedGather"), product));
                 status = status != 0 ? status : Add(domain, GatedMlp.Describe(Text("GatedMlp")));
+                status = status != 0 ? status : Add(domain, Experts.Describe(Text("Experts")));
                 status = status != 0 ? status : Add(domain, ContextualMlp.Describe(Text("ContextualMlp")));
                 if (status != 0)
                 {

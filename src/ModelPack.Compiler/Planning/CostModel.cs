@@ -91,9 +91,11 @@ public static partial class CostModel
     /// <summary>Of a product of many rows; 0 for a kernel that the profile did not measure.</summary>
     internal static double SecondsPerMultiplication(HardwareProfile profile, string kernel, bool all) => Find(profile, kernel) is KernelConstant constant ? Of(constant.Batch, all) * 1e-9 : 0;
 
-    /// <summary>A kernel's name without its block, and the block.</summary>
+    /// <summary>A kernel's name without its block and the operator that it is part of, and the block.</summary>
     public static (string Kernel, int Block) Split(string kernel)
     {
+        int whole = kernel.IndexOf(" in ", StringComparison.Ordinal);
+        kernel = whole < 0 ? kernel : kernel[..whole];
         if (kernel == NodeChoice.Expand)
         {
             return ("ort:MatMul", 0);

@@ -36,8 +36,9 @@ public static class Planner
         ImmutableArray<PlannedNode>.Builder planned = ImmutableArray.CreateBuilder<PlannedNode>();
         var dense = new HashSet<string>(graph.Outputs.Concat(graph.Inputs).Select(v => v.Name), StringComparer.Ordinal);
         var declined = new Dictionary<string, RejectedKernel>(StringComparer.Ordinal);
-        Dictionary<int, Node?> contextual = ContextualMlp.Take(weights, context, planned, declined);
-        ImmutableArray<Node> nodes = PlanNodes(graph, weights, context, planned, dense, declined, contextual);
+        Dictionary<int, Node?> taken = ContextualMlp.Take(weights, context, planned, declined);
+        Experts.Take(weights, context, planned, declined, taken);
+        ImmutableArray<Node> nodes = PlanNodes(graph, weights, context, planned, dense, declined, taken);
         ImmutableArray<Node> fused = Epilogues.Join(GatedMlp.Fuse(nodes, planned, context), graph);
         // A bias that became integers is read as floats by others at most.
         HashSet<string> read = context.Lowered.Count == 0 ? [] : [.. fused.SelectMany(n => n.Inputs.Concat(n.Subgraphs().SelectMany(GraphNames.Free))), .. graph.Outputs.Select(o => o.Name)];
@@ -61,14 +62,14 @@ public static class Planner
         ImmutableArray<PlannedNode>.Builder planned,
         HashSet<string> dense,
         Dictionary<string, RejectedKernel> declined,
-        Dictionary<int, Node?> contextual)
+        Dictionary<int, Node?> taken)
     {
         var results = new Node[graph.Nodes.Length][];
         var choices = new ImmutableArray<PlannedNode>.Builder[graph.Nodes.Length];
         foreach (int i in Enumerable.Range(0, graph.Nodes.Length).OrderBy(i => graph.Nodes[i].Is("Gather")))
         {
             choices[i] = ImmutableArray.CreateBuilder<PlannedNode>();
-            results[i] = contextual.TryGetValue(i, out Node? taken) ? taken is null ? [] : [taken] : PlanNode(graph.Nodes[i], weights, context, choices[i], dense, declined);
+            results[i] = taken.TryGetValue(i, out Node? instead) ? instead is null ? [] : [instead] : PlanNode(graph.Nodes[i], weights, context, choices[i], dense, declined);
         }
 
         planned.AddRange(choices.SelectMany(c => c));
@@ -97,7 +98,7 @@ public static class Planner
                 result = [.. choice.Replacement];
             }
 
-            ImmutableArray<RejectedKernel> alternatives = declined.TryGetValue(tensor.Name, out RejectedKernel? contextual) ? choice.Alternatives.Add(contextual) : choice.Alternatives;
+            ImmutableArray<RejectedKernel> alternatives = declined.TryGetValue(tensor.Name, out RejectedKernel? whole) ? choice.Alternatives.Add(whole) : choice.Alternatives;
             RejectedKernel? elsewhere = i == 1 ? AcceleratorKernels.Named(node, tensor, context) : null;
             planned.Add(new PlannedNode(node.Handle, node.OpType, choice.Kernel, tensor.Name, elsewhere is null ? alternatives : alternatives.Insert(0, elsewhere)));
         }

@@ -102,7 +102,7 @@ internal static class ShapeRules
         Add(ProductRules.MatMulInteger, "MatMulInteger");
         Add(ProductRules.QLinearMatMul, "QLinearMatMul");
         Add(ProductRules.Gemm, "Gemm");
-        Add(ProductRules.Packed, Microsoft + "MatMulNBits", Own + "PackedMatMul", Own + "GatedMlp", Own + "ContextualMlp");
+        Add(ProductRules.Packed, Microsoft + "MatMulNBits", Own + "PackedMatMul", Own + "GatedMlp", Own + "ContextualMlp", Own + "Experts");
         Add(ProductRules.Einsum, "Einsum");
         Add(ProductRules.Quantize, "QuantizeLinear");
         Add(ProductRules.Dequantize, "DequantizeLinear");

@@ -28,6 +28,9 @@ public unsafe interface IMatMulRun : IDisposable
     /// </summary>
     int PreparedColumns { get; }
 
+    /// <summary>Whether <see cref="Prepare"/> of another product leaves the same.</summary>
+    bool PreparesAs(IMatMulRun other) => PreparedColumns > 0 && PreparedColumns == other.PreparedColumns;
+
     /// <summary>Multiplications that a row of activations takes.</summary>
     double MultiplicationsPerRow { get; }
 

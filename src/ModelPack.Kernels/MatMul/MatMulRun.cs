@@ -60,6 +60,8 @@ public sealed unsafe class MatMulRun : IMatMulRun
 
     int IMatMulRun.PreparedColumns => _path.PreparedColumns;
 
+    bool IMatMulRun.PreparesAs(IMatMulRun other) => (_path.PreparedColumns > 0 && _path.PreparedColumns == other.PreparedColumns) || (other is MatMulRun run && _path.PreparesAs(run._path));
+
     double IMatMulRun.MultiplicationsPerRow => (double)Weight.Layout.Rows * Weight.Layout.Columns;
 
     int IMatMulRun.PartsTogether(int rows) => _path.TilesTogether(rows);

@@ -111,6 +111,10 @@ public sealed unsafe class MatMulWeight : IDisposable
     /// <summary>The largest byte that integer kernels multiply.</summary>
     internal int LargestByte => _integers?.Bytes.Max() ?? (1 << _rows.Bits) - 1;
 
+    /// <summary>Whether kernels read activations of this weight and another in the same form.</summary>
+    internal bool PreparesAs(MatMulWeight other) =>
+        Layout with { Rows = 0 } == other.Layout with { Rows = 0 } && Kind == other.Kind && HasIntegerTable == other.HasIntegerTable && Tile.ByteZero == other.Tile.ByteZero;
+
     /// <summary>
     /// Recognises a number format. What is only known once the tensor is encoded, such as the scale of a whole tensor, does not change the layout: until then a weight can be planned, but its values are meaningless.
     /// </summary>

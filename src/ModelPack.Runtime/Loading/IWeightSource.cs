@@ -44,4 +44,15 @@ internal interface IStoredWeight
     /// <param name="lengthBytes">The length.</param>
     /// <param name="threads">Threads to use.</param>
     void ReadStream(string role, nint destination, long lengthBytes, int threads);
+
+    /// <summary>Bytes of the parts of that stream that can be decoded by themselves, the last of which may have fewer; 0 where only all of it can.</summary>
+    long PartBytes(string role) => 0;
+
+    /// <summary>Decodes some parts of a stream as they are.</summary>
+    /// <param name="role">Its role.</param>
+    /// <param name="first">The first part.</param>
+    /// <param name="count">Their number.</param>
+    /// <param name="destination">Start of exactly their length in bytes.</param>
+    /// <param name="threads">Threads to use.</param>
+    void ReadParts(string role, long first, long count, nint destination, int threads) => throw new NotSupportedException();
 }

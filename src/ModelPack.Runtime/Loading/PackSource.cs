@@ -40,6 +40,10 @@ internal sealed class PackSource(PackReader reader) : IWeightSource
         public void ReadStream(string role, nint destination, long lengthBytes, int threads) =>
             reader.ReadStream(Single(role)!, destination, lengthBytes, threads);
 
+        public long PartBytes(string role) => Single(role)?.ChunkBytes ?? 0;
+
+        public void ReadParts(string role, long first, long count, nint destination, int threads) => reader.ReadChunks(Single(role)!, first, count, destination, threads);
+
         /// <summary>The stream of that role when there is exactly one: components of a structure may each have one of the same role.</summary>
         private PackStream? Single(string role)
         {

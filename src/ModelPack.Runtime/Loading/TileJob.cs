@@ -10,6 +10,9 @@ internal static class TileJob
     /// <summary>Tiles that are packed as one piece of work.</summary>
     private const int TilesAtOnce = 16;
 
+    /// <summary>Bytes of a stream of plain numbers that are decoded at a time, about: all of it would be as much memory again as the weight.</summary>
+    private const long WindowBytes = 8 << 20;
+
     /// <summary>What is wrong with a binding; null when it fits the stored matrix.</summary>
     public static string? WhyNot(InitializerBinding binding, IStoredWeight stored)
     {
@@ -46,7 +49,7 @@ internal static class TileJob
     }
 
     /// <summary>Fills a buffer; the binding was found to fit.</summary>
-    public static unsafe void Run(IStoredWeight stored, bool transposed, WeightBuffer destination, int threads)
+    public static unsafe void Run(IStoredWeight stored, bool transposed, WeightBuffer destination, int threads, long windowBytes = WindowBytes)
     {
         if (stored.Sparse is StructuredEncoding sparse)
         {
@@ -63,6 +66,15 @@ internal static class TileJob
         }
 
         using MatMulWeight weight = PackedMatrix.OfLength(stored.Matrix!, destination.LengthBytes, out _)!;
+        int header = PackedMatrix.HeaderBytes(weight.Format);
+        PackedMatrix.WriteHeader(weight, new Span<byte>((void*)destination.Address, header));
+        if (weight.Roles is [string values] && DTypes.TryParse(weight.Format.Id, out DType plain) && plain.HasFixedWidth() && stored.PartBytes(values) > 0
+            && stored.Stream(values)!.Value.LengthBytes > 2 * windowBytes && plain.BitsPerElement() % 8 == 0)
+        {
+            InWindows(stored, weight, values, (long)weight.Layout.Columns * plain.BitsPerElement() / 8, destination.Address + header, threads, windowBytes);
+            return;
+        }
+
         var streams = new List<WeightBuffer>();
         try
         {
@@ -74,18 +86,59 @@ internal static class TileJob
                 stored.ReadStream(role, buffer.Address, bytes, threads);
             }
 
-            int header = PackedMatrix.HeaderBytes(weight.Format);
-            PackedMatrix.WriteHeader(weight, new Span<byte>((void*)destination.Address, header));
             nint[] addresses = [.. streams.Select(s => s.Address)];
-            int tiles = weight.Layout.Tiles;
-            void Pack(int piece) => weight.Pack(addresses, piece * TilesAtOnce, Math.Min(TilesAtOnce, tiles - (piece * TilesAtOnce)), destination.Address + header);
-            InPieces(threads, (tiles + TilesAtOnce - 1) / TilesAtOnce, Pack);
+            Pack(weight, addresses, 0, weight.Layout.Tiles, destination.Address + header, threads);
         }
         finally
         {
             streams.ForEach(ScratchBuffers.Return);
         }
     }
+
+    /// <summary>The same for a stream of plain rows, some of them at a time.</summary>
+    private static unsafe void InWindows(IStoredWeight stored, MatMulWeight weight, string role, long rowBytes, nint destination, int threads, long windowBytes)
+    {
+        long part = stored.PartBytes(role);
+        long length = stored.Stream(role)!.Value.LengthBytes;
+        long tileBytes = TileLayout.TileRows * rowBytes;
+        int together = (int)Math.Max(1, windowBytes / (TilesAtOnce * tileBytes)) * TilesAtOnce;
+        WeightBuffer window = ScratchBuffers.Rent(((together * tileBytes / part) + 2) * part);
+        try
+        {
+            // Parts [begun, read) are in the window.
+            long begun = 0;
+            long read = 0;
+            for (int tile = 0; tile < weight.Layout.Tiles; tile += together)
+            {
+                int count = Math.Min(together, weight.Layout.Tiles - tile);
+                long first = tile * tileBytes / part;
+                long end = (Math.Min((tile + count) * tileBytes, length) + part - 1) / part;
+                if (read > first)
+                {
+                    // The last part, of which the tiles before had the beginning.
+                    Buffer.MemoryCopy((void*)(window.Address + (nint)((first - begun) * part)), (void*)window.Address, window.LengthBytes, (read - first) * part);
+                }
+
+                read = Math.Max(read, first);
+                if (end > read)
+                {
+                    stored.ReadParts(role, read, end - read, window.Address + (nint)((read - first) * part), threads);
+                }
+
+                (begun, read) = (first, end);
+                Pack(weight, [window.Address - (nint)(begun * part)], tile, count, destination, threads);
+            }
+        }
+        finally
+        {
+            ScratchBuffers.Return(window);
+        }
+    }
+
+    private static void Pack(MatMulWeight weight, nint[] streams, int first, int tiles, nint destination, int threads) => InPieces(
+        threads,
+        (tiles + TilesAtOnce - 1) / TilesAtOnce,
+        piece => weight.Pack(streams, first + (piece * TilesAtOnce), Math.Min(TilesAtOnce, tiles - (piece * TilesAtOnce)), destination));
 
     /// <summary>Does pieces of work, on other threads only where there may be any.</summary>
     internal static void InPieces(int threads, int pieces, Action<int> work)

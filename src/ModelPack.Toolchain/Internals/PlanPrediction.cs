@@ -25,8 +25,18 @@ internal static class PlanPrediction
         long model = bytes.Values.Sum();
         MemoryPrediction? sized = memory is { IsSized: true } ? memory : null;
         NodeCost?[] products = [.. plan.Nodes.Select(node => node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor { Shape.Rank: 2 } tensor
-            ? CostModel.Product(profile, node.Kernel, tensor.Shape[0], tensor.Shape[1], bytes.GetValueOrDefault(node.Tensor), sized?.Rows(node.Node) ?? rows, threads, model, Density(node.Kernel, tensor), sized?.ActivationBytes(node.Node) ?? 0, sized?.ResultBytes(node.Node) ?? 0)
+            ? Product(node, tensor)
             : null)];
+        NodeCost Product(PlannedNode node, PackTensor tensor)
+        {
+            // Of experts as many as a row visits, each with all rows: others are neither read nor begun.
+            double visited = Experts.Visited(node.Kernel);
+            HardwareProfile machine = visited < 1 ? profile with { LaunchMicroseconds = profile.LaunchMicroseconds * visited } : profile;
+            return CostModel.Product(
+                machine, node.Kernel, tensor.Shape[0], tensor.Shape[1], (long)(bytes.GetValueOrDefault(node.Tensor) * visited), sized?.Rows(node.Node) ?? rows, threads, model, Density(node.Kernel, tensor) * visited, sized?.ActivationBytes(node.Node) ?? 0,
+                sized?.ResultBytes(node.Node) ?? 0);
+        }
+
         NodeCost[] known = [.. products.OfType<NodeCost>()];
         HashSet<string> counted = plan.Nodes.Where((_, i) => products[i] is not null).Select(n => n.Node).ToHashSet(StringComparer.Ordinal);
         Dictionary<string, string> kernels = plan.Nodes.DistinctBy(n => n.Node, StringComparer.Ordinal).ToDictionary(n => n.Node, n => n.Kernel, StringComparer.Ordinal);

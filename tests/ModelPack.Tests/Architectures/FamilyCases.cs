@@ -49,11 +49,12 @@ internal static class FamilyCases
     /// <param name="name">Its name.</param>
     /// <param name="seed">Of the weights.</param>
     /// <param name="change">Changes the configuration before tensors are made.</param>
-    public static RandomCheckpoint Make(string name, ulong seed = 1, Action<JsonObject>? change = null)
+    /// <param name="dtype">Type of the weights; null for that of the case.</param>
+    public static RandomCheckpoint Make(string name, ulong seed = 1, Action<JsonObject>? change = null, DType? dtype = null)
     {
         (_, string className, string settings) = All.Single(c => c.Name == name);
         var config = (JsonObject)JsonNode.Parse(settings)!;
-        string dtype = (string)config["dtype"]!;
+        string named = (string)config["dtype"]!;
         config.Remove("dtype");
         config["architectures"] = new JsonArray(className);
         config["vocab_size"] = Vocabulary;
@@ -61,8 +62,8 @@ internal static class FamilyCases
         config["num_hidden_layers"] = 3;
         config["max_position_embeddings"] = 128;
         change?.Invoke(config);
-        Assert(DTypes.TryParse(dtype, out DType type));
-        var checkpoint = new RandomCheckpoint(config, seed) { DType = type };
+        Assert(DTypes.TryParse(named, out DType type));
+        var checkpoint = new RandomCheckpoint(config, seed) { DType = dtype ?? type };
         AddTensors(checkpoint, className);
         return checkpoint;
     }

@@ -81,6 +81,7 @@ public sealed class ShapeInferenceTests
         Assert.Equal(new Shape(1, 8, 5, 11), Y([1, 4, 9, 11], own("PackedConv", "x,w", [Int("N", 8), .. Axis("_h", 3, 2, 1, 1, 1), .. Axis("_w", 3, 1, 2, 2, 2)])));
         Assert.Equal(new Shape(7, 5, 32), Y([7, 5], own("PackedGather", "w,x", Int("N", 32))));
         Assert.Equal(new Shape(7, 24), Y([7, 16], own("GatedMlp", "x,w,w,w", Int("N", 24))));
+        Assert.Equal(new Shape(7, 24), Y([7, 16], own("Experts", "x,x,w,w,w", Int("N", 24))));
     }
 
     [Fact]

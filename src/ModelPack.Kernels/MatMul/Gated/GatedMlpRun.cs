@@ -3,16 +3,16 @@ namespace ModelPack.Kernels.MatMul;
 /// <summary>
 /// A gated multilayer perceptron in one pass: h = f(x G^T) * (x U^T), and y = h D^T where there is a third weight. Some outputs of both first products at a time are made, activated and multiplied while they are in the first
 /// cache, and left in the form that the third product reads; nothing of the size of h is written and read again in between. Steps may be shared by threads as those of <see cref="IMatMulRun"/>, with the same result bit for bit:
-/// <see cref="Prepare"/>, then all of <see cref="Hidden"/>, then all of <see cref="Down"/>.
+/// <see cref="Prepare"/>, then all of <see cref="Hidden(byte*, byte*, byte*, int, int, int, float*, bool)"/>, then <see cref="Finish"/>, then all of <see cref="Down"/>.
 /// </summary>
 /// <remarks>Fusion after the sparse MLP of BLaST (arXiv 2507.03117), which has the activation in the epilogue of the product.</remarks>
 public sealed unsafe class GatedMlpRun : IDisposable
 {
     /// <summary>Outputs of a step: a multiple of all parts.</summary>
-    private const int Step = 32;
+    internal const int Step = 32;
 
     /// <summary>Parts of the work on one row: few, so that weights come from memory in long runs of G and U in turns.</summary>
-    private const int PartsOfRow = 8;
+    internal const int PartsOfRow = 8;
 
     private readonly IMatMulRun _gate;
     private readonly IMatMulRun _up;
@@ -48,19 +48,29 @@ public sealed unsafe class GatedMlpRun : IDisposable
     /// <summary>Parts of the third product.</summary>
     public int DownParts => _down?.Parts ?? 0;
 
-    private bool SharesInputs => _gate.PreparedColumns == _up.PreparedColumns;
+    /// <summary>It has a third product, of which some neighbouring outputs can be made alone.</summary>
+    internal bool CanBeExpert => _down is not null && Step % _down.PartOutputs == 0;
+
+    private bool SharesInputs => _gate.PreparesAs(_up);
+
+    /// <summary>The third product rounds h, so that all of a row must be there first.</summary>
+    private bool RoundsHidden => _down is { PreparedColumns: 0 };
 
     /// <summary>Whether products fit each other and are of a kind that can be fused.</summary>
     public static bool Fits(IMatMulRun gate, IMatMulRun up, IMatMulRun? down) =>
-        gate.Inputs == up.Inputs && gate.Outputs == up.Outputs && (down is null || down.Inputs == gate.Outputs)
-        && gate.PreparedColumns > 0 && up.PreparedColumns > 0 && down?.PreparedColumns is not 0
-        && Step % gate.PartOutputs == 0 && Step % up.PartOutputs == 0;
+        gate.Inputs == up.Inputs && gate.Outputs == up.Outputs && (down is null || down.Inputs == gate.Outputs) && Step % gate.PartOutputs == 0 && Step % up.PartOutputs == 0;
 
     /// <summary>Parts of the work on h for so many rows.</summary>
     public int HiddenParts(int rows) => (HiddenSize + Width(rows) - 1) / Width(rows);
 
     /// <summary>Bytes of scratch for so many rows, at most <see cref="MatMulRun.MaxRows"/>.</summary>
-    public long ScratchBytes(int rows) => Aligned(_gate.ScratchBytes(rows)) + (SharesInputs ? 0 : Aligned(_up.ScratchBytes(rows))) + (_down is null ? 0 : Aligned(_down.ScratchBytes(rows)));
+    public long ScratchBytes(int rows) => InputBytes(rows) + HiddenBytes(rows);
+
+    /// <summary>Of these, what x takes.</summary>
+    internal long InputBytes(int rows) => Aligned(_gate.ScratchBytes(rows)) + (SharesInputs ? 0 : Aligned(_up.ScratchBytes(rows)));
+
+    /// <summary>Of these, what h takes.</summary>
+    internal long HiddenBytes(int rows) => (_down is null ? 0 : Aligned(_down.ScratchBytes(rows))) + RoundedBytes(rows);
 
     /// <summary>Brings x into the form that kernels read.</summary>
     /// <param name="x">[rows, inputs].</param>
@@ -69,23 +79,38 @@ public sealed unsafe class GatedMlpRun : IDisposable
     /// <param name="shared">Whether several threads do the rest.</param>
     public void Prepare(float* x, int rows, byte* scratch, bool shared)
     {
-        _gate.Prepare(x, rows, scratch, shared);
+        PrepareInputs(x, rows, scratch, shared);
+        PrepareHidden(rows, scratch + InputBytes(rows));
+    }
+
+    /// <summary>Whether another perceptron reads x in the same form.</summary>
+    internal bool PreparesAs(GatedMlpRun other) => SharesInputs && other.SharesInputs && _gate.PreparesAs(other._gate);
+
+    internal void PrepareInputs(float* x, int rows, byte* inputs, bool shared)
+    {
+        _gate.Prepare(x, rows, inputs, shared);
         if (!SharesInputs)
         {
-            _up.Prepare(x, rows, UpScratch(scratch, rows), shared);
+            _up.Prepare(x, rows, UpInputs(inputs, rows), shared);
+        }
+    }
+
+    /// <summary>Sets the columns of h that do not exist to zero.</summary>
+    internal void PrepareHidden(int rows, byte* hidden)
+    {
+        if (_down is null || RoundsHidden)
+        {
+            return;
         }
 
-        if (_down is not null)
+        float* h = (float*)hidden;
+        if (rows == 1)
         {
-            float* h = DownScratch(scratch, rows);
-            if (rows == 1)
-            {
-                new Span<float>(h + HiddenSize, _down.PreparedColumns - HiddenSize).Clear();
-            }
-            else
-            {
-                Interleaving.Pad(rows, HiddenSize, _down.PreparedColumns, h);
-            }
+            new Span<float>(h + HiddenSize, _down.PreparedColumns - HiddenSize).Clear();
+        }
+        else
+        {
+            Interleaving.Pad(rows, HiddenSize, _down.PreparedColumns, h);
         }
     }
 
@@ -98,13 +123,16 @@ public sealed unsafe class GatedMlpRun : IDisposable
     /// <param name="count">Their number.</param>
     /// <param name="y">[rows, hidden] destination where there is no third weight.</param>
     /// <param name="shared">Whether other threads read h.</param>
-    public void Hidden(byte* gateTiles, byte* upTiles, byte* scratch, int rows, int first, int count, float* y, bool shared)
+    public void Hidden(byte* gateTiles, byte* upTiles, byte* scratch, int rows, int first, int count, float* y, bool shared) =>
+        Hidden(gateTiles, upTiles, scratch, _down is null ? y : (float*)(scratch + InputBytes(rows)), rows, first, count, shared);
+
+    /// <summary>The same with x and h in different places.</summary>
+    internal void Hidden(byte* gateTiles, byte* upTiles, byte* inputs, float* h, int rows, int first, int count, bool shared)
     {
         int width = Width(rows);
         float* gate = (float*)ThreadScratch.Get(ScratchUse.Hidden, 2L * rows * width * sizeof(float));
         float* up = gate + ((long)rows * width);
-        byte* upScratch = SharesInputs ? scratch : UpScratch(scratch, rows);
-        float* h = DownScratch(scratch, rows);
+        byte* upInputs = SharesInputs ? inputs : UpInputs(inputs, rows);
         for (int part = first; part < first + count; part++)
         {
             int start = part * width;
@@ -114,20 +142,33 @@ public sealed unsafe class GatedMlpRun : IDisposable
                 new Span<float>(gate, 2 * rows * width).Clear();
             }
 
-            Multiply(_gate, gateTiles, scratch, rows, start, columns, new MatMulOutput(gate, width, start, null));
-            Multiply(_up, upTiles, upScratch, rows, start, columns, new MatMulOutput(up, width, start, null));
+            Multiply(_gate, gateTiles, inputs, rows, start, columns, new MatMulOutput(gate, width, start, null));
+            Multiply(_up, upTiles, upInputs, rows, start, columns, new MatMulOutput(up, width, start, null));
             ActivationKernels.Run(_tier, _activation, gate, up, rows * width);
-            if (_down is not null && rows > 1)
+            if (_down is not null && !RoundsHidden && rows > 1)
             {
                 Interleaving.Columns(gate, width, rows, columns, _down.PreparedColumns, h + ((long)MatMulRun.Batch * start), shared);
                 continue;
             }
 
-            float* to = _down is null ? y : h;
             for (int r = 0; r < rows; r++)
             {
-                new ReadOnlySpan<float>(gate + (r * width), columns).CopyTo(new Span<float>(to + ((long)r * HiddenSize) + start, columns));
+                new ReadOnlySpan<float>(gate + (r * width), columns).CopyTo(new Span<float>(h + ((long)r * HiddenSize) + start, columns));
             }
+        }
+    }
+
+    /// <summary>Brings all of h into the form that the third product reads, where it is not made in that form.</summary>
+    /// <param name="scratch">With all of h.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="shared">Whether several threads do the rest.</param>
+    public void Finish(byte* scratch, int rows, bool shared) => FinishHidden(scratch + InputBytes(rows), rows, shared);
+
+    internal void FinishHidden(byte* hidden, int rows, bool shared)
+    {
+        if (RoundsHidden)
+        {
+            _down!.Prepare((float*)hidden, rows, hidden + RoundedBytes(rows), shared);
         }
     }
 
@@ -138,7 +179,12 @@ public sealed unsafe class GatedMlpRun : IDisposable
     /// <param name="first">First part.</param>
     /// <param name="count">Their number.</param>
     /// <param name="y">[rows, outputs] destination.</param>
-    public void Down(byte* tiles, byte* scratch, int rows, int first, int count, float* y) => _down!.Run(tiles, DownScratch(scratch, rows), rows, first, count, null, y);
+    public void Down(byte* tiles, byte* scratch, int rows, int first, int count, float* y) =>
+        _down!.Run(tiles, scratch + InputBytes(rows) + RoundedBytes(rows), rows, first, count, null, y);
+
+    /// <summary>Makes some neighbouring outputs, the first of which begins a part.</summary>
+    internal void DownColumns(byte* tiles, byte* hidden, int rows, int start, int columns, in MatMulOutput to) =>
+        Multiply(_down!, tiles, hidden + RoundedBytes(rows), rows, start, columns, to);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -156,9 +202,10 @@ public sealed unsafe class GatedMlpRun : IDisposable
 
     private int Width(int rows) => rows == 1 ? Math.Max(1, HiddenSize / (PartsOfRow * Step)) * Step : Step;
 
-    private static long Aligned(long bytes) => (bytes + 63) & -64L;
+    internal static long Aligned(long bytes) => (bytes + 63) & -64L;
 
-    private byte* UpScratch(byte* scratch, int rows) => scratch + Aligned(_gate.ScratchBytes(rows));
+    private byte* UpInputs(byte* inputs, int rows) => inputs + Aligned(_gate.ScratchBytes(rows));
 
-    private float* DownScratch(byte* scratch, int rows) => (float*)(UpScratch(scratch, rows) + (SharesInputs ? 0 : Aligned(_up.ScratchBytes(rows))));
+    /// <summary>Bytes of h as f32 in front of its rounded form.</summary>
+    private long RoundedBytes(int rows) => RoundsHidden ? Aligned((long)rows * HiddenSize * sizeof(float)) : 0;
 }

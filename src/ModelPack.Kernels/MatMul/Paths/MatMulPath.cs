@@ -19,6 +19,9 @@ internal abstract unsafe class MatMulPath(MatMulWeight weight)
     /// <summary>See <see cref="MatMulRun.Prepare"/>.</summary>
     public abstract void Prepare(float* x, int rows, void* scratch, bool shared);
 
+    /// <summary>Whether <see cref="Prepare"/> of another way leaves the same, on the same instruction set.</summary>
+    public bool PreparesAs(MatMulPath other) => GetType() == other.GetType() && Weight.PreparesAs(other.Weight);
+
     /// <summary>As <see cref="Prepare"/>, from activations column by column: see <see cref="IMatMulRun.PrepareColumns"/>.</summary>
     /// <returns>False where this way has no faster one than to transpose them first; then nothing was done.</returns>
     public virtual bool PrepareColumns(float* x, long* offsets, int rows, void* scratch) => false;
