@@ -55,6 +55,7 @@ public sealed unsafe class EmittedCodeTests
     [InlineData(2, 8, 1)]
     [InlineData(4, 2, 4)]
     [InlineData(4, 12, 2)]
+    [InlineData(8, 3, 4)]
     public void One_row_in_f32_is_the_same_by_the_convention_of_Windows(int bits, int units, int tiles)
     {
         Skip.IfNot(Avx512F.IsSupported && EmittedFunctions.Works && !OperatingSystem.IsWindows(), "needs AVX-512 and the convention of System V");

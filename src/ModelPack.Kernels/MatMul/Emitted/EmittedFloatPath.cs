@@ -20,7 +20,7 @@ internal sealed unsafe class EmittedFloatPath : MatMulPath
 
     /// <summary>Null where there is no code for the weight, or code cannot be made at run time.</summary>
     public static EmittedFloatPath? TryCreate(MatMulWeight weight, MatMulKernel kernel) =>
-        weight.Kind == ValueKind.Table16 && Bits(weight.Tile) is 2 or 4 && Avx512F.IsSupported && EmittedFunctions.Works ? new EmittedFloatPath(weight, kernel) : null;
+        HasCode(weight) && Avx512F.IsSupported && EmittedFunctions.Works ? new EmittedFloatPath(weight, kernel) : null;
 
     public override int TilesTogether(int rows) => rows == 1 ? FloatRowCode.MaxTiles : _rows.TilesTogether(rows);
 
@@ -49,6 +49,13 @@ internal sealed unsafe class EmittedFloatPath : MatMulPath
         }
     }
 
+    private static bool HasCode(MatMulWeight weight) => weight.Kind switch
+    {
+        ValueKind.Table16 => Bits(weight.Tile) is 2 or 4,
+        ValueKind.Linear => Bits(weight.Tile) == 8 && !weight.Layout.HasZeros,
+        _ => false,
+    };
+
     private static int Bits(in TileWeight weight) => weight.UnitBytes * 8 / (TileLayout.TileRows * weight.UnitColumns);
 
     /// <summary>Tiles by one row, always so many together.</summary>
@@ -64,6 +71,13 @@ internal sealed unsafe class EmittedFloatPath : MatMulPath
         EmittedCall call;
         call.Y = sums;
         call.Table = (byte*)weight.Table;
+        float* zeros = stackalloc float[TileLayout.TileRows];
+        if (shape.Bits == 8)
+        {
+            new Span<float>(zeros, TileLayout.TileRows).Fill(-weight.Zero);
+            call.Table = (byte*)zeros;
+        }
+
         for (int i = first; i < first + count; i += together)
         {
             new Span<float>(sums, outputs).Clear();

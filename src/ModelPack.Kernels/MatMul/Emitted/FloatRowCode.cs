@@ -3,7 +3,7 @@ using ModelPack.Kernels.Emit;
 namespace ModelPack.Kernels.MatMul;
 
 /// <summary>A kind of weights that <see cref="FloatRowCode"/> is written for.</summary>
-/// <param name="Bits">Width of a code, 2 or 4.</param>
+/// <param name="Bits">Width of a code: 2 or 4 of <see cref="ValueKind.Table16"/>, 8 of <see cref="ValueKind.Linear"/>.</param>
 /// <param name="Units">Units of 16 columns of a block.</param>
 /// <param name="Scale">Stored type of scales.</param>
 /// <param name="Tiles">Tiles that are done together, 1 to <see cref="FloatRowCode.MaxTiles"/>.</param>
@@ -11,8 +11,8 @@ namespace ModelPack.Kernels.MatMul;
 internal readonly record struct FloatRowShape(int Bits, int Units, TileScale Scale, int Tiles, long TileBytes);
 
 /// <summary>
-/// Machine code for one row of f32 activations times some tiles of <see cref="ValueKind.Table16"/>, as <see cref="FloatMatVec{TSimd, TCodes, TValues}"/> with <see cref="Table16Values"/> and the same bits: the table stays in a register,
-/// activations are loaded once for all tiles, and each tile is a stream from memory of its own (<see cref="IntegerRowCode"/>).
+/// Machine code for one row of f32 activations times some tiles, as <see cref="FloatMatVec{TSimd, TCodes, TValues}"/> with <see cref="Table16Values"/> or <see cref="LinearValues"/> and the same bits: the table, or zero point, stays in a
+/// register, activations are loaded once for all tiles, and each tile is a stream from memory of its own (<see cref="IntegerRowCode"/>).
 /// </summary>
 internal static class FloatRowCode
 {
@@ -34,6 +34,7 @@ internal static class FloatRowCode
     private const int Table = Vectors + MaxTiles;
     private const int Activations = Table + 1;
     private const int Value = Table + 2;
+    private const int Mask = Table + 3;
 
     private const Gpr Blocks = Gpr.Rax;
     private const Gpr X = Gpr.Rdx;
@@ -41,7 +42,7 @@ internal static class FloatRowCode
     private const Gpr Loop = Gpr.R9;
     private const Gpr Scales = Gpr.R10;
 
-    /// <summary>Writes the function void f(<see cref="EmittedCall"/>*) with <see cref="EmittedCall.Y"/> [tiles, 16], f32 activations and a table of 16 f32.</summary>
+    /// <summary>Writes the function void f(<see cref="EmittedCall"/>*) with <see cref="EmittedCall.Y"/> [tiles, 16], f32 activations and a table of 16 f32: values by code, or 16 times what is added to codes.</summary>
     /// <param name="shape">The kind of weights.</param>
     /// <param name="windows">Calling convention.</param>
     public static byte[] Write(FloatRowShape shape, bool windows)
@@ -51,6 +52,8 @@ internal static class FloatRowCode
         call.Enter();
         call.Load(Loop, EmittedField.Table);
         code.Load(Table, new Mem(Loop, 0));
+        code.Set(Loop, 0xFF);
+        code.Broadcast(Mask, Loop);
         call.Load(Loop, EmittedField.Y);
         for (int tile = 0; tile < shape.Tiles; tile++)
         {
@@ -113,7 +116,7 @@ internal static class FloatRowCode
     /// <summary>How far ahead each tile is asked for.</summary>
     private static int Ahead(FloatRowShape shape) => Math.Min(Prefetching.AheadBytes, 2 * Prefetching.AheadBytes / shape.Tiles);
 
-    /// <summary>Four columns of 16 rows of all tiles: a code lies anywhere in a lane, above it bits that the table, being periodic, does not mind.</summary>
+    /// <summary>Four columns of 16 rows of all tiles.</summary>
     private static void Group(X64Assembler code, FloatRowShape shape, int group)
     {
         int groupsOfVector = 8 / shape.Bits;
@@ -131,17 +134,35 @@ internal static class FloatRowCode
             int bit = (8 * column) + (shape.Bits * place);
             for (int tile = 0; tile < shape.Tiles; tile++)
             {
-                int indices = Vectors + tile;
-                if (bit > 0)
-                {
-                    code.ShiftRight(Value, indices, bit);
-                    indices = Value;
-                }
-
-                code.PermuteSingles(Value, indices, Table);
+                Get(code, shape, Vectors + tile, bit);
                 code.MultiplyAdd((tile * Columns) + column, Value, Activations);
             }
         }
+    }
+
+    /// <summary>Values of the codes at a bit of every lane. Above them lie bits that a table, being periodic, does not mind.</summary>
+    private static void Get(X64Assembler code, FloatRowShape shape, int lanes, int bit)
+    {
+        int from = lanes;
+        if (bit > 0)
+        {
+            code.ShiftRight(Value, lanes, bit);
+            from = Value;
+        }
+
+        if (shape.Bits < 8)
+        {
+            code.PermuteSingles(Value, from, Table);
+            return;
+        }
+
+        if (bit < 24)
+        {
+            code.And(Value, from, Mask);
+        }
+
+        code.ToSingle(Value, Value);
+        code.AddSingles(Value, Value, Table);
     }
 
     /// <summary>total += sums x scale.</summary>
