@@ -34,6 +34,9 @@ internal readonly unsafe struct TileWeight(TileLayout layout, float* table, byte
     public readonly long CodesOffset = layout.CodesOffset;
     public readonly long TileBytes = layout.TileBytes;
 
+    /// <summary>Bits of a code.</summary>
+    public int CodeBits => UnitBytes * 8 / (TileLayout.TileRows * UnitColumns);
+
     /// <summary>Floats from the zero points of one block to those of the next.</summary>
     public int ZeroStride => HasZeros ? TileLayout.TileRows : 0;
 }

@@ -5,7 +5,7 @@ namespace ModelPack.Kernels.MatMul;
 /// <summary>A kind of weights that <see cref="BFloat16RowCode"/> is written for.</summary>
 /// <param name="Groups">Groups of four columns of a block: a multiple of four.</param>
 /// <param name="Scale">Stored type of scales of blocks; <see cref="TileScale.None"/> where blocks have none.</param>
-/// <param name="Tiles">Tiles that are done together, 1 to <see cref="BFloat16RowCode.MaxTiles"/>.</param>
+/// <param name="Tiles">Tiles that are done together, 1 to <see cref="RowCode.MaxTiles"/>.</param>
 /// <param name="TileBytes">From one of them to the next.</param>
 internal readonly record struct BFloat16RowShape(int Groups, TileScale Scale, int Tiles, long TileBytes);
 
@@ -13,20 +13,15 @@ internal readonly record struct BFloat16RowShape(int Groups, TileScale Scale, in
 /// Machine code for one row of BF16 activations times some tiles of <see cref="ValueKind.PairedSigned"/>, such as FP8: both bytes of 64 values are looked up at once (AVX512_VBMI), and pairs of columns multiplied (AVX512_BF16). That is
 /// 10 instructions for four columns of 16 rows; in f32 they are over 20, which one core waits for, not for memory.
 /// </summary>
-internal static class BFloat16RowCode
+internal sealed class BFloat16RowCode : RowCode
 {
     /// <summary>Of a table: upper bytes of the values of all codes, then lower bytes.</summary>
     private const int PlaneBytes = 256;
 
-    private const int VectorBytes = TilePlanes.VectorBytes;
-
     /// <summary>Activations of the four columns of a vector of codes.</summary>
     private const int GroupBytes = 4 * sizeof(ushort);
 
-    /// <summary>Most tiles that are done together: as many streams from memory, see <see cref="IntegerRowCode"/>.</summary>
-    public const int MaxTiles = 4;
-
-    /// <summary>Groups that are written out; more of them run in a loop.</summary>
+    /// <summary>Groups that are written out; of more of them <see cref="LoopUnroll"/>.</summary>
     private const int MaxUnrolled = 8;
 
     private const int LoopUnroll = 4;
@@ -47,136 +42,81 @@ internal static class BFloat16RowCode
     private const int Pairs = Signs + 5;
     private const int MorePairs = Signs + 6;
 
-    private const Gpr Blocks = Gpr.Rax;
-    private const Gpr X = Gpr.Rdx;
-    private const Gpr Weights = Gpr.R8;
-    private const Gpr Loop = Gpr.R9;
-    private const Gpr Scales = Gpr.R10;
-
     /// <summary>Bits of a | (b and c).</summary>
     private const byte OrAnd = 0b1111_1000;
 
-    /// <summary>Writes the function void f(<see cref="EmittedCall"/>*) with <see cref="EmittedCall.Y"/> [16] and, as its table, that of the weight behind the f32 values.</summary>
+    private BFloat16RowCode(BFloat16RowShape shape, bool windows)
+        : base(shape.Tiles, shape.TileBytes, shape.Scale, windows)
+    {
+    }
+
+    /// <summary>Writes the function, with, as its table, that of the weight behind the f32 values.</summary>
     /// <param name="shape">The kind of weights.</param>
     /// <param name="windows">Calling convention.</param>
-    public static byte[] Write(BFloat16RowShape shape, bool windows)
+    public static byte[] Write(BFloat16RowShape shape, bool windows) =>
+        new BFloat16RowCode(shape, windows).Write(shape.Groups, shape.Groups <= MaxUnrolled ? shape.Groups : LoopUnroll, GroupBytes, VectorBytes);
+
+    protected override int Total(int tile) => Totals + tile;
+
+    protected override void Constants()
     {
-        var code = new X64Assembler();
-        var call = new EmittedCallCode(code, windows);
-        call.Enter();
-        call.Load(Loop, EmittedField.Table);
         for (int i = 0; i < 4; i++)
         {
-            code.Load(Tables + i, new Mem(Loop, (i / 2 * PlaneBytes) + (i % 2 * VectorBytes)));
+            Code.Load(Tables + i, new Mem(Loop, (i / 2 * PlaneBytes) + (i % 2 * VectorBytes)));
         }
 
-        code.Set(Loop, unchecked((int)0x80808080));
-        code.Broadcast(Signs, Loop);
-        call.Load(Loop, EmittedField.Y);
-        for (int tile = 0; tile < shape.Tiles; tile++)
-        {
-            code.Load(Totals + tile, new Mem(Loop, tile * VectorBytes));
-        }
-
-        call.Load(Blocks, EmittedField.Blocks);
-        call.Load(X, EmittedField.X);
-        call.Load(Weights, EmittedField.Weights);
-        call.Load(Scales, EmittedField.Scales);
-        int block = code.Position;
-        for (int i = 0; i < Sums * shape.Tiles; i++)
-        {
-            code.Clear(i);
-        }
-
-        int unrolled = shape.Groups <= MaxUnrolled ? shape.Groups : LoopUnroll;
-        if (unrolled < shape.Groups)
-        {
-            code.Set(Loop, shape.Groups / unrolled);
-        }
-
-        int loop = code.Position;
-        for (int group = 0; group < unrolled; group++)
-        {
-            code.Broadcast(Activations, new Mem(X, group * GroupBytes));
-            code.Broadcast(MoreActivations, new Mem(X, (group * GroupBytes) + sizeof(int)));
-            for (int tile = 0; tile < shape.Tiles; tile++)
-            {
-                Group(code, shape, group, tile);
-            }
-        }
-
-        code.Add(X, unrolled * GroupBytes);
-        code.Add(Weights, unrolled * VectorBytes);
-        if (unrolled < shape.Groups)
-        {
-            code.Loop(Loop, loop);
-        }
-
-        for (int tile = 0; tile < shape.Tiles; tile++)
-        {
-            End(code, shape, tile);
-        }
-
-        if (shape.Scale != TileScale.None)
-        {
-            code.Add(Scales, TileLayout.TileRows * shape.Scale.Bytes());
-        }
-
-        code.Loop(Blocks, block);
-        call.Load(Loop, EmittedField.Y);
-        for (int tile = 0; tile < shape.Tiles; tile++)
-        {
-            code.Store(new Mem(Loop, tile * VectorBytes), Totals + tile);
-        }
-
-        call.Leave();
-        return code.Code.ToArray();
+        Code.Set(Loop, unchecked((int)0x80808080));
+        Code.Broadcast(Signs, Loop);
     }
 
-    /// <summary>A place in a tile.</summary>
-    private static Mem At(BFloat16RowShape shape, Gpr start, int offset, int tile) => new(start, checked((int)(offset + (tile * shape.TileBytes))));
-
-    /// <summary>How far ahead each tile is asked for.</summary>
-    private static int Ahead(BFloat16RowShape shape) => Math.Min(Prefetching.AheadBytes, 2 * Prefetching.AheadBytes / shape.Tiles);
-
-    /// <summary>Four columns of 16 rows.</summary>
-    private static void Group(X64Assembler code, BFloat16RowShape shape, int group, int tile)
+    protected override void Begin()
     {
-        Mem codes = At(shape, Weights, group * VectorBytes, tile);
-        code.Load(Upper, codes);
-        code.Load(Lower, codes);
-        code.Prefetch(codes + Ahead(shape));
-        code.PermuteBytesOfTwo(Upper, Tables, Tables + 1);
-        code.PermuteBytesOfTwo(Lower, Tables + 2, Tables + 3);
-        code.Ternary(Upper, Signs, codes, OrAnd);
-        code.UnpackLowBytes(Pairs, Lower, Upper);
-        code.UnpackHighBytes(MorePairs, Lower, Upper);
-        int sum = (tile * Sums) + (2 * (group % (Sums / 2)));
-        code.DotBFloat16(sum, Pairs, Activations);
-        code.DotBFloat16(sum + 1, MorePairs, MoreActivations);
+        for (int i = 0; i < Sums * Tiles; i++)
+        {
+            Code.Clear(i);
+        }
     }
 
-    /// <summary>total += sums x scale.</summary>
-    private static void End(X64Assembler code, BFloat16RowShape shape, int tile)
+    /// <summary>Four columns.</summary>
+    protected override void Step(int step)
+    {
+        Code.Broadcast(Activations, new Mem(X, step * GroupBytes));
+        Code.Broadcast(MoreActivations, new Mem(X, (step * GroupBytes) + sizeof(int)));
+        for (int tile = 0; tile < Tiles; tile++)
+        {
+            Mem codes = At(Weights, step * VectorBytes, tile);
+            Code.Load(Upper, codes);
+            Code.Load(Lower, codes);
+            Prefetch(codes);
+            Code.PermuteBytesOfTwo(Upper, Tables, Tables + 1);
+            Code.PermuteBytesOfTwo(Lower, Tables + 2, Tables + 3);
+            Code.Ternary(Upper, Signs, codes, OrAnd);
+            Code.UnpackLowBytes(Pairs, Lower, Upper);
+            Code.UnpackHighBytes(MorePairs, Lower, Upper);
+            int sum = (tile * Sums) + (2 * (step % (Sums / 2)));
+            Code.DotBFloat16(sum, Pairs, Activations);
+            Code.DotBFloat16(sum + 1, MorePairs, MoreActivations);
+        }
+    }
+
+    protected override void End(int tile)
     {
         int first = tile * Sums;
         for (int step = Sums / 2; step > 0; step /= 2)
         {
             for (int i = first; i < first + step; i++)
             {
-                code.AddSingles(i, i, i + step);
+                Code.AddSingles(i, i, i + step);
             }
         }
 
-        if (shape.Scale == TileScale.None)
+        if (!HasScales)
         {
-            code.AddSingles(Totals + tile, Totals + tile, first);
+            Code.AddSingles(Total(tile), Total(tile), first);
             return;
         }
 
-        Mem at = At(shape, Scales, 0, tile);
-        EmittedScales.Load(code, Upper, at, shape.Scale);
-        code.Prefetch(at + Ahead(shape));
-        code.MultiplyAdd(Totals + tile, first, Upper);
+        LoadScales(Upper, tile);
+        Code.MultiplyAdd(Total(tile), first, Upper);
     }
 }

@@ -6,9 +6,11 @@ namespace ModelPack.Kernels.MatMul;
 /// <summary>
 /// Activations rounded to BF16, weights as they are: several rows by <see cref="BFloat16RowsCode"/>, one row by <see cref="BFloat16RowCode"/> where there is code for the weight, else in f32, which then waits for memory all the same.
 /// </summary>
-internal sealed unsafe class EmittedBFloat16Path : MatMulPath
+internal sealed unsafe class EmittedBFloat16Path : EmittedRowPath
 {
     private const int MaxTiles = 2;
+
+    private const int GroupColumns = 4;
 
     /// <summary>Columns that are decoded together where blocks have no scales: 32 KiB of two tiles.</summary>
     private const int PanelColumns = 512;
@@ -34,7 +36,9 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
         _hasScales = weight.Layout.Blocks > 1 && weight.Layout.Scale != TileScale.None;
     }
 
-    public override int TilesTogether(int rows) => rows > 1 ? MaxTiles : _row is null ? BFloat16RowCode.MaxTiles : 1;
+    public override int TilesTogether(int rows) => rows > 1 ? MaxTiles : _row is null ? RowTiles : 1;
+
+    protected override int RowTiles => RowCode.MaxTiles;
 
     private int MaxRows => BFloat16RowsCode.MaxRows(_hasScales);
 
@@ -83,7 +87,7 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
 
         if (rows == 1)
         {
-            Row(tile, weight, (ushort*)scratch, first, count, to);
+            Row(tile, weight, scratch, first, count, to);
             return;
         }
 
@@ -101,58 +105,16 @@ internal sealed unsafe class EmittedBFloat16Path : MatMulPath
         }
     }
 
-    /// <summary>Tiles by one row: as many together as there is code for, then the rest.</summary>
-    private void Row(byte* tile, in TileWeight weight, ushort* x, int first, int count, in MatMulOutput to)
-    {
-        for (int together = BFloat16RowCode.MaxTiles; count > 0; together /= 2)
-        {
-            int some = count & -together;
-            if (some > 0)
-            {
-                Row(tile, weight, together, x, first, some, to);
-                tile += some * weight.TileBytes;
-                first += some;
-                count -= some;
-            }
-        }
-    }
+    protected override int RowBlockUnits(in TileWeight weight) => _hasScales ? weight.BlockUnits : weight.Units;
 
-    /// <summary>Tiles by one row, always so many together.</summary>
-    private void Row(byte* tile, in TileWeight weight, int together, ushort* x, int first, int count, in MatMulOutput to)
-    {
-        const int groupColumns = 4;
-        int blockUnits = _hasScales ? weight.BlockUnits : weight.Units;
-        int whole = weight.Units / blockUnits;
-        int lastUnits = weight.Units - (whole * blockUnits);
-        var shape = new BFloat16RowShape(blockUnits * weight.UnitColumns / groupColumns, _hasScales ? weight.Scale : TileScale.None, together, together == 1 ? 0 : weight.TileBytes);
-        var function = (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(shape);
-        var last = lastUnits == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(shape with { Groups = lastUnits * weight.UnitColumns / groupColumns });
-        float* sums = stackalloc float[BFloat16RowCode.MaxTiles * TileLayout.TileRows];
-        EmittedCall call;
-        call.Y = sums;
-        call.Table = (byte*)(weight.Table + MatMulWeight.TableLength);
-        for (int i = first; i < first + count; i += together)
-        {
-            new Span<float>(sums, together * TileLayout.TileRows).Clear();
-            call.X = (byte*)x;
-            call.Weights = tile + weight.CodesOffset;
-            call.Scales = tile;
-            call.Blocks = whole;
-            function(&call);
-            if (lastUnits > 0)
-            {
-                call.X = (byte*)(x + (whole * blockUnits * weight.UnitColumns));
-                call.Weights = tile + weight.CodesOffset + ((long)whole * blockUnits * weight.UnitBytes);
-                call.Scales = tile + ((long)whole * TileLayout.TileRows * weight.ScaleBytes);
-                call.Blocks = 1;
-                last(&call);
-            }
+    protected override nint RowFunction(in TileWeight weight, int units, int tiles) =>
+        s_rowFunctions.Get(new BFloat16RowShape(units * weight.UnitColumns / GroupColumns, _hasScales ? weight.Scale : TileScale.None, tiles, tiles == 1 ? 0 : weight.TileBytes));
 
-            Scale(tile, together, weight, 1, sums);
-            MatMulRun.Store(sums, 1, i, together, weight.Rows, to);
-            tile += together * weight.TileBytes;
-        }
-    }
+    protected override byte* RowActivations(void* scratch, int block) => (byte*)((ushort*)scratch + (block * Weight.Layout.BlockUnits * Weight.Layout.UnitColumns));
+
+    protected override byte* RowTable(in TileWeight weight) => (byte*)(weight.Table + MatMulWeight.TableLength);
+
+    protected override void ScaleRow(byte* tile, int tiles, in TileWeight weight, float* sums) => Scale(tile, tiles, weight, 1, sums);
 
     /// <summary>One or two tiles by all rows.</summary>
     private void Tiles(byte* tile, int tiles, in TileWeight weight, in PackedBFloat16 x, byte* panel, float* sums)

@@ -4,7 +4,7 @@ using ModelPack.Kernels.Emit;
 namespace ModelPack.Kernels.MatMul;
 
 /// <summary>As <see cref="IntegerPath"/>, with the same results, but several rows are multiplied by <see cref="IntegerRowsCode"/>.</summary>
-internal sealed unsafe class EmittedIntegerPath : MatMulPath
+internal sealed unsafe class EmittedIntegerPath : EmittedRowPath
 {
     private const int MaxTiles = 2;
 
@@ -20,23 +20,22 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
     /// <summary>For one row where there is no code for it; else null.</summary>
     private readonly IntegerPath? _row;
 
-    /// <summary>Tiles that one row is multiplied with at a time.</summary>
-    private readonly int _rowTiles;
-
     private EmittedIntegerPath(MatMulWeight weight, MatMulKernel kernel)
         : base(weight)
     {
         _kernel = kernel;
-        IntegerRowShape shape = RowShape(weight.Tile, 0, IntegerRowRegisters.MaxTiles);
+        IntegerRowShape shape = RowShape(weight.Tile, 0, RowCode.MaxTiles);
         _row = IntegerRowCode.Has(shape) ? null : new IntegerPath(weight, kernel);
-        _rowTiles = _row is null ? IntegerRowRegisters.MostTiles(shape) : 1;
+        RowTiles = _row is null ? IntegerRowRegisters.MostTiles(shape) : 1;
     }
+
+    protected override int RowTiles { get; }
 
     /// <summary>Null where this machine lacks the instruction, or code cannot be made at run time.</summary>
     public static EmittedIntegerPath? TryCreate(MatMulWeight weight, MatMulKernel kernel) =>
         CpuFeatures.HasVnni512 && EmittedFunctions.Works ? new EmittedIntegerPath(weight, kernel) : null;
 
-    public override int TilesTogether(int rows) => rows == 1 ? _rowTiles : MaxTiles;
+    public override int TilesTogether(int rows) => rows == 1 ? RowTiles : MaxTiles;
 
     public override long ScratchBytes(int rows) => rows == 1 && _row is not null ? _row.ScratchBytes(1) : PackedActivations.Bytes(rows, Weight.Layout);
 
@@ -70,7 +69,7 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
         }
         else if (_row is null)
         {
-            Row(tile, weight, PackedActivations.At(1, Weight.Layout, (byte*)scratch), first, count, to);
+            Row(tile, weight, scratch, first, count, to);
         }
         else
         {
@@ -78,79 +77,22 @@ internal sealed unsafe class EmittedIntegerPath : MatMulPath
         }
     }
 
-    private static IntegerRowShape RowShape(in TileWeight weight, int groups, int tiles) => new(
-        weight.UnitBytes * 8 / (TileLayout.TileRows * weight.UnitColumns), groups, weight.ByteTable != null, weight.Scale, weight.HasZeros, tiles, tiles == 1 ? 0 : weight.TileBytes);
+    protected override nint RowFunction(in TileWeight weight, int units, int tiles) => s_rowFunctions.Get(RowShape(weight, units * weight.UnitColumns / GroupColumns, tiles));
+
+    protected override byte* RowActivations(void* scratch, int block) => PackedActivations.At(1, Weight.Layout, (byte*)scratch).Block(0, block);
+
+    protected override byte* RowTable(in TileWeight weight) => weight.ByteTable;
+
+    protected override void ScaleRow(byte* tile, int tiles, in TileWeight weight, float* sums) => Scale(sums, tiles * TileLayout.TileRows, weight.ByteMultiplier);
+
+    private static IntegerRowShape RowShape(in TileWeight weight, int groups, int tiles) =>
+        new(weight.CodeBits, groups, weight.ByteTable != null, weight.Scale, weight.HasZeros, tiles, tiles == 1 ? 0 : weight.TileBytes);
 
     /// <summary>Groups of whole blocks, and of a last block that is shorter; 0 without one.</summary>
     private static (int Whole, int Groups, int LastGroups) Groups(in TileWeight weight)
     {
         int whole = weight.Units / weight.BlockUnits;
         return (whole, weight.BlockUnits * weight.UnitColumns / GroupColumns, (weight.Units - (whole * weight.BlockUnits)) * weight.UnitColumns / GroupColumns);
-    }
-
-    /// <summary>Tiles by one row: as many together as there is code for, then the rest.</summary>
-    private void Row(byte* tile, in TileWeight weight, in PackedActivations x, int first, int count, in MatMulOutput to)
-    {
-        for (int together = _rowTiles; count > 0; together /= 2)
-        {
-            int some = count & -together;
-            if (some > 0)
-            {
-                Row(tile, weight, together, x, first, some, to);
-                tile += some * weight.TileBytes;
-                first += some;
-                count -= some;
-            }
-        }
-    }
-
-    /// <summary>Tiles by one row, always so many together.</summary>
-    private static void Row(byte* tile, in TileWeight weight, int together, in PackedActivations x, int first, int count, in MatMulOutput to)
-    {
-        (int whole, int groups, int lastGroups) = Groups(weight);
-        var function = whole == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(RowShape(weight, groups, together));
-        var last = lastGroups == 0 ? null : (delegate* unmanaged[SuppressGCTransition]<EmittedCall*, void>)s_rowFunctions.Get(RowShape(weight, lastGroups, together));
-        float* sums = stackalloc float[IntegerRowRegisters.MaxTiles * TileLayout.TileRows];
-        int outputs = together * TileLayout.TileRows;
-        EmittedCall call;
-        call.Y = sums;
-        call.Table = weight.ByteTable;
-        for (int i = first; i < first + count; i += together)
-        {
-            new Span<float>(sums, outputs).Clear();
-            if (whole > 0)
-            {
-                call.X = x.Block(0, 0);
-                call.Weights = tile + weight.CodesOffset;
-                call.Scales = tile;
-                call.Zeros = tile + weight.ZerosOffset;
-                call.Blocks = whole;
-                function(&call);
-            }
-
-            if (lastGroups > 0)
-            {
-                call.X = x.Block(0, whole);
-                call.Weights = tile + weight.CodesOffset + ((long)whole * weight.BlockUnits * weight.UnitBytes);
-                call.Scales = tile + ((long)whole * TileLayout.TileRows * weight.ScaleBytes);
-                call.Zeros = tile + weight.ZerosOffset + ((long)whole * TileLayout.TileRows);
-                call.Blocks = 1;
-                last(&call);
-            }
-
-            Scale(sums, outputs, weight.ByteMultiplier);
-            MatMulRun.Store(sums, 1, i, together, weight.Rows, to);
-            tile += together * weight.TileBytes;
-        }
-    }
-
-    private static void Scale(float* sums, int count, float factor)
-    {
-        Simd512 multiplier = Simd512.Create(factor);
-        for (int i = 0; i < count; i += Simd512.Count)
-        {
-            Simd512.Store(Simd512.Multiply(Simd512.Load(sums + i), multiplier), sums + i);
-        }
     }
 
     /// <summary>Tiles by several rows.</summary>

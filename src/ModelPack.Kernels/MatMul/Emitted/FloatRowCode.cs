@@ -6,27 +6,22 @@ namespace ModelPack.Kernels.MatMul;
 /// <param name="Bits">Width of a code: 2 or 4 of <see cref="ValueKind.Table16"/>, 8 of <see cref="ValueKind.Linear"/>.</param>
 /// <param name="Units">Units of 16 columns of a block.</param>
 /// <param name="Scale">Stored type of scales.</param>
-/// <param name="Tiles">Tiles that are done together, 1 to <see cref="FloatRowCode.MaxTiles"/>.</param>
+/// <param name="Tiles">Tiles that are done together, 1 to <see cref="RowCode.MaxTiles"/>.</param>
 /// <param name="TileBytes">From one of them to the next.</param>
 internal readonly record struct FloatRowShape(int Bits, int Units, TileScale Scale, int Tiles, long TileBytes);
 
 /// <summary>
-/// Machine code for one row of f32 activations times some tiles, as <see cref="FloatMatVec{TSimd, TCodes, TValues}"/> with <see cref="Table16Values"/> or <see cref="LinearValues"/> and the same bits: the table, or zero point, stays in a
-/// register, activations are loaded once for all tiles, and each tile is a stream from memory of its own (<see cref="IntegerRowCode"/>).
+/// Machine code for one row of f32 activations times some tiles, as <see cref="FloatMatVec{TSimd, TCodes, TValues}"/> with <see cref="Table16Values"/> or <see cref="LinearValues"/> and the same bits. The table, or zero point, stays in a
+/// register.
 /// </summary>
-internal static class FloatRowCode
+internal sealed class FloatRowCode : RowCode
 {
-    /// <summary>Most tiles that are done together.</summary>
-    public const int MaxTiles = 4;
-
-    private const int VectorBytes = TilePlanes.VectorBytes;
-
     private const int UnitGroups = 4;
 
     /// <summary>Columns of a group, each with a sum of its own.</summary>
     private const int Columns = 4;
 
-    /// <summary>Units that are written out, over all tiles; more of them run in a loop.</summary>
+    /// <summary>Units that are written out, over all tiles.</summary>
     private const int MaxUnrolled = 8;
 
     private const int Totals = MaxTiles * Columns;
@@ -36,151 +31,110 @@ internal static class FloatRowCode
     private const int Value = Table + 2;
     private const int Mask = Table + 3;
 
-    private const Gpr Blocks = Gpr.Rax;
-    private const Gpr X = Gpr.Rdx;
-    private const Gpr Weights = Gpr.R8;
-    private const Gpr Loop = Gpr.R9;
-    private const Gpr Scales = Gpr.R10;
+    private readonly int _bits;
 
-    /// <summary>Writes the function void f(<see cref="EmittedCall"/>*) with <see cref="EmittedCall.Y"/> [tiles, 16], f32 activations and a table of 16 f32: values by code, or 16 times what is added to codes.</summary>
+    private FloatRowCode(FloatRowShape shape, bool windows)
+        : base(shape.Tiles, shape.TileBytes, shape.Scale, windows)
+    {
+        _bits = shape.Bits;
+    }
+
+    /// <summary>Writes the function, with f32 activations and a table of 16 f32: values by code, or 16 times what is added to codes.</summary>
     /// <param name="shape">The kind of weights.</param>
     /// <param name="windows">Calling convention.</param>
     public static byte[] Write(FloatRowShape shape, bool windows)
     {
-        var code = new X64Assembler();
-        var call = new EmittedCallCode(code, windows);
-        call.Enter();
-        call.Load(Loop, EmittedField.Table);
-        code.Load(Table, new Mem(Loop, 0));
-        code.Set(Loop, 0xFF);
-        code.Broadcast(Mask, Loop);
-        call.Load(Loop, EmittedField.Y);
-        for (int tile = 0; tile < shape.Tiles; tile++)
-        {
-            code.Load(Totals + tile, new Mem(Loop, tile * VectorBytes));
-        }
-
-        call.Load(Blocks, EmittedField.Blocks);
-        call.Load(X, EmittedField.X);
-        call.Load(Weights, EmittedField.Weights);
-        call.Load(Scales, EmittedField.Scales);
-        int block = code.Position;
-        for (int i = 0; i < Columns * shape.Tiles; i++)
-        {
-            code.Clear(i);
-        }
-
         int unrolled = shape.Units <= MaxUnrolled / shape.Tiles ? shape.Units : shape.Units % 2 == 0 ? 2 : 1;
-        if (unrolled < shape.Units)
-        {
-            code.Set(Loop, shape.Units / unrolled);
-        }
-
-        int loop = code.Position;
-        for (int group = 0; group < unrolled * UnitGroups; group++)
-        {
-            Group(code, shape, group);
-        }
-
-        code.Add(X, unrolled * UnitGroups * Columns * sizeof(float));
-        code.Add(Weights, unrolled * UnitGroups * shape.Bits * VectorBytes / 8);
-        if (unrolled < shape.Units)
-        {
-            code.Loop(Loop, loop);
-        }
-
-        for (int tile = 0; tile < shape.Tiles; tile++)
-        {
-            End(code, shape, tile);
-        }
-
-        if (shape.Scale != TileScale.None)
-        {
-            code.Add(Scales, TileLayout.TileRows * shape.Scale.Bytes());
-        }
-
-        code.Loop(Blocks, block);
-        call.Load(Loop, EmittedField.Y);
-        for (int tile = 0; tile < shape.Tiles; tile++)
-        {
-            code.Store(new Mem(Loop, tile * VectorBytes), Totals + tile);
-        }
-
-        call.Leave();
-        return code.Code.ToArray();
+        return new FloatRowCode(shape, windows).Write(shape.Units, unrolled, UnitGroups * Columns * sizeof(float), UnitGroups * shape.Bits * VectorBytes / 8);
     }
 
-    /// <summary>A place in a tile.</summary>
-    private static Mem At(FloatRowShape shape, Gpr start, int offset, int tile) => new(start, checked((int)(offset + (tile * shape.TileBytes))));
+    protected override int Total(int tile) => Totals + tile;
 
-    /// <summary>How far ahead each tile is asked for.</summary>
-    private static int Ahead(FloatRowShape shape) => Math.Min(Prefetching.AheadBytes, 2 * Prefetching.AheadBytes / shape.Tiles);
+    protected override void Constants()
+    {
+        Code.Load(Table, new Mem(Loop, 0));
+        Code.Set(Loop, 0xFF);
+        Code.Broadcast(Mask, Loop);
+    }
+
+    protected override void Begin()
+    {
+        for (int i = 0; i < Columns * Tiles; i++)
+        {
+            Code.Clear(i);
+        }
+    }
+
+    /// <summary>A unit.</summary>
+    protected override void Step(int step)
+    {
+        for (int group = step * UnitGroups; group < (step + 1) * UnitGroups; group++)
+        {
+            Group(group);
+        }
+    }
+
+    protected override void End(int tile)
+    {
+        int first = tile * Columns;
+        Code.AddSingles(first, first, first + 1);
+        Code.AddSingles(first + 2, first + 2, first + 3);
+        Code.AddSingles(first, first, first + 2);
+        if (!HasScales)
+        {
+            Code.AddSingles(Total(tile), Total(tile), first);
+            return;
+        }
+
+        LoadScales(Value, tile);
+        Code.MultiplyAdd(Total(tile), first, Value);
+    }
 
     /// <summary>Four columns of 16 rows of all tiles.</summary>
-    private static void Group(X64Assembler code, FloatRowShape shape, int group)
+    private void Group(int group)
     {
-        int groupsOfVector = 8 / shape.Bits;
+        int groupsOfVector = 8 / _bits;
         int place = group % groupsOfVector;
-        for (int tile = 0; tile < shape.Tiles && place == 0; tile++)
+        for (int tile = 0; tile < Tiles && place == 0; tile++)
         {
-            Mem at = At(shape, Weights, group / groupsOfVector * VectorBytes, tile);
-            code.Load(Vectors + tile, at);
-            code.Prefetch(at + Ahead(shape));
+            Mem at = At(Weights, group / groupsOfVector * VectorBytes, tile);
+            Code.Load(Vectors + tile, at);
+            Prefetch(at);
         }
 
         for (int column = 0; column < Columns; column++)
         {
-            code.Broadcast(Activations, new Mem(X, ((group * Columns) + column) * sizeof(float)));
-            int bit = (8 * column) + (shape.Bits * place);
-            for (int tile = 0; tile < shape.Tiles; tile++)
+            Code.Broadcast(Activations, new Mem(X, ((group * Columns) + column) * sizeof(float)));
+            for (int tile = 0; tile < Tiles; tile++)
             {
-                Get(code, shape, Vectors + tile, bit);
-                code.MultiplyAdd((tile * Columns) + column, Value, Activations);
+                Get(Vectors + tile, (8 * column) + (_bits * place));
+                Code.MultiplyAdd((tile * Columns) + column, Value, Activations);
             }
         }
     }
 
     /// <summary>Values of the codes at a bit of every lane. Above them lie bits that a table, being periodic, does not mind.</summary>
-    private static void Get(X64Assembler code, FloatRowShape shape, int lanes, int bit)
+    private void Get(int lanes, int bit)
     {
         int from = lanes;
         if (bit > 0)
         {
-            code.ShiftRight(Value, lanes, bit);
+            Code.ShiftRight(Value, lanes, bit);
             from = Value;
         }
 
-        if (shape.Bits < 8)
+        if (_bits < 8)
         {
-            code.PermuteSingles(Value, from, Table);
+            Code.PermuteSingles(Value, from, Table);
             return;
         }
 
         if (bit < 24)
         {
-            code.And(Value, from, Mask);
+            Code.And(Value, from, Mask);
         }
 
-        code.ToSingle(Value, Value);
-        code.AddSingles(Value, Value, Table);
-    }
-
-    /// <summary>total += sums x scale.</summary>
-    private static void End(X64Assembler code, FloatRowShape shape, int tile)
-    {
-        int first = tile * Columns;
-        code.AddSingles(first, first, first + 1);
-        code.AddSingles(first + 2, first + 2, first + 3);
-        code.AddSingles(first, first, first + 2);
-        if (shape.Scale == TileScale.None)
-        {
-            code.AddSingles(Totals + tile, Totals + tile, first);
-            return;
-        }
-
-        Mem at = At(shape, Scales, 0, tile);
-        EmittedScales.Load(code, Value, at, shape.Scale);
-        code.Prefetch(at + Ahead(shape));
-        code.MultiplyAdd(Totals + tile, first, Value);
+        Code.ToSingle(Value, Value);
+        Code.AddSingles(Value, Value, Table);
     }
 }

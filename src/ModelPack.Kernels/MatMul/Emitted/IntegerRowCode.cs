@@ -18,47 +18,23 @@ internal readonly record struct IntegerRowShape(int Bits, int Groups, bool HasTa
 /// <remarks>
 /// Codes that are their own integers are not moved to the lower end of a byte: bits j to j + w - 1 are masked, multiplied where they are, and summed apart from other places; the sum, a multiple of 2^j, is shifted when the block
 /// ends. That is two instructions for four columns of 16 rows, whichever the width of the plane.
-/// <para>
-/// Four tiles together are four streams from memory, and activations are loaded once for them: two cores then read weights of four bits at 0.95 of what reading alone takes or faster, with one tile at 0.60 to 0.78 (32768 x 4096 and
-/// 131072 x 4096, 2 virtual cores of an AMD EPYC, family 26 model 2, 2026-11-30). Each stream is asked for 2 KiB ahead: with 4 KiB it is 0.87 to 0.91, without asking 0.88 to 1.02. Eight streams are slower again.
-/// </para>
 /// </remarks>
-internal sealed class IntegerRowCode
+internal sealed class IntegerRowCode : RowCode
 {
-    /// <summary>Units that are written out; more of them run in a loop.</summary>
+    /// <summary>Units that are written out, over all tiles.</summary>
     private const int MaxUnrolledUnits = 8;
 
-    private const int VectorBytes = TilePlanes.VectorBytes;
-
-    private const Gpr Blocks = Gpr.Rax;
-
-    private const Gpr X = Gpr.Rdx;
-
-    private const Gpr Weights = Gpr.R8;
-
-    private const Gpr Loop = Gpr.R9;
-
-    private const Gpr Scales = Gpr.R10;
-
-    private const Gpr Zeros = Gpr.R11;
-
-    private readonly X64Assembler _code = new();
-    private readonly EmittedCallCode _call;
     private readonly IntegerRowShape _shape;
     private readonly bool _hasPermute;
     private readonly IntegerRowRegisters _registers;
-    private readonly int _ahead;
 
     private IntegerRowCode(IntegerRowShape shape, bool windows, bool hasPermute)
+        : base(shape.Tiles, shape.TileBytes, shape.Scale, windows)
     {
         _shape = shape;
         _hasPermute = hasPermute;
-        _call = new EmittedCallCode(_code, windows);
         _registers = new IntegerRowRegisters(shape);
-        _ahead = Math.Min(Prefetching.AheadBytes, 2 * Prefetching.AheadBytes / Tiles);
     }
-
-    private int Tiles => _shape.Tiles;
 
     private int Units => _shape.Groups / _registers.UnitGroups;
 
@@ -67,76 +43,26 @@ internal sealed class IntegerRowCode
     /// <summary>Whether there is code for a kind of weights.</summary>
     public static bool Has(IntegerRowShape shape) => shape.Bits is >= 2 and <= 8 && (!shape.HasTable || shape.Bits is 2 or 4);
 
-    /// <summary>Writes the function void f(<see cref="EmittedCall"/>*) with <see cref="EmittedCall.Y"/> [tiles, 16].</summary>
+    /// <summary>Writes the function.</summary>
     /// <param name="shape">The kind of weights.</param>
     /// <param name="windows">Calling convention.</param>
     /// <param name="hasPermute">Whether the machine has AVX512_VBMI.</param>
-    public static byte[] Write(IntegerRowShape shape, bool windows, bool hasPermute) => new IntegerRowCode(shape, windows, hasPermute).Write();
-
-    private byte[] Write()
+    public static byte[] Write(IntegerRowShape shape, bool windows, bool hasPermute)
     {
-        _call.Enter();
-        Constants();
-        _call.Load(Loop, EmittedField.Y);
-        for (int tile = 0; tile < Tiles; tile++)
-        {
-            _code.Load(_registers.Total(tile), new Mem(Loop, tile * VectorBytes));
-        }
-
-        _call.Load(Blocks, EmittedField.Blocks);
-        _call.Load(X, EmittedField.X);
-        _call.Load(Weights, EmittedField.Weights);
-        _call.Load(Scales, EmittedField.Scales);
-        _call.Load(Zeros, EmittedField.Zeros);
-        int block = _code.Position;
-        Begin();
-        int unrolled = Units <= MaxUnrolledUnits / Tiles ? Units : Units % 4 == 0 && Tiles == 1 ? 4 : Units % 2 == 0 ? 2 : 1;
-        if (unrolled < Units)
-        {
-            _code.Set(Loop, Units / unrolled);
-        }
-
-        int loop = _code.Position;
-        for (int unit = 0; unit < unrolled; unit++)
-        {
-            Unit(unit);
-        }
-
-        _code.Add(X, unrolled * _registers.UnitGroups * sizeof(int));
-        _code.Add(Weights, unrolled * UnitBytes);
-        if (unrolled < Units)
-        {
-            _code.Loop(Loop, loop);
-        }
-
-        for (int tile = 0; tile < Tiles; tile++)
-        {
-            End(tile);
-        }
-
-        if (_shape.Scale != TileScale.None)
-        {
-            _code.Add(Scales, TileLayout.TileRows * _shape.Scale.Bytes());
-        }
-
-        _code.Loop(Blocks, block);
-        _call.Load(Loop, EmittedField.Y);
-        for (int tile = 0; tile < Tiles; tile++)
-        {
-            _code.Store(new Mem(Loop, tile * VectorBytes), _registers.Total(tile));
-        }
-
-        _call.Leave();
-        return _code.Code.ToArray();
+        var code = new IntegerRowCode(shape, windows, hasPermute);
+        int units = code.Units;
+        int unrolled = units <= MaxUnrolledUnits / shape.Tiles ? units : units % 4 == 0 && shape.Tiles == 1 ? 4 : units % 2 == 0 ? 2 : 1;
+        return code.Write(units, unrolled, code._registers.UnitGroups * sizeof(int), code.UnitBytes);
     }
 
+    protected override int Total(int tile) => _registers.Total(tile);
+
     /// <summary>Masks, or the table.</summary>
-    private void Constants()
+    protected override void Constants()
     {
         if (_shape.HasTable)
         {
-            _call.Load(Loop, EmittedField.Table);
-            _code.Load(_registers.Table, new Mem(Loop, 0));
+            Code.Load(_registers.Table, new Mem(Loop, 0));
             Repeat(_registers.Nibbles, 0x0F);
             return;
         }
@@ -152,18 +78,18 @@ internal sealed class IntegerRowCode
 
     private void Repeat(int register, int value)
     {
-        _code.Set(Loop, unchecked(value * 0x01010101));
-        _code.Broadcast(register, Loop);
+        Code.Set(Loop, unchecked(value * 0x01010101));
+        Code.Broadcast(register, Loop);
     }
 
     /// <summary>Scale of the activations, and sums.</summary>
-    private void Begin()
+    protected override void Begin()
     {
-        _code.Broadcast(IntegerRowRegisters.Factor, new Mem(X, 0));
+        Code.Broadcast(IntegerRowRegisters.Factor, new Mem(X, 0));
         int[] firsts = [.. Enumerable.Range(0, Tiles).Select(t => _registers.Sum(_registers.Planes[0], 0, t))];
         foreach (int sum in _registers.Planes.SelectMany(p => p.Sums).SelectMany(s => Enumerable.Range(s, _registers.Sets * Tiles)).Except(firsts))
         {
-            _code.Clear(sum);
+            Code.Clear(sum);
         }
 
         for (int tile = 0; tile < Tiles; tile++)
@@ -171,27 +97,25 @@ internal sealed class IntegerRowCode
             int first = firsts[tile];
             if (_shape.HasZeros)
             {
-                _code.WidenBytes(_registers.Vector(tile), At(Zeros, 0, tile));
-                _code.MultiplyIntegers(first, _registers.Vector(tile), new Mem(X, sizeof(float)));
+                Code.WidenBytes(_registers.Vector(tile), At(Zeros, 0, tile));
+                Code.MultiplyIntegers(first, _registers.Vector(tile), new Mem(X, sizeof(float)));
             }
             else
             {
-                _code.Broadcast(first, new Mem(X, sizeof(float)));
+                Code.Broadcast(first, new Mem(X, sizeof(float)));
             }
         }
 
         if (_shape.HasZeros)
         {
-            _code.Add(Zeros, TileLayout.TileRows);
+            Code.Add(Zeros, TileLayout.TileRows);
         }
 
-        _code.Add(X, PackedActivations.HeaderBytes(1));
+        Code.Add(X, PackedActivations.HeaderBytes(1));
     }
 
-    /// <summary>A place in a tile.</summary>
-    private Mem At(Gpr start, int offset, int tile) => new(start, checked((int)(offset + (tile * _shape.TileBytes))));
-
-    private void Unit(int unit)
+    /// <summary>A unit.</summary>
+    protected override void Step(int step)
     {
         foreach (IntegerRowRegisters.Plane plane in _registers.Planes)
         {
@@ -201,18 +125,18 @@ internal sealed class IntegerRowCode
                 int place = group % perVector;
                 for (int tile = 0; tile < Tiles && place == 0; tile++)
                 {
-                    Mem at = At(Weights, (unit * UnitBytes) + ((plane.FirstVector + (group / perVector)) * VectorBytes), tile);
-                    _code.Load(_registers.Vector(tile), at);
-                    _code.Prefetch(at + _ahead);
+                    Mem at = At(Weights, (step * UnitBytes) + ((plane.FirstVector + (group / perVector)) * VectorBytes), tile);
+                    Code.Load(_registers.Vector(tile), at);
+                    Prefetch(at);
                 }
 
-                var activations = new Mem(X, ((unit * _registers.UnitGroups) + group) * sizeof(int));
+                var activations = new Mem(X, ((step * _registers.UnitGroups) + group) * sizeof(int));
                 if (Tiles > 1)
                 {
-                    _code.Broadcast(IntegerRowRegisters.Activations, activations);
+                    Code.Broadcast(IntegerRowRegisters.Activations, activations);
                 }
 
-                int set = plane.Places == 1 ? group % _registers.Sets : unit % _registers.Sets;
+                int set = plane.Places == 1 ? group % _registers.Sets : step % _registers.Sets;
                 for (int tile = 0; tile < Tiles; tile++)
                 {
                     Multiply(plane, place, tile, set, activations);
@@ -236,17 +160,17 @@ internal sealed class IntegerRowCode
         }
         else
         {
-            _code.And(IntegerRowRegisters.Codes, vector, plane.Masks[place]);
+            Code.And(IntegerRowRegisters.Codes, vector, plane.Masks[place]);
         }
 
         int sum = _registers.Sum(plane, _shape.HasTable ? 0 : place, tile) + set;
         if (Tiles == 1)
         {
-            _code.DotBytes(sum, codes, activations);
+            Code.DotBytes(sum, codes, activations);
             return;
         }
 
-        _code.DotBytes(sum, codes, IntegerRowRegisters.Activations);
+        Code.DotBytes(sum, codes, IntegerRowRegisters.Activations);
     }
 
     /// <summary>Codes = table[bits of the vector]; the table is periodic, so that bits above a code do not matter where six bits choose.</summary>
@@ -255,22 +179,22 @@ internal sealed class IntegerRowCode
         int from = vector;
         if (bit > 0)
         {
-            _code.ShiftRight(IntegerRowRegisters.Codes, vector, bit);
+            Code.ShiftRight(IntegerRowRegisters.Codes, vector, bit);
             from = IntegerRowRegisters.Codes;
         }
 
         if (_hasPermute)
         {
-            _code.PermuteBytes(IntegerRowRegisters.Codes, from, _registers.Table);
+            Code.PermuteBytes(IntegerRowRegisters.Codes, from, _registers.Table);
             return;
         }
 
-        _code.And(IntegerRowRegisters.Codes, from, _registers.Nibbles);
-        _code.ShuffleBytes(IntegerRowRegisters.Codes, _registers.Table, IntegerRowRegisters.Codes);
+        Code.And(IntegerRowRegisters.Codes, from, _registers.Nibbles);
+        Code.ShuffleBytes(IntegerRowRegisters.Codes, _registers.Table, IntegerRowRegisters.Codes);
     }
 
     /// <summary>total += sums x scale x factor.</summary>
-    private void End(int tile)
+    protected override void End(int tile)
     {
         int result = _registers.Sum(_registers.Planes[0], 0, tile);
         foreach (IntegerRowRegisters.Plane plane in _registers.Planes)
@@ -280,39 +204,35 @@ internal sealed class IntegerRowCode
                 int sum = _registers.Sum(plane, place, tile);
                 for (int set = 1; set < _registers.Sets; set++)
                 {
-                    _code.AddIntegers(sum, sum, sum + set);
+                    Code.AddIntegers(sum, sum, sum + set);
                 }
 
                 int shift = plane.Position - (_shape.HasTable ? 0 : plane.Width * place);
                 if (shift > 0)
                 {
-                    _code.ShiftLeft(sum, sum, shift);
+                    Code.ShiftLeft(sum, sum, shift);
                 }
                 else if (shift < 0)
                 {
-                    _code.ShiftRightSigned(sum, sum, -shift);
+                    Code.ShiftRightSigned(sum, sum, -shift);
                 }
 
                 if (sum != result)
                 {
-                    _code.AddIntegers(result, result, sum);
+                    Code.AddIntegers(result, result, sum);
                 }
             }
         }
 
         int factor = IntegerRowRegisters.Factor;
-        if (_shape.Scale != TileScale.None)
+        if (HasScales)
         {
             factor = _registers.Vector(tile);
-            Mem at = At(Scales, 0, tile);
-            EmittedScales.Load(_code, factor, at, _shape.Scale);
-
-            // Behind the scales of a tile come its codes: by the time they are due their first lines have been asked for, as those of the next tile by its codes.
-            _code.Prefetch(at + _ahead);
-            _code.Multiply(factor, factor, IntegerRowRegisters.Factor);
+            LoadScales(factor, tile);
+            Code.Multiply(factor, factor, IntegerRowRegisters.Factor);
         }
 
-        _code.ToSingle(result, result);
-        _code.MultiplyAdd(_registers.Total(tile), result, factor);
+        Code.ToSingle(result, result);
+        Code.MultiplyAdd(_registers.Total(tile), result, factor);
     }
 }

@@ -3,9 +3,6 @@ namespace ModelPack.Kernels.MatMul;
 /// <summary>Which vector registers <see cref="IntegerRowCode"/> uses for what.</summary>
 internal sealed class IntegerRowRegisters
 {
-    /// <summary>Most tiles that are done together.</summary>
-    public const int MaxTiles = 4;
-
     /// <summary>Scale of a block of activations.</summary>
     public const int Factor = 31;
 
@@ -87,7 +84,7 @@ internal sealed class IntegerRowRegisters
     /// <param name="shape">The kind, of any number of tiles.</param>
     public static int MostTiles(IntegerRowShape shape)
     {
-        for (int tiles = MaxTiles; tiles > 1; tiles /= 2)
+        for (int tiles = RowCode.MaxTiles; tiles > 1; tiles /= 2)
         {
             var registers = new IntegerRowRegisters(shape with { Tiles = tiles });
             if (registers._count <= registers._vectors && tiles * shape.TileBytes <= int.MaxValue / 2)
