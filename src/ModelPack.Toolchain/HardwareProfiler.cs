@@ -24,7 +24,7 @@ public static unsafe class HardwareProfiler
     private static readonly string[] Formats =
     [
         "int2", "int3", "int4", "int4(block=128)", "int5", "int6", "int8", "int8(block=128)", "mxfp4", "mxfp6", "mxfp8", "mxint8", "nvfp4", "nf4", "fp4", "dyn8", "fp8", "float(exponent=3,mantissa=4)", "ternary", "posit8", "bfloat8",
-        "palette", "bf16", "f16",
+        "palette", "bf16", "f16", "posit16",
     ];
 
     /// <summary>Times that all kernels are measured one after the other: machines slow down and speed up again within minutes.</summary>

@@ -39,12 +39,15 @@ internal readonly record struct Mem(Gpr Base, int Displacement)
 }
 
 /// <summary>
-/// Writes machine code of x64: the few instructions of AVX-512 on whole 512-bit vectors (EVEX, no masks) that kernels made at run time are of, a few on 256 bits (VEX), and loops around them. Registers of vectors are numbers from 0 to 31.
+/// Writes machine code of x64: the few instructions of AVX-512 on whole 512-bit vectors (EVEX; one of them with a mask) that kernels made at run time are of, a few on 256 bits (VEX), and loops around them. Registers of vectors are numbers from 0 to 31.
 /// Encodings: Intel 64 Architectures Software Developer's Manual, volume 2, 2.7 (EVEX, compressed displacements).
 /// </summary>
 internal sealed class X64Assembler
 {
     private const int VectorBytes = 64;
+
+    /// <summary>Register of the one mask in use.</summary>
+    private const int Mask = 1;
 
     private readonly List<byte> _code = [];
 
@@ -62,6 +65,9 @@ internal sealed class X64Assembler
 
     /// <summary>to = 4 bytes of memory in every lane.</summary>
     public void Broadcast(int to, Mem from) => Evex(Opcode.Broadcast, to, 0, from, broadcast: false, sizeBytes: sizeof(int));
+
+    /// <summary>The 64 bits at an address in every two lanes (AVX512_DQ).</summary>
+    public void BroadcastPair(int to, Mem from) => Evex(Opcode.BroadcastPair, to, 0, from, broadcast: false, sizeBytes: sizeof(long));
 
     /// <summary>All bits of to = 0.</summary>
     public void Clear(int to) => Evex(Opcode.Xor, to, to, to);
@@ -114,6 +120,9 @@ internal sealed class X64Assembler
     /// <summary>f32 to = table[lower four bits of the lanes of indices].</summary>
     public void PermuteSingles(int to, int indices, int table) => Evex(Opcode.PermuteSingles, to, indices, table);
 
+    /// <summary>f32 indices = 32 f32 of two tables[lower five bits of the lanes of indices].</summary>
+    public void PermuteSinglesOfTwo(int indices, int lowTable, int highTable) => Evex(Opcode.PermuteSinglesOfTwo, indices, lowTable, highTable);
+
     /// <summary>Bytes indices = 128 bytes of two tables[lower seven bits of the bytes of indices] (AVX512_VBMI).</summary>
     public void PermuteBytesOfTwo(int indices, int lowTable, int highTable) => Evex(Opcode.PermuteBytesOfTwo, indices, lowTable, highTable);
 
@@ -123,6 +132,19 @@ internal sealed class X64Assembler
         Evex(Opcode.Ternary, to, second, third, broadcast: false);
         Byte(function);
     }
+
+    /// <summary>The same with a vector for the third.</summary>
+    public void Ternary(int to, int second, int third, byte function)
+    {
+        Evex(Opcode.Ternary, to, second, third);
+        Byte(function);
+    }
+
+    /// <summary>Mask 1 = the highest bits of all lanes (AVX512_DQ).</summary>
+    public void MaskOfSigns(int from) => Evex(Opcode.MaskOfSigns, Mask, 0, from);
+
+    /// <summary>32-bit to = left - right in the lanes of mask 1; the others stay.</summary>
+    public void SubtractMasked(int to, int left, int right) => Evex(Opcode.SubtractIntegers, to, left, right, Mask);
 
     /// <summary>Bytes to = table[lower four bits of the bytes of indices] within each 16 bytes; 0 where an index has its highest bit.</summary>
     public void ShuffleBytes(int to, int table, int indices) => Evex(Opcode.ShuffleBytes, to, table, indices);
@@ -230,9 +252,9 @@ internal sealed class X64Assembler
         Byte(bits);
     }
 
-    private void Evex(Opcode opcode, int reg, int vvvv, int rm)
+    private void Evex(Opcode opcode, int reg, int vvvv, int rm, int mask = 0)
     {
-        Prefix(opcode, reg, vvvv, rmExtension: (rm >> 4) & 1, rmBase: (rm >> 3) & 1, broadcast: false);
+        Prefix(opcode, reg, vvvv, rmExtension: (rm >> 4) & 1, rmBase: (rm >> 3) & 1, broadcast: false, mask);
         Byte(0xC0 | ((reg & 7) << 3) | (rm & 7));
     }
 
@@ -254,14 +276,14 @@ internal sealed class X64Assembler
     }
 
     /// <summary>The four bytes in front and the opcode; W is 0, vectors are 512 bits.</summary>
-    private void Prefix(Opcode opcode, int reg, int vvvv, int rmExtension, int rmBase, bool broadcast)
+    private void Prefix(Opcode opcode, int reg, int vvvv, int rmExtension, int rmBase, bool broadcast, int mask = 0)
     {
         int map = ((int)opcode >> 12) & 0xF;
         int prefix = ((int)opcode >> 8) & 0xF;
         Byte(0x62);
         Byte((Not(reg >> 3) << 7) | (Not(rmExtension) << 6) | (Not(rmBase) << 5) | (Not(reg >> 4) << 4) | map);
         Byte(((~vvvv & 0xF) << 3) | (1 << 2) | prefix);
-        Byte((2 << 5) | ((broadcast ? 1 : 0) << 4) | (Not(vvvv >> 4) << 3));
+        Byte((2 << 5) | ((broadcast ? 1 : 0) << 4) | (Not(vvvv >> 4) << 3) | mask);
         Byte((int)opcode & 0xFF);
     }
 
@@ -304,6 +326,7 @@ internal sealed class X64Assembler
         And = 0x11DB,
         Xor = 0x11EF,
         Or = 0x11EB,
+        SubtractIntegers = 0x11FA,
         AddIntegers = 0x11FE,
         UnpackLowBytes = 0x1160,
         UnpackHighBytes = 0x1168,
@@ -311,13 +334,16 @@ internal sealed class X64Assembler
         ShuffleBytes = 0x2100,
         WidenHalves = 0x2113,
         PermuteSingles = 0x2116,
+        BroadcastPair = 0x2119,
         WidenBytes = 0x2131,
         WidenWords = 0x2133,
         BroadcastRegister = 0x217C,
         PermuteBytes = 0x218D,
         PermuteBytesOfTwo = 0x2175,
+        PermuteSinglesOfTwo = 0x2177,
         MultiplyIntegers = 0x2140,
         DotBytes = 0x2150,
+        MaskOfSigns = 0x2239,
         DotBFloat16 = 0x2252,
         Broadcast = 0x2158,
         MultiplyAdd = 0x21B8,

@@ -75,8 +75,13 @@ internal readonly unsafe struct MatMulKernel
             5 => For<TFloat, TInteger, Codes5>(weight, hasDot),
             6 => For<TFloat, TInteger, Codes6>(weight, hasDot),
             7 => For<TFloat, TInteger, Codes7>(weight, hasDot),
-            16 when weight.Kind == ValueKind.Half => Plain<TFloat, Codes16, HalfValues>(),
-            16 => Plain<TFloat, Codes16, PlainValues>(),
+            16 => weight.Kind switch
+            {
+                ValueKind.Half => Plain<TFloat, Codes16, HalfValues>(),
+                ValueKind.Posit1 => Plain<TFloat, Codes16, Posit1Values>(),
+                ValueKind.Posit2 => Plain<TFloat, Codes16, Posit2Values>(),
+                _ => Plain<TFloat, Codes16, PlainValues>(),
+            },
             32 => Plain<TFloat, Codes32, PlainValues>(),
             _ => For<TFloat, TInteger, Codes8>(weight, hasDot),
         };

@@ -74,7 +74,7 @@ public sealed unsafe class MatMulWeight : IDisposable
     /// </summary>
     public bool HasBFloat16Kernel => !HasIntegerKernel && Kind switch
     {
-        ValueKind.Half => false,
+        ValueKind.Half or ValueKind.Posit1 or ValueKind.Posit2 => false,
         ValueKind.Plain => Layout.Bits == 16,
         ValueKind.Linear => true,
         _ => _rows.HasFixedTable && Array.TrueForAll(_rows.Table ?? [], v => (BitConverter.SingleToUInt32Bits(v) & 0xFFFF) == 0),
@@ -177,7 +177,7 @@ public sealed unsafe class MatMulWeight : IDisposable
     /// <param name="tiles">Start of the execution layout.</param>
     /// <param name="row">Which row, below <see cref="TileLayout.Rows"/>.</param>
     /// <param name="values">[columns] destination.</param>
-    public void DecodeRow(byte* tiles, int row, float* values) => TileRow.Decode(tiles, Layout, Tile, Kind == ValueKind.Half, row, values);
+    public void DecodeRow(byte* tiles, int row, float* values) => TileRow.Decode(tiles, Layout, Tile, Kind, row, values);
 
     /// <summary>Frees the tables; nothing may run with them afterwards.</summary>
     public void Dispose()
@@ -190,7 +190,7 @@ public sealed unsafe class MatMulWeight : IDisposable
     {
         if (rows.Bits > 8)
         {
-            return rows.IsHalf ? ValueKind.Half : ValueKind.Plain;
+            return rows.Words;
         }
 
         if (rows.Table is not float[] table)

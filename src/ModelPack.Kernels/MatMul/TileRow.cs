@@ -13,11 +13,11 @@ internal static unsafe class TileRow
     /// <param name="tiles">Start of the execution layout.</param>
     /// <param name="layout">The layout.</param>
     /// <param name="weight">What codes mean.</param>
-    /// <param name="isHalf">True when 16 bits are f16.</param>
+    /// <param name="kind">How codes become values.</param>
     /// <param name="row">Which row.</param>
     /// <param name="values">[columns] destination.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Decode(byte* tiles, in TileLayout layout, in TileWeight weight, bool isHalf, int row, float* values)
+    public static void Decode(byte* tiles, in TileLayout layout, in TileWeight weight, ValueKind kind, int row, float* values)
     {
         byte* tile = tiles + (row / TileLayout.TileRows * weight.TileBytes);
         int lane = row % TileLayout.TileRows;
@@ -29,7 +29,7 @@ internal static unsafe class TileRow
             float scale = Scale(tile, weight.Scale, at);
             if (layout.Bits > 8)
             {
-                Plain(tile + weight.CodesOffset, layout.Bits, isHalf, lane, column, end, scale, weight.Multiplier, values);
+                Plain(tile + weight.CodesOffset, layout.Bits, kind, lane, column, end, scale, weight.Multiplier, values);
             }
             else
             {
@@ -68,15 +68,23 @@ internal static unsafe class TileRow
 
     /// <summary>Columns of one block, as numbers of 16 or 32 bits.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Plain(byte* units, int bits, bool isHalf, int lane, int column, int end, float scale, float multiplier, float* values)
+    private static void Plain(byte* units, int bits, ValueKind kind, int lane, int column, int end, float scale, float multiplier, float* values)
     {
         int perGroup = 32 / bits;
         for (; column < end; column++)
         {
             byte* at = units + ((long)(column / perGroup) * TilePlanes.VectorBytes) + (sizeof(uint) * lane);
             ushort word = ((ushort*)at)[column % perGroup];
-            float value = bits == 32 ? *(float*)at : isHalf ? (float)BitConverter.UInt16BitsToHalf(word) : BitConverter.UInt32BitsToSingle((uint)word << 16);
-            values[column] = value * scale * multiplier;
+            float value = kind switch
+            {
+                ValueKind.Half => (float)BitConverter.UInt16BitsToHalf(word),
+                ValueKind.Posit1 => PositPairs.Decode(word, 1),
+                ValueKind.Posit2 => PositPairs.Decode(word, 2),
+                _ => bits == 32 ? *(float*)at : BitConverter.UInt32BitsToSingle((uint)word << 16),
+            };
+
+            // The scale of posits is a factor that is in their values here, or says that one in the row is no number.
+            values[column] = kind is ValueKind.Posit1 or ValueKind.Posit2 ? value : value * scale * multiplier;
         }
     }
 

@@ -18,6 +18,12 @@ internal enum ValueKind
     /// <summary>f16 in pairs of columns.</summary>
     Half,
 
+    /// <summary>Posits of 16 bits with one exponent bit, as signs and magnitudes, in pairs of columns.</summary>
+    Posit1,
+
+    /// <summary>The same with two exponent bits.</summary>
+    Posit2,
+
     /// <summary>Up to 64 values that bf16 holds exactly. This and the kinds below have codes in paired order.</summary>
     Paired64,
 

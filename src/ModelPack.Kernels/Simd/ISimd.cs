@@ -37,6 +37,9 @@ internal unsafe interface ISimd<TSelf>
 
     static abstract TSelf Or(TSelf left, TSelf right);
 
+    /// <summary>Lanes of <paramref name="negative"/> where the highest bit of <paramref name="sign"/> is set, of <paramref name="other"/> elsewhere.</summary>
+    static abstract TSelf SelectBySign(TSelf sign, TSelf negative, TSelf other);
+
     /// <summary>Logical, per 32-bit lane.</summary>
     static abstract TSelf ShiftRight(TSelf value, int count);
 

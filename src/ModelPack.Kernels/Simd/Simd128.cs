@@ -41,6 +41,9 @@ internal readonly unsafe struct Simd128(Vector128<byte> value) : ISimd<Simd128>
     public static Simd128 Or(Simd128 left, Simd128 right) => new(left._value | right._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 SelectBySign(Simd128 sign, Simd128 negative, Simd128 other) => new(Vector128.ConditionalSelect(sign._value.AsInt32() >> 31, negative._value.AsInt32(), other._value.AsInt32()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 ShiftRight(Simd128 value, int count) => new((value._value.AsInt32() >>> count).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

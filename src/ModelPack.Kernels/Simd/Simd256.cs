@@ -43,6 +43,9 @@ internal readonly unsafe struct Simd256(Vector256<byte> value) : ISimd<Simd256>
     public static Simd256 Or(Simd256 left, Simd256 right) => new(left._value | right._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 SelectBySign(Simd256 sign, Simd256 negative, Simd256 other) => new(Avx.BlendVariable(other._value.AsSingle(), negative._value.AsSingle(), sign._value.AsSingle()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 ShiftRight(Simd256 value, int count) => new((value._value.AsInt32() >>> count).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

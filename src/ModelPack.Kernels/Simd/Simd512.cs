@@ -43,6 +43,9 @@ internal readonly unsafe struct Simd512(Vector512<byte> value) : ISimd<Simd512>
     public static Simd512 Or(Simd512 left, Simd512 right) => new(left._value | right._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 SelectBySign(Simd512 sign, Simd512 negative, Simd512 other) => new(Vector512.ConditionalSelect(Vector512.LessThan(sign._value.AsInt32(), Vector512<int>.Zero), negative._value.AsInt32(), other._value.AsInt32()).AsByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 ShiftRight(Simd512 value, int count) => new((value._value.AsInt32() >>> count).AsByte());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -52,24 +52,33 @@ public sealed unsafe class EmittedCodeTests
     }
 
     [SkippableTheory]
-    [InlineData(2, 8, 1)]
-    [InlineData(4, 2, 4)]
-    [InlineData(4, 12, 2)]
-    [InlineData(8, 3, 4)]
-    public void One_row_in_f32_is_the_same_by_the_convention_of_Windows(int bits, int units, int tiles)
+    [InlineData(ValueKind.Table16, 2, 8, 1)]
+    [InlineData(ValueKind.Table16, 4, 2, 4)]
+    [InlineData(ValueKind.Table16, 4, 12, 2)]
+    [InlineData(ValueKind.Linear, 8, 3, 4)]
+    [InlineData(ValueKind.Half, 16, 1, 4)]
+    [InlineData(ValueKind.Half, 16, 12, 2)]
+    [InlineData(ValueKind.Posit1, 16, 5, 1)]
+    [InlineData(ValueKind.Posit2, 16, 2, 4)]
+    internal void One_row_in_f32_is_the_same_by_the_convention_of_Windows(ValueKind kind, int bits, int units, int tiles)
     {
-        Skip.IfNot(Avx512F.IsSupported && EmittedFunctions.Works && !OperatingSystem.IsWindows(), "needs AVX-512 and the convention of System V");
+        Skip.IfNot(Avx512DQ.IsSupported && EmittedFunctions.Works && !OperatingSystem.IsWindows(), "needs AVX-512 and the convention of System V");
         const int unitColumns = 16;
         int codes = Blocks * units * unitColumns * TileLayout.TileRows * bits / 8;
-        var shape = new FloatRowShape(bits, units, TileScale.F32, tiles, codes);
+        var shape = new FloatRowShape(kind, bits, units, TileScale.F32, tiles, codes);
         byte[] x = Bytes(5, Blocks * units * unitColumns * sizeof(float));
         byte[] scales = new byte[(Blocks * TileLayout.TileRows * sizeof(float)) + (tiles * codes)];
         MemoryMarshal.Cast<byte, float>(x.AsSpan()).Fill(0.25f);
         MemoryMarshal.Cast<byte, float>(scales.AsSpan()).Fill(1.5f);
         byte[] weights = Bytes(2, tiles * codes);
-        float[] expected = Call(FloatRowCode.Write(shape, windows: false), x, weights, scales, [], tiles * TileLayout.TileRows);
+        for (int i = 1; i < weights.Length && kind == ValueKind.Half; i += sizeof(ushort))
+        {
+            weights[i] &= 0xBF; // Not infinite.
+        }
+
+        float[] expected = Call(EmittedFloatPath.Write(shape, windows: false), x, weights, scales, [], tiles * TileLayout.TileRows);
         Assert.All(expected, y => Assert.True(float.IsFinite(y)));
-        Assert.Equal(expected, Call(FromWindows(FloatRowCode.Write(shape, windows: true)), x, weights, scales, [], tiles * TileLayout.TileRows));
+        Assert.Equal(expected, Call(FromWindows(EmittedFloatPath.Write(shape, windows: true)), x, weights, scales, [], tiles * TileLayout.TileRows));
     }
 
     [SkippableFact]
@@ -160,7 +169,7 @@ public sealed unsafe class EmittedCodeTests
 
     private static float[] Call(byte[] code, byte[] x, byte[] weights, byte[] scales, byte[] zeros, int outputs)
     {
-        byte[] table = [.. Enumerable.Range(0, 64).Select(i => (byte)(1 + (3 * (i & 3))))]; // Periodic for 2 bits too.
+        byte[] table = [.. Enumerable.Range(0, 128).Select(i => (byte)(1 + (3 * (i & 3))))]; // Periodic for 2 bits too.
         float[] y = new float[outputs];
         nint function = ExecutableMemory.Place(code);
         Assert.NotEqual(0, function);

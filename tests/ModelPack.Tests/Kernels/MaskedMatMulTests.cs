@@ -60,6 +60,7 @@ public sealed unsafe class MaskedMatMulTests
 
     [Theory]
     [InlineData("nm(m=4,n=2)", "f16")]
+    [InlineData("nm(m=4,n=2)", "posit16")]
     [InlineData("nm(m=4,n=2)", "mxfp4")]
     [InlineData("nm(m=4,n=3)", "int8(block=32)")]
     [InlineData("bitmap", "int8(block=32)")]

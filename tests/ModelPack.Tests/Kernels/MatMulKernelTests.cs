@@ -3,6 +3,7 @@ using System.Runtime.Intrinsics.X86;
 using ModelPack.Kernels;
 using ModelPack.Kernels.Emit;
 using ModelPack.Kernels.MatMul;
+using ModelPack.Numbers;
 using ModelPack.Testing;
 using Xunit;
 
@@ -24,7 +25,7 @@ public sealed unsafe class MatMulKernelTests
         "int4(scale=f16)", "int3", "int3(block=16,symmetric=false)", "int2", "int2(block=64,symmetric=false)",
         "mxfp8", "mxfp8(element=e5m2)", "mxfp6", "mxfp6(element=e3m2)", "mxfp4", "mxint8", "nvfp4", "float", "float(exponent=2,mantissa=2,scale=none)", "float(exponent=3,mantissa=2,specials=fnuz,scale=f16,block=48)",
         "float(exponent=0,mantissa=2,scale=e4m3,block=row)", "float(exponent=1,mantissa=0,scale=bf16)", "float(block=tensor)", "nf4", "nf4(nested=true)", "fp4", "dyn8", "dyn8(signed=false)", "fp8", "fp8(scope=tensor)", "fp8(scope=tile)",
-        "fp8(block=16,element=e5m2,scope=tile)", "fp8(element=e4m3,rule=gaudi,scope=block)", "ternary", "ternary(packing=base3,scope=row)", "posit8", "bfloat8", "scalar", "scalar(element=e2m1)", "palette(bits=1)",
+        "fp8(block=16,element=e5m2,scope=tile)", "fp8(element=e4m3,rule=gaudi,scope=block)", "ternary", "ternary(packing=base3,scope=row)", "posit8", "posit16", "posit16(es=1)", "bfloat8", "scalar", "scalar(element=e2m1)", "palette(bits=1)",
         "palette(bits=3)", "palette", "palette(bits=6)", "palette(bits=8)",
         "bf16", "f16", "f8e4m3fn", "f8e5m2fnuz",
     ];
@@ -89,7 +90,7 @@ public sealed unsafe class MatMulKernelTests
     public void FP8_posits_and_BF16_have_BF16_kernels_and_what_it_does_not_hold_has_none()
     {
         Assert.All(new[] { "fp8", "posit8", "bf16", "mxfp8", "mxfp6", "f8e5m2fnuz" }, f => Assert.Equal(MatMulArithmetic.BFloat16, MatMulWeight.TryCreate(UnitSpec.Parse(f), 32, 64)!.Rounding()));
-        Assert.All(new[] { "f16", "palette(bits=6)" }, f => Assert.Equal(MatMulArithmetic.Float, MatMulWeight.TryCreate(UnitSpec.Parse(f), 32, 64)!.Rounding()));
+        Assert.All(new[] { "f16", "posit16", "palette(bits=6)" }, f => Assert.Equal(MatMulArithmetic.Float, MatMulWeight.TryCreate(UnitSpec.Parse(f), 32, 64)!.Rounding()));
         Assert.All(new[] { "int4", "mxfp4", "ternary", "int8" }, f => Assert.Equal(MatMulArithmetic.Integer, MatMulWeight.TryCreate(UnitSpec.Parse(f), 32, 64)!.Rounding()));
     }
 
@@ -215,10 +216,14 @@ public sealed unsafe class MatMulKernelTests
     [Theory]
     [InlineData("bf16")]
     [InlineData("f16")]
+    [InlineData("posit16")]
+    [InlineData("posit16(es=1)")]
     public void Every_code_of_16_bits_is_its_value(string format)
     {
         const int Codes = 1 << 16;
         ushort[] codes = [.. Enumerable.Range(0, Codes).Select(c => (ushort)c)];
+        float[] decoded = new float[Codes];
+        NumberFormats.Bind(UnitSpec.Parse(format), new Shape(Codes, 1)).DecodeRows([MemoryMarshal.AsBytes<ushort>(codes).ToArray()], Codes, decoded);
         using MatMulWeight weight = MatMulWeight.TryCreate(UnitSpec.Parse(format), Codes, 1)!;
         void* tiles = NativeMemory.AlignedAlloc((nuint)weight.Bytes, 64);
         fixed (ushort* stream = codes)
@@ -238,8 +243,7 @@ public sealed unsafe class MatMulKernelTests
 
                 for (int i = 0; i < y.Length; i++)
                 {
-                    ushort code = codes[i % Codes];
-                    Assert.Equal(format == "bf16" ? BitConverter.Int32BitsToSingle(code << 16) : (float)BitConverter.UInt16BitsToHalf(code), y[i]);
+                    Assert.Equal(decoded[i % Codes], y[i]);
                 }
             }
         }
@@ -250,7 +254,7 @@ public sealed unsafe class MatMulKernelTests
     [Fact]
     public void Formats_without_kernels_are_refused()
     {
-        foreach (string format in new[] { "f32", "posit16", "int4(layout=planes)", "int4(symmetric=false,zeros=float)", "palette(group=row)", "gguf-q4_0" })
+        foreach (string format in new[] { "f32", "int4(layout=planes)", "int4(symmetric=false,zeros=float)", "palette(group=row)", "gguf-q4_0" })
         {
             Assert.Null(MatMulWeight.TryCreate(UnitSpec.Parse(format), 16, 256));
         }

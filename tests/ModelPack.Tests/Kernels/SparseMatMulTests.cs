@@ -19,7 +19,7 @@ public sealed unsafe class SparseMatMulTests
         var cases = new TheoryData<string, string>();
         foreach (string block in new[] { "32x32", "16x16", "64x64", "128x128", "4x4", "1x16", "16x1", "8x12", "20x20", "48x64" })
         {
-            foreach (string format in new[] { "f32", "bf16", "int8", "int8(block=64,symmetric=false)", "int3", "int4(block=row)", "mxfp4", "nvfp4", "mxfp6", "fp8", "posit8", "ternary" })
+            foreach (string format in new[] { "f32", "bf16", "int8", "int8(block=64,symmetric=false)", "int3", "int4(block=row)", "mxfp4", "nvfp4", "mxfp6", "fp8", "posit8", "posit16", "ternary" })
             {
                 using SparseWeight? weight = SparseWeight.TryCreate(SparseCase.Structure(block), Complete(format), 8, 8, new byte[8]);
                 if (weight is not null)
@@ -61,6 +61,7 @@ public sealed unsafe class SparseMatMulTests
     [InlineData("32x32", "f32")]
     [InlineData("4x16", "bf16")]
     [InlineData("16x16", "f16")]
+    [InlineData("16x16", "posit16")]
     [InlineData("16x4", "f32")]
     public void A_matrix_that_is_stored_as_its_transpose_has_the_same_products(string block, string format)
     {
@@ -135,7 +136,7 @@ public sealed unsafe class SparseMatMulTests
     }
 
     [Theory]
-    [InlineData("32x32", "posit16")]
+    [InlineData("32x32", "palette(group=row)")]
     [InlineData("4x4", "mxfp4")]
     [InlineData("8x32", "posit8")]
     [InlineData("32x48", "int8(block=64)")]

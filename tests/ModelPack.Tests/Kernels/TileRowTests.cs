@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using ModelPack.Kernels;
 using ModelPack.Kernels.MatMul;
 using ModelPack.Testing;
 using Xunit;
@@ -33,5 +34,36 @@ public sealed unsafe class TileRowTests
 
             NativeMemory.AlignedFree(tiles);
         }
+    }
+
+    [Theory]
+    [InlineData("posit16")]
+    [InlineData("posit16(es=1)")]
+    public void A_posit_that_is_no_number_is_NaN_alone_and_sums_with_it_are(string format)
+    {
+        const int N = 17;
+        const int K = 35;
+        float[] values = Values.Weights(1, N * K);
+        values[(16 * K) + 20] = float.NaN;
+        using EncodedMatrix matrix = EncodedMatrix.Encode(format, N, K, values);
+        using MatMulWeight weight = MatMulWeight.TryCreate(matrix.Spec, N, K)!;
+        void* tiles = NativeMemory.AlignedAlloc((nuint)weight.Bytes, 64);
+        weight.Pack(matrix.Streams(weight.Roles), 0, weight.Layout.Tiles, (nint)tiles);
+        float[] row = new float[K];
+        foreach (KernelTier tier in KernelTiers.Supported)
+        {
+            float[] y = new float[2 * N];
+            fixed (float* to = row, x = Values.Weights(2, 2 * K), output = y)
+            {
+                weight.DecodeRow((byte*)tiles, 16, to);
+                new MatMulRun(weight, MatMulArithmetic.Float, tier).Run((byte*)tiles, x, 2, output);
+            }
+
+            Assert.Equal([16, N + 16], Enumerable.Range(0, y.Length).Where(i => float.IsNaN(y[i])));
+        }
+
+        Assert.Equal(matrix.Decoded[(16 * K)..], row);
+        Assert.Single(row, float.IsNaN);
+        NativeMemory.AlignedFree(tiles);
     }
 }

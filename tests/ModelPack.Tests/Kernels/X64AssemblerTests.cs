@@ -23,6 +23,8 @@ public sealed class X64AssemblerTests
         Same("62 52 7d 48 58 43 7f", a => a.Broadcast(8, new Mem(Gpr.R11, 508)));
         Same("62 52 7d 48 58 83 00 02 00 00", a => a.Broadcast(8, new Mem(Gpr.R11, 512)));
         Same("62 52 7d 48 58 83 01 02 00 00", a => a.Broadcast(8, new Mem(Gpr.R11, 513)));
+        Same("62 62 7d 48 19 72 03", a => a.BroadcastPair(30, new Mem(Gpr.Rdx, 24)));
+        Same("62 52 7d 48 19 43 7f", a => a.BroadcastPair(8, new Mem(Gpr.R11, 1016)));
     }
 
     [Fact]
@@ -38,6 +40,10 @@ public sealed class X64AssemblerTests
         Same("62 41 14 50 59 71 06", a => a.Multiply(30, 29, new Mem(Gpr.R9, 24)));
         Same("62 12 7d 48 b8 f6", a => a.MultiplyAdd(14, 0, 30));
         Same("62 e1 7c 48 5b eb", a => a.ToSingle(21, 3));
+        Same("62 b2 7e 48 39 cf", a => a.MaskOfSigns(23));
+        Same("62 d2 7e 48 39 c9", a => a.MaskOfSigns(9));
+        Same("62 a1 35 41 fa ff", a => a.SubtractMasked(23, 25, 23));
+        Same("62 71 35 49 fa e3", a => a.SubtractMasked(12, 9, 3));
         Same("62 71 3c 48 58 c0", a => a.AddSingles(8, 8, 0));
         Same("62 c1 04 40 58 e6", a => a.AddSingles(20, 31, 14));
     }
@@ -63,6 +69,10 @@ public sealed class X64AssemblerTests
         Same("62 92 75 40 16 dd", a => a.PermuteSingles(3, 17, 29));
         Same("62 32 7d 40 75 c9", a => a.PermuteBytesOfTwo(9, 16, 17));
         Same("62 02 6d 48 75 d7", a => a.PermuteBytesOfTwo(26, 2, 31));
+        Same("62 32 7d 40 77 c9", a => a.PermuteSinglesOfTwo(9, 16, 17));
+        Same("62 02 6d 48 77 d7", a => a.PermuteSinglesOfTwo(26, 2, 31));
+        Same("62 83 5d 40 25 fb d8", a => a.Ternary(23, 20, 27, 0xD8));
+        Same("62 73 3d 40 25 ca d8", a => a.Ternary(9, 24, 2, 0xD8));
         Same("62 53 5d 40 25 48 01 f8", a => a.Ternary(9, 20, new Mem(Gpr.R8, 64), 0xF8));
         Same("62 63 5d 48 25 8a 21 00 00 00 b8", a => a.Ternary(25, 4, new Mem(Gpr.Rdx, 33), 0xB8));
         Same("62 51 2d 48 60 d9", a => a.UnpackLowBytes(11, 10, 9));

@@ -5,10 +5,10 @@ using ModelPack.Kernels.Emit;
 
 namespace ModelPack.Kernels.MatMul;
 
-/// <summary>As <see cref="FloatPath"/>, with the same results, but one row is multiplied by <see cref="FloatRowCode"/>.</summary>
+/// <summary>As <see cref="FloatPath"/>, with the same results, but one row is multiplied by code made at run time.</summary>
 internal sealed unsafe class EmittedFloatPath : EmittedRowPath
 {
-    private static readonly EmittedFunctions<FloatRowShape> s_functions = new(shape => FloatRowCode.Write(shape, OperatingSystem.IsWindows()));
+    private static readonly EmittedFunctions<FloatRowShape> s_functions = new(shape => Write(shape, OperatingSystem.IsWindows()));
 
     private readonly FloatPath _rows;
 
@@ -30,6 +30,16 @@ internal sealed unsafe class EmittedFloatPath : EmittedRowPath
     public static EmittedFloatPath? TryCreate(MatMulWeight weight, MatMulKernel kernel) =>
         HasCode(weight) && Avx512F.IsSupported && EmittedFunctions.Works ? new EmittedFloatPath(weight, kernel) : null;
 
+    /// <summary>Writes the function for one row.</summary>
+    /// <param name="shape">The kind of weights.</param>
+    /// <param name="windows">Calling convention.</param>
+    internal static byte[] Write(FloatRowShape shape, bool windows) => shape.Kind switch
+    {
+        ValueKind.Half => HalfRowCode.Write(shape, windows),
+        ValueKind.Posit1 or ValueKind.Posit2 => PositRowCode.Write(shape, windows),
+        _ => FloatRowCode.Write(shape, windows),
+    };
+
     public override int TilesTogether(int rows) => rows == 1 ? RowTiles : _rows.TilesTogether(rows);
 
     public override long ScratchBytes(int rows) => _rows.ScratchBytes(rows);
@@ -48,11 +58,16 @@ internal sealed unsafe class EmittedFloatPath : EmittedRowPath
     }
 
     protected override nint RowFunction(in TileWeight weight, int units, int tiles) =>
-        s_functions.Get(new FloatRowShape(weight.CodeBits, units, weight.Scale, tiles, tiles == 1 ? 0 : weight.TileBytes));
+        s_functions.Get(new FloatRowShape(Weight.Kind, weight.CodeBits, units, weight.Scale, tiles, tiles == 1 ? 0 : weight.TileBytes));
 
     protected override byte* RowActivations(void* scratch, int block) => (byte*)((float*)scratch + (block * Weight.Layout.BlockUnits * Weight.Layout.UnitColumns));
 
-    protected override byte* RowTable(in TileWeight weight) => weight.CodeBits < 8 ? (byte*)weight.Table : (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_zeros));
+    protected override byte* RowTable(in TileWeight weight) => Weight.Kind switch
+    {
+        ValueKind.Table16 => (byte*)weight.Table,
+        ValueKind.Half => (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(HalfRowCode.Places)),
+        _ => (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_zeros)),
+    };
 
     protected override void ScaleRow(byte* tile, int tiles, in TileWeight weight, float* sums) => Scale(sums, tiles * TileLayout.TileRows, weight.Multiplier);
 
@@ -60,6 +75,7 @@ internal sealed unsafe class EmittedFloatPath : EmittedRowPath
     {
         ValueKind.Table16 => weight.Tile.CodeBits is 2 or 4,
         ValueKind.Linear => weight.Tile.CodeBits == 8 && !weight.Layout.HasZeros,
+        ValueKind.Half or ValueKind.Posit1 or ValueKind.Posit2 => Avx512DQ.IsSupported,
         _ => false,
     };
 }

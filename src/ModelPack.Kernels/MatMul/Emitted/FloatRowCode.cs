@@ -2,13 +2,14 @@ using ModelPack.Kernels.Emit;
 
 namespace ModelPack.Kernels.MatMul;
 
-/// <summary>A kind of weights that <see cref="FloatRowCode"/> is written for.</summary>
-/// <param name="Bits">Width of a code: 2 or 4 of <see cref="ValueKind.Table16"/>, 8 of <see cref="ValueKind.Linear"/>.</param>
+/// <summary>A kind of weights that code for one row of f32 is written for.</summary>
+/// <param name="Kind">How codes become values.</param>
+/// <param name="Bits">Width of a code: 2 or 4 of <see cref="ValueKind.Table16"/>, 8 of <see cref="ValueKind.Linear"/>, 16 of others.</param>
 /// <param name="Units">Units of 16 columns of a block.</param>
 /// <param name="Scale">Stored type of scales.</param>
 /// <param name="Tiles">Tiles that are done together, 1 to <see cref="RowCode.MaxTiles"/>.</param>
 /// <param name="TileBytes">From one of them to the next.</param>
-internal readonly record struct FloatRowShape(int Bits, int Units, TileScale Scale, int Tiles, long TileBytes);
+internal readonly record struct FloatRowShape(ValueKind Kind, int Bits, int Units, TileScale Scale, int Tiles, long TileBytes);
 
 /// <summary>
 /// Machine code for one row of f32 activations times some tiles, as <see cref="FloatMatVec{TSimd, TCodes, TValues}"/> with <see cref="Table16Values"/> or <see cref="LinearValues"/> and the same bits. The table, or zero point, stays in a

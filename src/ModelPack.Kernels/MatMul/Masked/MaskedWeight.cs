@@ -107,7 +107,7 @@ public sealed unsafe class MaskedWeight
         // Rows of a bitmap's values are not rows of the matrix: only what has no scales is read from it.
         CodeRows? source = PlainRows.TryCreate(format, group == 0 ? 256 : perRow)
             ?? (group > 0 && CodeRowsCatalog.All.TryGetValue(format.Id, out Func<UnitSpec, int, CodeRows?>? create) ? create(format, perRow) : null);
-        if (source is null || source.IsHalf || source.Bits is not (8 or 16 or 32) || source.Table is not null || source.HasZeros || (source.Bits > 8) != (source.Scale == TileScale.None))
+        if (source is null || source.Words != ValueKind.Plain || source.Bits is not (8 or 16 or 32) || source.Table is not null || source.HasZeros || (source.Bits > 8) != (source.Scale == TileScale.None))
         {
             return null;
         }

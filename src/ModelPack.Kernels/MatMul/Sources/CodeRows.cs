@@ -5,11 +5,11 @@ namespace ModelPack.Kernels.MatMul;
 /// </summary>
 internal abstract class CodeRows
 {
-    /// <summary>Width of a code, 1 to 8; 16 for plain bf16 or f16, 32 for plain f32.</summary>
+    /// <summary>Width of a code, 1 to 8; 16 for bf16, f16 or posits, 32 for f32.</summary>
     public required int Bits { get; init; }
 
-    /// <summary>True when 16 bits are f16, not bf16.</summary>
-    public bool IsHalf { get; init; }
+    /// <summary>What more than 8 bits are.</summary>
+    public ValueKind Words { get; init; } = ValueKind.Plain;
 
     /// <summary>Columns that share a scale: a multiple of 16; 0 for the whole row.</summary>
     public required int Block { get; init; }

@@ -25,6 +25,7 @@ internal static class CodeRowsCatalog
         ["fp8"] = Fp8Rows.TryCreate,
         ["ternary"] = TernaryRows.TryCreate,
         ["posit8"] = UnscaledRows.TryCreate,
+        ["posit16"] = PositRows.TryCreate,
         ["bfloat8"] = UnscaledRows.TryCreate,
         ["scalar"] = UnscaledRows.TryCreate,
         ["palette"] = UnscaledRows.TryCreateTensorwide,

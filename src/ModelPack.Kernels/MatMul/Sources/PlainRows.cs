@@ -17,13 +17,13 @@ internal sealed unsafe class PlainRows : CodeRows
     {
         "f32" => Of(columns, 32),
         "bf16" => Of(columns, 16),
-        "f16" => Of(columns, 16, isHalf: true),
+        "f16" => Of(columns, 16, ValueKind.Half),
         _ => null,
     };
 
     public override void Read(ReadOnlySpan<nint> streams, long row, Span<byte> codes, Span<float> scales, Span<byte> zeros) =>
         new ReadOnlySpan<byte>((byte*)streams[0] + (row * _rowBytes), _rowBytes).CopyTo(codes);
 
-    private static PlainRows Of(int columns, int bits, bool isHalf = false) =>
-        new(checked(columns * (bits / 8))) { Bits = bits, IsHalf = isHalf, Block = 0, Scale = TileScale.None };
+    private static PlainRows Of(int columns, int bits, ValueKind words = ValueKind.Plain) =>
+        new(checked(columns * (bits / 8))) { Bits = bits, Words = words, Block = 0, Scale = TileScale.None };
 }

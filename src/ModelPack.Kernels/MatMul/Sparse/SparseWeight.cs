@@ -131,7 +131,7 @@ public sealed unsafe class SparseWeight : IDisposable
         var grid = transposed
             ? BlockGrid.Of(mask, ((columns - 1) / blockRows) + 1, ((rows - 1) / blockColumns) + 1, blockRows, blockColumns).Transpose()
             : BlockGrid.Of(mask, ((rows - 1) / blockRows) + 1, ((columns - 1) / blockColumns) + 1, blockRows, blockColumns);
-        source = transposed ? new TransposedRows(source, blockRows, blockColumns) { Bits = source.Bits, IsHalf = source.IsHalf, Block = source.Block, Scale = source.Scale } : source;
+        source = transposed ? new TransposedRows(source, blockRows, blockColumns) { Bits = source.Bits, Words = source.Words, Block = source.Block, Scale = source.Scale } : source;
         (blockRows, blockColumns) = (grid.BlockRows, grid.BlockColumns);
         bool scaled = source.Scale != TileScale.None || source.HasZeros;
         int run = plain ? blockColumns / (int)BigInteger.GreatestCommonDivisor(blockColumns, UnitColumns) * UnitColumns : blockColumns;
@@ -215,7 +215,7 @@ public sealed unsafe class SparseWeight : IDisposable
         new(_source, _grid, streams, stripe * StripeRows, StripeRows, _runStarts.AsSpan(_firstRun[stripe].._firstRun[stripe + 1]), RunColumns, _values.Layout.BlockUnits * _values.Layout.UnitColumns, Columns)
         {
             Bits = _source.Bits,
-            IsHalf = _source.IsHalf,
+            Words = _source.Words,
             Block = _source.Block,
             Scale = _source.Scale,
         };
