@@ -21,8 +21,8 @@ internal static class BenchedNodesTable
         table.WriteTo(console);
         if (nodes.Profile is BenchedProfile profile)
         {
-            console.WriteLine($"{Words.Number(nodes.Within)} of {Words.Count(nodes.Predicted.Count, "node")} above {Words.Percent(BenchedNodes.LeastShare)} of the run within {Words.Percent(BenchedNodes.Tolerance)} of the prediction, together predicted {Time(nodes.Predicted.PredictedSeconds)}, measured {Time(nodes.Predicted.MeasuredSeconds)}");
-            console.WriteLine($"below that {Words.Number(nodes.Small.Count)}, predicted {Time(nodes.Small.PredictedSeconds)}, measured {Time(nodes.Small.MeasuredSeconds)}; without a prediction {Words.Number(nodes.Unpredicted.Count)}, measured {Time(nodes.Unpredicted.MeasuredSeconds)}; predicted and not run, as ONNX Runtime computes them beforehand or not at all, {Words.Number(nodes.NotRun.Count)}, {Time(nodes.NotRun.PredictedSeconds)}");
+            console.WriteLine($"{Words.Number(nodes.Within)} of {Words.Count(nodes.Predicted.Count, "node")} above {Share(BenchedNodes.LeastShare)} of the run within {Share(BenchedNodes.Tolerance)} of the prediction, together predicted {Time(nodes.Predicted.PredictedSeconds)}, measured {Time(nodes.Predicted.MeasuredSeconds)}");
+            console.WriteLine($"{Words.Number(nodes.Small.Count)} below that, predicted {Time(nodes.Small.PredictedSeconds)}, measured {Time(nodes.Small.MeasuredSeconds)}; {Words.Number(nodes.Unpredicted.Count)} without a prediction, measured {Time(nodes.Unpredicted.MeasuredSeconds)}; {Words.Number(nodes.NotRun.Count)} that ONNX Runtime computes beforehand or leaves out, predicted {Time(nodes.NotRun.PredictedSeconds)}");
             string hint = profile.Measured ? "" : $"; no kernel was measured for it: {Hint}";
             string threads = profile.Threads == result.Threads ? "" : $", measured on {Words.Number(result.Threads)}";
             console.WriteLine($"predicted for {Words.Printable(profile.Name)} ({Words.Printable(profile.Source)}), {Words.Count(profile.Threads, "thread")}{threads}{Sizes(nodes)}{hint}");
@@ -39,6 +39,8 @@ internal static class BenchedNodesTable
 
         console.WriteLine($"medians of {Words.Count(nodes.Runs, "run")} with ONNX Runtime's profiler, which costs about 10 us a node and lets threads fall asleep: {Time(nodes.RunSeconds)} instead of {Words.Milliseconds(result.Model.MedianMs)} a run");
     }
+
+    private static string Share(double share) => $"{Words.Fixed(share * 100, 0)} %";
 
     private static string Time(double seconds) => Words.Milliseconds(seconds * 1e3);
 
