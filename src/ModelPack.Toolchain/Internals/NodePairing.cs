@@ -7,6 +7,9 @@ namespace ModelPack.Toolchain;
 /// </summary>
 internal sealed class NodePairing
 {
+    /// <summary>How names end that it makes of a value, before a number that makes them unique.</summary>
+    private const string Blocked = "_nchwc";
+
     private readonly Graph _graph;
     private readonly IReadOnlyList<NodeTime> _times;
 
@@ -117,17 +120,32 @@ internal sealed class NodePairing
         return [.. left];
     }
 
-    /// <summary>Nodes that ONNX Runtime made of one and named after it: <c>conv_nchwc</c>, <c>fused conv</c>.</summary>
+    /// <summary>Nodes that ONNX Runtime made of one and named after it or what it gives: <c>fused conv</c>, <c>y_nchwc</c>.</summary>
     private void ByDecoratedName(int[] left)
     {
+        int[] others = [.. left.Where(t => !ByOutput(t))];
         int[] open = [.. Enumerable.Range(0, _graph.Nodes.Length).Where(i => _graph.Nodes[i].Name.Length > 0 && _ranAs[i] < 0).OrderByDescending(i => _graph.Nodes[i].Name.Length)];
-        foreach (int t in left)
+        foreach (int t in others)
         {
             if (open.Where(i => _ranAs[i] < 0 && IsNamedAfter(_times[t].Name, _graph.Nodes[i].Name)).Select(i => (int?)i).FirstOrDefault() is int found)
             {
                 _ranAs[found] = t;
             }
         }
+    }
+
+    /// <summary>Convolutions and poolings in ONNX Runtime's own order of channels.</summary>
+    private bool ByOutput(int t)
+    {
+        string name = _times[t].Name;
+        int end = name.LastIndexOf(Blocked, StringComparison.Ordinal);
+        if (end <= 0 || !_producers.TryGetValue(name[..end], out int at) || _ranAs[at] >= 0)
+        {
+            return false;
+        }
+
+        _ranAs[at] = t;
+        return true;
     }
 
     private static bool IsNamedAfter(string name, string original) =>

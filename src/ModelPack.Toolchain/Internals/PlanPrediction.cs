@@ -35,7 +35,7 @@ internal static class PlanPrediction
             double visited = Experts.Visited(node.Kernel);
             HardwareProfile machine = visited < 1 ? profile with { LaunchMicroseconds = profile.LaunchMicroseconds * visited } : profile;
             return CostModel.Product(
-                machine, node.Kernel, tensor.Shape[0], tensor.Shape[1], (long)(bytes.GetValueOrDefault(node.Tensor) * visited), sized?.Rows(node.Node) ?? rows, threads, model, Density(node.Kernel, tensor) * visited, sized?.ActivationBytes(node.Node) ?? 0,
+                machine, node.Kernel, tensor.Shape[0], tensor.Shape[1], (long)(bytes.GetValueOrDefault(node.Tensor) * visited), sized?.Rows(node.Node, node.Tensor) ?? rows, threads, model, Density(node.Kernel, tensor) * visited, sized?.ActivationBytes(node.Node) ?? 0,
                 sized?.ResultBytes(node.Node) ?? 0);
         }
 

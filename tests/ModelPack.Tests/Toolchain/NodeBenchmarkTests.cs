@@ -87,7 +87,7 @@ public sealed class NodeBenchmarkTests : IDisposable
             [
                 Node("", "MatMul", ["x", "w"], ["a"]),
                 Node("conv_1_nchwc", "Conv", ["a", "k2"], ["b2"]),
-                Node("conv_12_nchwc", "Conv", ["b2", "k3"], ["d2"]),
+                Node("d_nchwc_token_4", "Conv", ["b2", "k3"], ["d2"]),
                 Node("ReorderOutput_3", "ReorderOutput", ["d2"], ["d"]),
                 Node("Norm", "SimplifiedLayerNormalization", ["d", "g"], ["y"]),
                 Node("last", "Relu", ["y"], ["z"]),
@@ -95,7 +95,7 @@ public sealed class NodeBenchmarkTests : IDisposable
         };
         NodeTime[] times =
         [
-            new("MatMul_0", "MatMul", 0, 1), new("conv_12_nchwc", "Conv", 20, 1), new("conv_1_nchwc", "Conv", 21, 1), new("ReorderOutput_3", "ReorderOutput", 22, 1), new("Norm", "SimplifiedLayerNormalization", 23, 1), new("last", "Relu", 6, 1),
+            new("MatMul_0", "MatMul", 0, 1), new("d_nchwc_token_4", "Conv", 20, 1), new("conv_1_nchwc", "Conv", 21, 1), new("ReorderOutput_3", "ReorderOutput", 22, 1), new("Norm", "SimplifiedLayerNormalization", 23, 1), new("last", "Relu", 6, 1),
         ];
 
         IReadOnlyList<int> ranAs = NodePairing.Find(graph, times, optimized);
@@ -156,6 +156,67 @@ public sealed class NodeBenchmarkTests : IDisposable
         Assert.Equal(0, nodes.Unpredicted.Count);
         Assert.Equal(nodes.NodeSeconds, nodes.Predicted.MeasuredSeconds + nodes.Small.MeasuredSeconds, 1e-9);
         Assert.Equal(nodes.Nodes.Count, nodes.Predicted.Count);
+    }
+
+    /// <summary>A product of two factors is planned as one and runs as two nodes.</summary>
+    [Fact]
+    public void Measure_productOfTwoFactors_isOneRow()
+    {
+        const int size = 512;
+        string model = _folder.Write("m.onnx", new OnnxBuilder()
+            .Input("x", OnnxBuilder.Float, "rows", size)
+            .Output("y", OnnxBuilder.Float, "rows", size)
+            .Initializer("w", Values.Weights(1, size * size), size, size)
+            .Node("MatMul", ["x", "w"], ["y"], name: "product")
+            .Build());
+        ModelCompiler.Compile(new CompileRequest
+        {
+            Input = model,
+            Output = _folder["m.mpack"],
+            Recipe = _folder.Write("r.json", """{ "name": "r", "passes": ["canonicalize",{"pass":"decompose","structure":"lowrank","rank":32,"ends":"decompose","min_elements":1,"min_vectors":1}] }"""),
+        });
+        HardwareProfile machine = HardwareProfiles.Load("x64-server");
+
+        BenchedNodes nodes = NodeBenchmark.Measure(_folder["m.mpack"], machine, threads: 1, sizes: new Dictionary<string, long> { ["rows"] = 64 });
+
+        ExplainResult explained = Inspection.Explain(_folder["m.mpack"], machine, 1, 1, new Dictionary<string, long> { ["rows"] = 64 });
+        BenchedNode row = Assert.Single(nodes.Nodes);
+        Assert.StartsWith("modelpack:LowRankMatMul(32", row.Kernel, StringComparison.Ordinal);
+        Assert.Equal(2, row.Parts.Count);
+        Assert.Equal(explained.Nodes[0].PredictedSeconds!.Value, row.PredictedSeconds!.Value, 1e-12);
+        Assert.Equal(0, nodes.Unpredicted.Count);
+    }
+
+    /// <summary>Convolutions run in an order of channels of ONNX Runtime's own, with activations inside, under new names.</summary>
+    [Fact]
+    public void Measure_convolutionsThatWereRenamed_haveTheirPredictions()
+    {
+        string model = _folder.Write("m.onnx", new OnnxBuilder()
+            .Input("x", OnnxBuilder.Float, 1, 32, "h", "w")
+            .Output("y", OnnxBuilder.Float, 1, 64, "h", "w")
+            .Initializer("k", Values.Weights(1, 32 * 32 * 9), 32, 32, 3, 3)
+            .Initializer("l", Values.Weights(2, 64 * 32 * 9), 64, 32, 3, 3)
+            .Node("Conv", ["x", "k"], ["a"], name: "conv_1", attributes: ("pads", new long[] { 1, 1, 1, 1 }))
+            .Node("Relu", ["a"], ["b"], name: "relu")
+            .Node("Conv", ["b", "l"], ["y"], name: "conv_2", attributes: ("pads", new long[] { 1, 1, 1, 1 }))
+            .Build());
+        ModelCompiler.Compile(new CompileRequest { Input = model, Output = _folder["m.mpack"], Recipe = "int8" });
+        HardwareProfile machine = HardwareProfiles.Load("x64-server");
+        var sizes = new Dictionary<string, long> { ["h"] = 24, ["w"] = 32 };
+
+        BenchedNodes nodes = NodeBenchmark.Measure(_folder["m.mpack"], machine, threads: 1, sizes: sizes);
+
+        ExplainResult explained = Inspection.Explain(_folder["m.mpack"], machine, 1, 1, sizes);
+        BenchedNode[] convolutions = [.. nodes.Nodes.Where(n => n.Op == "Conv" || n.Op == "FusedConv")];
+        Assert.Equal(2, convolutions.Length);
+        foreach ((BenchedNode row, string name) in convolutions.OrderBy(r => r.PredictedSeconds).Zip(["conv_1", "conv_2"]))
+        {
+            Assert.Equal("expand", row.Kernel);
+            Assert.Equal(explained.Nodes.Single(n => n.Name == name).PredictedSeconds!.Value, row.PredictedSeconds!.Value, 1e-12);
+        }
+
+        Assert.All(nodes.UnpredictedNames, n => Assert.Contains("eorder", n, StringComparison.Ordinal));
+        Assert.Equal(0, nodes.NotRun.Count);
     }
 
     [Theory]
