@@ -16,21 +16,23 @@ public static class Benchmarking
     /// <param name="startProcess">
     /// Starts a process that calls <see cref="Start"/> on a path and gives its result; null leaves what only a new process can tell unmeasured.
     /// </param>
+    /// <param name="sizes">Of free dimensions of the inputs and values of inputs that are one integer (<see cref="SampleInputs.Random(ModelSession, IReadOnlyDictionary{string, long})"/>); null: dimensions of 1.</param>
     /// <param name="progress">Told what is being measured.</param>
     /// <param name="cancellation">Checked between loads and runs.</param>
-    /// <exception cref="ModelPackException">A model cannot be run.</exception>
+    /// <exception cref="ModelPackException">A model cannot be run; MP3004: it does not leave a size open.</exception>
     public static BenchModelResult Model(
         string model,
         string? against = null,
         int threads = 0,
         WeightStorage? weights = null,
         Func<string, ModelStart>? startProcess = null,
+        IReadOnlyDictionary<string, long>? sizes = null,
         IProgress<ToolProgress>? progress = null,
         CancellationToken cancellation = default)
     {
         progress?.Report(new ToolProgress("bench", 0, 0, model));
         string[] paths = against is null ? [model] : [model, against];
-        IReadOnlyList<ModelTimes> times = ModelBenchmark.Measure(paths, WeightStorage.Options(threads, weights), open: ModelInput.Open, cancellation: cancellation);
+        IReadOnlyList<ModelTimes> times = ModelBenchmark.Measure(paths, WeightStorage.Options(threads, weights), Inputs(sizes), (path, options) => Open(path, options, sizes), cancellation);
         ModelStart[][] starts = startProcess is null ? [] : ColdStartsOf(paths, startProcess, progress, cancellation);
         BenchedModel[] rows = [.. times.Select((t, i) => Describe(t, starts.Length > 0 ? starts[i] : []))];
         return new BenchModelResult
@@ -45,10 +47,22 @@ public static class Benchmarking
 
     /// <summary>What a model costs this process, which must not have opened one before.</summary>
     /// <exception cref="ModelPackException">It cannot be opened or run.</exception>
-    public static ModelStart Start(string model, int threads = 0, WeightStorage? weights = null)
+    public static ModelStart Start(string model, int threads = 0, WeightStorage? weights = null, IReadOnlyDictionary<string, long>? sizes = null)
     {
-        ColdStart start = ColdStart.Measure(model, WeightStorage.Options(threads, weights), ModelInput.Open);
+        ColdStart start = ColdStart.Measure(model, WeightStorage.Options(threads, weights), ModelInput.Open, Inputs(sizes));
         return new ModelStart(start.LoadSeconds, start.FirstRunSeconds, start.RssBytes);
+    }
+
+    private static Func<ModelSession, IReadOnlyList<NamedTensor>>? Inputs(IReadOnlyDictionary<string, long>? sizes) => sizes is null ? null : session => SampleInputs.Random(session, sizes);
+
+    private static ModelSession Open(string path, ModelSessionOptions options, IReadOnlyDictionary<string, long>? sizes)
+    {
+        ModelSession session = ModelInput.Open(path, options);
+        return sizes is null ? session : ModelSession.TakenOver(session, () =>
+        {
+            SampleInputs.CheckSizes(session, sizes);
+            return session;
+        });
     }
 
     /// <summary>Turn by turn, so that noise of the machine meets all models alike. One process each is not counted: it brings the files into memory.</summary>

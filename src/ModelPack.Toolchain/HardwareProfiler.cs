@@ -48,7 +48,7 @@ public static unsafe class HardwareProfiler
 
     private delegate IReadOnlyList<(BenchedKernel Kernel, double Places)> Measured(KernelBenchmarkOptions options);
 
-    /// <summary>Measures for about two minutes.</summary>
+    /// <summary>Measures for a few minutes: 2 to 5.</summary>
     /// <param name="name">Name of the profile; null for that of the processor.</param>
     /// <param name="progress">Told what is measured.</param>
     /// <param name="cancellation">Checked between measurements.</param>

@@ -59,7 +59,7 @@ public static class Inspection
 
         profile ??= Artifact.ReadProfile(reader);
         MemoryPrediction? memory = MemoryPrediction.Of(reader, plan, sizes ?? ImmutableDictionary<string, long>.Empty, rows, cancellation);
-        (IReadOnlyList<NodeCost?> costs, PredictedRun? run) = profile is null ? ([], null) : PlanPrediction.Of(reader, plan, profile, rows, memory, threads == 1 ? 1 : profile.Cores, cancellation);
+        (IReadOnlyList<NodeCost?> costs, _, PredictedRun? run) = profile is null ? ([], [], null) : PlanPrediction.Of(reader, plan, profile, rows, memory, threads == 1 ? 1 : profile.Cores, cancellation);
         return new ExplainResult(plan.Target, [.. plan.Nodes.Select((node, i) => Explain(reader, node, costs.Count == 0 ? null : costs[i], profile))], totals) { Predicted = run, Memory = memory?.Memory };
     }
 

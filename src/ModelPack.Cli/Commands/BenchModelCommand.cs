@@ -12,8 +12,11 @@ internal static class BenchModelCommand
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
         var against = new Option<string?>("--against") { Description = "Another model, measured in turn with the first", HelpName = "model" };
         var history = new Option<string?>("--history") { Description = "A CSV file that the results are added to; report --bench draws it", HelpName = "file.csv" };
+        var nodes = new Option<bool>("--nodes") { Description = "Also the time of every node beside the prediction, by ONNX Runtime's profiler: about 10 us a node more, so that waiting threads fall asleep and short nodes take longer on several" };
+        var profile = new Option<string?>("--profile") { Description = "With --nodes, the machine to predict for: a file made by profile -o, or a built-in name; by default the one the artifact was compiled for", HelpName = "file|name" };
+        Option<string[]> sizes = SizesOption.Create("A size that the model leaves open, such as seq=128, or the value of an input that is one integer. Repeatable; others are 1");
         var weights = new WeightArguments();
-        var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model") { model, against, history };
+        var command = new Command("model", "Load time, first run, median and p90 latency, throughput and resident memory of a model, and the time of each node") { model, against, history, nodes, profile, sizes };
         foreach (Option option in weights.All)
         {
             command.Add(option);
@@ -22,7 +25,25 @@ internal static class BenchModelCommand
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             WeightStorage storage = weights.Get(session);
-            BenchModelResult result = Benchmarking.Model(session.Get(model), session.Get(against), session.Threads, storage, path => BenchStartCommand.InNewProcess(path, session.Threads, storage, session.Cancellation), session.Progress, session.Cancellation);
+            Dictionary<string, long> given = SizesOption.Get(session, sizes);
+            if (session.IsGiven(profile) && !session.Get(nodes))
+            {
+                throw new UsageException("--profile is what --nodes predicts by: give both");
+            }
+
+            if (session.IsGiven(history) && given.Count > 0)
+            {
+                throw new UsageException("--history keeps no sizes, so that times of other sizes than 1 would be taken for those: leave --size or --history out");
+            }
+
+            HardwareProfile? machine = session.Get(profile) is string named ? HardwareProfiles.Load(named) : null;
+            BenchModelResult result = Benchmarking.Model(
+                session.Get(model), session.Get(against), session.Threads, storage, path => BenchStartCommand.InNewProcess(path, session.Threads, storage, given, session.Cancellation), given, session.Progress, session.Cancellation);
+            if (session.Get(nodes))
+            {
+                result = result with { Nodes = NodeBenchmark.Measure(session.Get(model), machine, session.Threads, storage, given, session.Progress, session.Cancellation) };
+            }
+
             if (session.Get(history) is string file)
             {
                 BenchHistory.Add(file, result, TimeProvider.System);
@@ -44,6 +65,10 @@ internal static class BenchModelCommand
 
                 string speed = result.Ratio is double ratio ? $"{Words.Ratio(ratio)} as fast; " : "";
                 console.WriteLine($"{speed}{result.Cpu}, {Words.Count(result.Threads, "thread")}");
+                if (result.Nodes is BenchedNodes benched)
+                {
+                    BenchedNodesTable.Write(console, benched, result, session.Verbose);
+                }
             });
             return ExitCodes.Done;
         }));

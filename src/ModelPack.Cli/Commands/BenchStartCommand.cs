@@ -13,8 +13,9 @@ internal static class BenchStartCommand
     public static Command Create(CliHost host)
     {
         var model = new Argument<string>("model") { Description = "An .mpack or .onnx file, or a checkpoint folder" };
+        Option<string[]> sizes = SizesOption.Create("As for bench model");
         var weights = new WeightArguments();
-        var command = new Command("start", "Load a model and run it once, as the first thing a process does") { model };
+        var command = new Command("start", "Load a model and run it once, as the first thing a process does") { model, sizes };
         foreach (Option option in weights.All)
         {
             command.Add(option);
@@ -23,7 +24,7 @@ internal static class BenchStartCommand
         command.Hidden = true;
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
-            ModelStart start = Benchmarking.Start(session.Get(model), session.Threads, weights.Get(session));
+            ModelStart start = Benchmarking.Start(session.Get(model), session.Threads, weights.Get(session), SizesOption.Get(session, sizes));
             session.Show(start, JsonOutput.Types.ModelStart, console =>
                 console.WriteLine($"load {Words.Seconds(start.LoadSeconds)}, first run {Words.Seconds(start.FirstRunSeconds)}, memory {ByteSize.Format(start.RssBytes)}"));
             return ExitCodes.Done;
@@ -33,13 +34,13 @@ internal static class BenchStartCommand
 
     /// <summary>Runs the command in a process of its own.</summary>
     /// <exception cref="InvalidOperationException">The process failed on a model that this one could run.</exception>
-    public static ModelStart InNewProcess(string model, int threads, WeightStorage weights, CancellationToken cancellation)
+    public static ModelStart InNewProcess(string model, int threads, WeightStorage weights, IReadOnlyDictionary<string, long> sizes, CancellationToken cancellation)
     {
         string library = typeof(BenchStartCommand).Assembly.Location;
         string? self = Environment.ProcessPath;
         bool hosted = self is null || Path.GetFileNameWithoutExtension(self) != CommandLine.ProgramName;
         var start = new ProcessStartInfo(hosted ? "dotnet" : self!) { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in (string[])[.. hosted ? [library] : Array.Empty<string>(), "bench", "start", model, "--json", "--threads", threads.ToString(CultureInfo.InvariantCulture), .. WeightArguments.Words(weights)])
+        foreach (string argument in (string[])[.. hosted ? [library] : Array.Empty<string>(), "bench", "start", model, "--json", "--threads", threads.ToString(CultureInfo.InvariantCulture), .. WeightArguments.Words(weights), .. SizesOption.Words(sizes)])
         {
             start.ArgumentList.Add(argument);
         }

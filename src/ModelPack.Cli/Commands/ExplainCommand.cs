@@ -13,33 +13,16 @@ internal static class ExplainCommand
         var file = new Argument<string>("artifact") { Description = "An .mpack file made by compile" };
         var profile = new Option<string>("--profile") { Description = "Predict times on a machine: a file made by profile -o, or a built-in name (profile --list); by default the one the artifact was compiled for", HelpName = "file|name" };
         Option<int> rows = NumberOption.Create("--rows", "Rows of activations of the predicted run: tokens at a time, 1 for generating text, many for reading it", 1, 1, 1 << 20);
-        var sizes = new Option<string[]>("--size") { Description = "A size that the model leaves open, for memory and times, such as seq=128, or the value of an input that is one integer. Repeatable; others are 1", HelpName = "name=n" };
+        Option<string[]> sizes = SizesOption.Create("A size that the model leaves open, for memory and times, such as seq=128, or the value of an input that is one integer. Repeatable; others are 1");
         var command = new Command("explain", "Show the execution plan: the kernel of each node, why the others lost, the memory of a run, and on a known machine how long it takes") { file, profile, rows, sizes };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             HardwareProfile? machine = session.Get(profile) is string named ? HardwareProfiles.Load(named) : null;
-            ExplainResult result = Inspection.Explain(session.Get(file), machine, session.Get(rows), session.Threads, Sizes(session.Get(sizes) ?? []), session.Cancellation);
+            ExplainResult result = Inspection.Explain(session.Get(file), machine, session.Get(rows), session.Threads, SizesOption.Get(session, sizes), session.Cancellation);
             session.Show(result, JsonOutput.Types.ExplainResult, console => Write(console, result));
             return ExitCodes.Done;
         }));
         return command;
-    }
-
-    private static Dictionary<string, long> Sizes(string[] given)
-    {
-        var sizes = new Dictionary<string, long>(StringComparer.Ordinal);
-        foreach (string text in given)
-        {
-            int at = text.LastIndexOf('=');
-            if (at <= 0 || !long.TryParse(text.AsSpan(at + 1), NumberStyles.None, CultureInfo.InvariantCulture, out long size))
-            {
-                throw new UsageException($"--size '{text}' is not of the form name=number");
-            }
-
-            sizes[text[..at]] = size;
-        }
-
-        return sizes;
     }
 
     private static void Write(IAnsiConsole console, ExplainResult result)

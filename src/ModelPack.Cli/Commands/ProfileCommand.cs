@@ -13,7 +13,7 @@ internal static class ProfileCommand
         var output = new Option<string>("--output", "-o") { Description = "File to write the profile to (.json), for explain --profile and compile --profile", HelpName = "path" };
         var name = new Option<string>("--name") { Description = "Name of the profile; the processor's by default", HelpName = "name" };
         var list = new Option<bool>("--list") { Description = "Show the built-in profiles instead of measuring" };
-        var command = new Command("profile", "Measure this machine: memory, arithmetic and every matrix kernel, in about two minutes") { output, name, list };
+        var command = new Command("profile", "Measure this machine: memory, arithmetic and every matrix kernel, in a few minutes") { output, name, list };
         command.SetAction(parsed => Session.Run(host, parsed, session =>
         {
             if (session.Get(list))

@@ -98,6 +98,7 @@ internal static class Examples
         [
             "modelpack bench model model.mpack",
             "modelpack bench model model.mpack --against model.onnx --threads 4",
+            "modelpack bench model model.mpack --nodes --profile host.json --size seq=128",
         ],
         ["modelpack bench codec"] = ["modelpack bench codec model.safetensors", "modelpack bench codec model.mpack --threads 2 --json"],
         ["modelpack bench kernels"] =

@@ -31,6 +31,9 @@ internal sealed record BenchModelDocument
 
     public BenchedModel? Against { get; init; }
 
+    /// <summary>With <c>--nodes</c>.</summary>
+    public BenchedNodes? Nodes { get; init; }
+
     public required string Cpu { get; init; }
 
     public required int Threads { get; init; }
@@ -49,6 +52,7 @@ internal sealed record BenchModelDocument
         Residency = result.Model.Residency,
         Ratio = result.Ratio,
         Against = result.Against,
+        Nodes = result.Nodes,
         Cpu = result.Cpu,
         Threads = result.Threads,
     };

@@ -1,4 +1,5 @@
 using ModelPack.Compiler;
+using ModelPack.Compiler.Planning;
 using ModelPack.Compiler.Planning.Memory;
 using ModelPack.Compiler.Shapes;
 using ModelPack.Containers.Onnx;
@@ -10,24 +11,35 @@ namespace ModelPack.Toolchain;
 internal sealed class MemoryPrediction
 {
     private readonly Dictionary<string, Node> _nodes;
+    private readonly Dictionary<string, Node> _readers = new(StringComparer.Ordinal);
 
-    private MemoryPrediction(GraphShapes shapes, long weightBytes, bool isSized)
+    private MemoryPrediction(GraphShapes shapes, ExecutionPlan plan, PackReader reader, bool isSized)
     {
+        long weightBytes = plan.Bindings.Sum(b => b.DType.StorageBytes(b.Shape.ElementCount));
         Shapes = shapes;
         IsSized = isSized;
         _nodes = shapes.Graph.Nodes.Where(n => n.Name.Length > 0).DistinctBy(n => n.Name, StringComparer.Ordinal).ToDictionary(n => n.Name, StringComparer.Ordinal);
-        MemoryPlan plan = MemoryPlanner.Plan(shapes);
+        Dictionary<string, string> tensors = plan.Bindings.ToDictionary(b => b.Initializer, b => PlanPrediction.Whole(b.Tensor, reader), StringComparer.Ordinal);
+        foreach (Node node in shapes.Graph.Nodes.Where(OperatorCosts.IsProduct))
+        {
+            foreach (string weight in node.Inputs.Where(tensors.ContainsKey))
+            {
+                _readers.TryAdd(tensors[weight], node);
+            }
+        }
+
+        MemoryPlan memory = MemoryPlanner.Plan(shapes);
         Memory = new PredictedMemory
         {
             Sizes = shapes.Sizes,
             WeightBytes = weightBytes,
-            ArenaBytes = plan.ArenaBytes,
-            PeakBytes = plan.PeakBytes,
-            PeakNode = plan.PeakNode,
-            InputBytes = plan.InputBytes,
-            ConstantBytes = plan.ConstantBytes,
-            Unknown = plan.Unknown,
-            Buffers = [.. plan.Buffers.Select(b => new PredictedBuffer(b.Values, b.OffsetBytes, b.LengthBytes, b.First, b.Last))],
+            ArenaBytes = memory.ArenaBytes,
+            PeakBytes = memory.PeakBytes,
+            PeakNode = memory.PeakNode,
+            InputBytes = memory.InputBytes,
+            ConstantBytes = memory.ConstantBytes,
+            Unknown = memory.Unknown,
+            Buffers = [.. memory.Buffers.Select(b => new PredictedBuffer(b.Values, b.OffsetBytes, b.LengthBytes, b.First, b.Last))],
         };
     }
 
@@ -67,7 +79,7 @@ internal sealed class MemoryPrediction
         try
         {
             bool sized = all.Count > 0 || ShapeInference.FreeSizes(model.Graph).Count == 0;
-            return new MemoryPrediction(ShapeInference.Infer(model, all), plan.Bindings.Sum(b => b.DType.StorageBytes(b.Shape.ElementCount)), sized);
+            return new MemoryPrediction(ShapeInference.Infer(model, all), plan, reader, sized);
         }
         catch (ModelPackException e)
         {
@@ -77,15 +89,16 @@ internal sealed class MemoryPrediction
 
     /// <summary>Rows of activations that a node multiplies; null where they are not known.</summary>
     /// <param name="node">Name of the node in the model, which the node of the execution graph in its place keeps.</param>
-    public long? Rows(string node) =>
-        _nodes.TryGetValue(node, out Node? found) && Shapes[found.Input(0)].Shape is { Rank: > 0 } x ? x.Rows : null;
+    /// <param name="tensor">Its weight, by which it is found where several nodes became one or one became several.</param>
+    public long? Rows(string node, string tensor) =>
+        (_nodes.TryGetValue(node, out Node? found) || _readers.TryGetValue(tensor, out found)) && Shapes[found.Input(0)].Shape is { Rank: > 0 } x ? x.Rows : null;
 
     /// <summary>Bytes of the first input of a node; null where they are not known.</summary>
-    /// <param name="node">As for <see cref="Rows"/>.</param>
+    /// <param name="node">Name of the node, as for <see cref="Rows"/>.</param>
     public long? ActivationBytes(string node) => _nodes.TryGetValue(node, out Node? found) ? Shapes[found.Input(0)].Bytes : null;
 
     /// <summary>Bytes of what a node makes; null where they are not known.</summary>
-    /// <param name="node">As for <see cref="Rows"/>.</param>
+    /// <param name="node">Name of the node, as for <see cref="Rows"/>.</param>
     public long? ResultBytes(string node) => _nodes.TryGetValue(node, out Node? found) ? Shapes[found.Outputs[0]].Bytes : null;
 
     private static string? Tokens(Graph graph) => graph.FreeInputs()

@@ -8,7 +8,9 @@ namespace ModelPack.Toolchain;
 /// <summary>Predicts what the plan of an artifact costs on a machine.</summary>
 internal static class PlanPrediction
 {
-    /// <summary>Costs of the planned nodes by position in the plan, null where sizes are not known, and of the whole run.</summary>
+    /// <summary>
+    /// Costs of the planned nodes by position in the plan, null where sizes are not known; of the nodes of the graph that no cost of a planned product contains; and of the whole run.
+    /// </summary>
     /// <param name="reader">The artifact.</param>
     /// <param name="plan">Its plan.</param>
     /// <param name="profile">The machine.</param>
@@ -16,7 +18,7 @@ internal static class PlanPrediction
     /// <param name="memory">Shapes, by which nodes are predicted where all sizes are known; null without an execution graph.</param>
     /// <param name="threads">1, or all cores.</param>
     /// <param name="cancellation">Stops it.</param>
-    public static (IReadOnlyList<NodeCost?> Nodes, PredictedRun Run) Of(PackReader reader, ExecutionPlan plan, HardwareProfile profile, long rows, MemoryPrediction? memory, int threads, CancellationToken cancellation)
+    public static (IReadOnlyList<NodeCost?> Nodes, IReadOnlyList<(Node Node, NodeCost? Cost)> Others, PredictedRun Run) Of(PackReader reader, ExecutionPlan plan, HardwareProfile profile, long rows, MemoryPrediction? memory, int threads, CancellationToken cancellation)
     {
         // A weight bound as several streams is as long as all of them.
         Dictionary<string, long> bytes = plan.Bindings
@@ -33,7 +35,7 @@ internal static class PlanPrediction
             double visited = Experts.Visited(node.Kernel);
             HardwareProfile machine = visited < 1 ? profile with { LaunchMicroseconds = profile.LaunchMicroseconds * visited } : profile;
             return CostModel.Product(
-                machine, node.Kernel, tensor.Shape[0], tensor.Shape[1], (long)(bytes.GetValueOrDefault(node.Tensor) * visited), sized?.Rows(node.Node) ?? rows, threads, model, Density(node.Kernel, tensor) * visited, sized?.ActivationBytes(node.Node) ?? 0,
+                machine, node.Kernel, tensor.Shape[0], tensor.Shape[1], (long)(bytes.GetValueOrDefault(node.Tensor) * visited), sized?.Rows(node.Node, node.Tensor) ?? rows, threads, model, Density(node.Kernel, tensor) * visited, sized?.ActivationBytes(node.Node) ?? 0,
                 sized?.ResultBytes(node.Node) ?? 0);
         }
 
@@ -53,7 +55,7 @@ internal static class PlanPrediction
         long read = known.Sum(n => n.Bytes);
         double peak = profile.Gflops["f32"] * 1e9 * (threads == 1 ? 1.0 / profile.Cores : 1);
         double used = seconds <= 0 ? 0 : 0.3 + (0.4 * Math.Min(1, flops / peak / seconds)) + (0.2 * Math.Min(1, read / (profile.MemoryGbps * 1e9) / seconds));
-        return (nodes, new PredictedRun
+        return (nodes, others, new PredictedRun
         {
             Profile = profile.Name,
             Rows = rows,
@@ -71,7 +73,7 @@ internal static class PlanPrediction
     }
 
     /// <summary>The tensor that a component, or one of a component, belongs to.</summary>
-    private static string Whole(string name, PackReader reader) =>
+    internal static string Whole(string name, PackReader reader) =>
         InitializerBinding.SplitComponent(name) is (string tensor, _) && reader.Find(tensor) is not null ? Whole(tensor, reader) : name;
 
     /// <summary>Share of the multiplications of the dense product.</summary>

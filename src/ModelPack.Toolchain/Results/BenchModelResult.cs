@@ -10,6 +10,9 @@ public sealed record BenchModelResult
     /// <summary>Median latency of <see cref="Against"/> / median latency of <see cref="Model"/>: above 1 means faster.</summary>
     public double? Ratio { get; init; }
 
+    /// <summary>Time of every node of <see cref="Model"/> (<see cref="NodeBenchmark"/>); null where it was not asked for.</summary>
+    public BenchedNodes? Nodes { get; init; }
+
     public required string Cpu { get; init; }
 
     public required int Threads { get; init; }
