@@ -24,9 +24,10 @@ internal static class CpuFeatures
 
     private static int Family()
     {
-        if (!X86Base.X64.IsSupported || X86Base.CpuId(0, 0) is not (>= 1, 0x68747541, 0x444D4163, 0x69746E65))
+        // "AuthenticAMD".
+        if (!X86Base.X64.IsSupported || X86Base.CpuId(0, 0) is not { Ebx: 0x68747541, Edx: 0x69746E65, Ecx: 0x444D4163 })
         {
-            return 0; // Not "AuthenticAMD".
+            return 0;
         }
 
         int version = X86Base.CpuId(1, 0).Eax;
