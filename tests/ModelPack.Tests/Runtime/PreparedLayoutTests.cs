@@ -37,6 +37,7 @@ public sealed class PreparedLayoutTests
         ("fp8", 0xC97572F1CC32283E),
         ("ternary", 0xE76A73FFFAE60965),
         ("posit8", 0x6AD24CA48B54971E),
+        ("posit16", 0x3836E28FBA38415B),
         ("bfloat8", 0x323BF04413F8E232),
         ("scalar", 0x4E81ED9D5A650A65),
         ("palette", 0xABEA2C1A7DC8EF4E),
