@@ -13,7 +13,7 @@ internal readonly record struct BFloat16RowShape(int Groups, TileScale Scale, in
 /// Machine code for one row of BF16 activations times some tiles of <see cref="ValueKind.PairedSigned"/>, such as FP8: both bytes of 64 values are looked up at once (AVX512_VBMI), and pairs of columns multiplied (AVX512_BF16). That is
 /// 10 instructions for four columns of 16 rows; in f32 they are over 20, which one core waits for, not for memory.
 /// </summary>
-internal sealed class BFloat16RowCode : RowCode
+internal sealed class BFloat16RowCode : FourSumsRowCode
 {
     /// <summary>Of a table: upper bytes of the values of all codes, then lower bytes.</summary>
     private const int PlaneBytes = 256;
@@ -26,13 +26,8 @@ internal sealed class BFloat16RowCode : RowCode
 
     private const int LoopUnroll = 4;
 
-    /// <summary>Sums of a tile, however many are done together: the same products are added in the same order.</summary>
-    private const int Sums = 4;
-
-    private const int Totals = MaxTiles * Sums;
-
     /// <summary>Four vectors: upper bytes, then lower bytes, of the values of codes 0 to 127.</summary>
-    private const int Tables = Totals + MaxTiles;
+    private const int Tables = Free;
 
     private const int Signs = Tables + 4;
     private const int Activations = Signs + 1;
@@ -56,8 +51,6 @@ internal sealed class BFloat16RowCode : RowCode
     public static byte[] Write(BFloat16RowShape shape, bool windows) =>
         new BFloat16RowCode(shape, windows).Write(shape.Groups, shape.Groups <= MaxUnrolled ? shape.Groups : LoopUnroll, GroupBytes, VectorBytes);
 
-    protected override int Total(int tile) => Totals + tile;
-
     protected override void Constants()
     {
         for (int i = 0; i < 4; i++)
@@ -67,14 +60,6 @@ internal sealed class BFloat16RowCode : RowCode
 
         Code.Set(Loop, unchecked((int)0x80808080));
         Code.Broadcast(Signs, Loop);
-    }
-
-    protected override void Begin()
-    {
-        for (int i = 0; i < Sums * Tiles; i++)
-        {
-            Code.Clear(i);
-        }
     }
 
     /// <summary>Four columns.</summary>

@@ -15,18 +15,17 @@ internal readonly record struct FloatRowShape(ValueKind Kind, int Bits, int Unit
 /// Machine code for one row of f32 activations times some tiles, as <see cref="FloatMatVec{TSimd, TCodes, TValues}"/> with <see cref="Table16Values"/> or <see cref="LinearValues"/> and the same bits. The table, or zero point, stays in a
 /// register.
 /// </summary>
-internal sealed class FloatRowCode : RowCode
+internal sealed class FloatRowCode : FourSumsRowCode
 {
     private const int UnitGroups = 4;
 
     /// <summary>Columns of a group, each with a sum of its own.</summary>
-    private const int Columns = 4;
+    private const int Columns = Sums;
 
     /// <summary>Units that are written out, over all tiles.</summary>
     private const int MaxUnrolled = 8;
 
-    private const int Totals = MaxTiles * Columns;
-    private const int Vectors = Totals + MaxTiles;
+    private const int Vectors = Free;
     private const int Table = Vectors + MaxTiles;
     private const int Activations = Table + 1;
     private const int Value = Table + 2;
@@ -49,21 +48,11 @@ internal sealed class FloatRowCode : RowCode
         return new FloatRowCode(shape, windows).Write(shape.Units, unrolled, UnitGroups * Columns * sizeof(float), UnitGroups * shape.Bits * VectorBytes / 8);
     }
 
-    protected override int Total(int tile) => Totals + tile;
-
     protected override void Constants()
     {
         Code.Load(Table, new Mem(Loop, 0));
         Code.Set(Loop, 0xFF);
         Code.Broadcast(Mask, Loop);
-    }
-
-    protected override void Begin()
-    {
-        for (int i = 0; i < Columns * Tiles; i++)
-        {
-            Code.Clear(i);
-        }
     }
 
     /// <summary>A unit.</summary>
@@ -77,10 +66,8 @@ internal sealed class FloatRowCode : RowCode
 
     protected override void End(int tile)
     {
-        int first = tile * Columns;
-        Code.AddSingles(first, first, first + 1);
-        Code.AddSingles(first + 2, first + 2, first + 3);
-        Code.AddSingles(first, first, first + 2);
+        int first = tile * Sums;
+        JoinColumns(tile);
         if (!HasScales)
         {
             Code.AddSingles(Total(tile), Total(tile), first);
@@ -109,7 +96,7 @@ internal sealed class FloatRowCode : RowCode
             for (int tile = 0; tile < Tiles; tile++)
             {
                 Get(Vectors + tile, (8 * column) + (_bits * place));
-                Code.MultiplyAdd((tile * Columns) + column, Value, Activations);
+                Code.MultiplyAdd((tile * Sums) + column, Value, Activations);
             }
         }
     }

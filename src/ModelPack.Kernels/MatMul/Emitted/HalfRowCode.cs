@@ -4,9 +4,9 @@ namespace ModelPack.Kernels.MatMul;
 
 /// <summary>
 /// Machine code for one row of f32 activations times some tiles of f16, as <see cref="FloatMatVec{TSimd, TCodes, TValues}"/> with <see cref="HalfValues"/> and the same bits. Pairs of columns of eight rows are converted where they lie and
-/// multiplied with pairs of activations: two instructions for 16 values. Rows and columns are parted when sums are joined.
+/// multiplied with pairs of activations: two instructions for 16 values. Sums of a tile are the first two columns of rows 0 to 7 and 8 to 15, then the other two; rows and columns are parted when sums are joined.
 /// </summary>
-internal sealed class HalfRowCode : RowCode
+internal sealed class HalfRowCode : FourSumsRowCode
 {
     private const int UnitGroups = 4;
 
@@ -19,13 +19,8 @@ internal sealed class HalfRowCode : RowCode
     /// <summary>Units that are written out, over all tiles.</summary>
     private const int MaxUnrolled = 8;
 
-    /// <summary>Sums of a tile: the first two columns of rows 0 to 7 and 8 to 15, then the other two.</summary>
-    private const int Sums = 4;
-
-    private const int Totals = MaxTiles * Sums;
-
     /// <summary>Places of the first columns of pairs among 32, then of the second.</summary>
-    private const int Even = Totals + MaxTiles;
+    private const int Even = Free;
 
     private const int Odd = Even + 1;
     private const int Activations = Even + 2;
@@ -50,20 +45,10 @@ internal sealed class HalfRowCode : RowCode
         return new HalfRowCode(shape, windows).Write(shape.Units, unrolled, UnitGroups * ActivationBytes, UnitGroups * GroupBytes);
     }
 
-    protected override int Total(int tile) => Totals + tile;
-
     protected override void Constants()
     {
         Code.Load(Even, new Mem(Loop, 0));
         Code.Load(Odd, new Mem(Loop, VectorBytes));
-    }
-
-    protected override void Begin()
-    {
-        for (int i = 0; i < Sums * Tiles; i++)
-        {
-            Code.Clear(i);
-        }
     }
 
     /// <summary>A unit.</summary>

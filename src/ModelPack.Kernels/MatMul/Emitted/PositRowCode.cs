@@ -6,16 +6,15 @@ namespace ModelPack.Kernels.MatMul;
 /// Machine code for one row of f32 activations times some tiles of 16-bit posits, as <see cref="FloatMatVec{TSimd, TCodes, TValues}"/> with <see cref="Posit1Values"/> or <see cref="Posit2Values"/> and the same bits. How they are decoded:
 /// <see cref="PositPairs"/>.
 /// </summary>
-internal sealed class PositRowCode : RowCode
+internal sealed class PositRowCode : FourSumsRowCode
 {
     private const int UnitGroups = 4;
 
     /// <summary>Columns of a group, each with a sum of its own.</summary>
-    private const int Columns = 4;
+    private const int Columns = Sums;
 
     private const int ColumnsOfVector = 2;
-    private const int Totals = MaxTiles * Columns;
-    private const int Vector = Totals + MaxTiles;
+    private const int Vector = Free;
     private const int Activations = Vector + 1;
     private const int MoreActivations = Vector + 2;
     private const int Value = Vector + 3;
@@ -44,22 +43,12 @@ internal sealed class PositRowCode : RowCode
     public static byte[] Write(FloatRowShape shape, bool windows) =>
         new PositRowCode(shape, shape.Kind == ValueKind.Posit1 ? 1 : 2, windows).Write(shape.Units, shape.Units <= 2 ? shape.Units : 1, UnitGroups * Columns * sizeof(float), UnitGroups * Columns / ColumnsOfVector * VectorBytes);
 
-    protected override int Total(int tile) => Totals + tile;
-
     protected override void Constants()
     {
         foreach ((int to, int value) in new[] { (Mirror, PositPairs.Mirror(_exponentBits)), (Magnitudes, PositPairs.Magnitudes), (Signs, int.MinValue) })
         {
             Code.Set(Loop, value);
             Code.Broadcast(to, Loop);
-        }
-    }
-
-    protected override void Begin()
-    {
-        for (int i = 0; i < Columns * Tiles; i++)
-        {
-            Code.Clear(i);
         }
     }
 
@@ -77,7 +66,7 @@ internal sealed class PositRowCode : RowCode
                 Mem codes = At(Weights, vector * VectorBytes, tile);
                 Code.Load(Vector, codes);
                 Prefetch(codes);
-                int sum = (tile * Columns) + (vector * ColumnsOfVector % Columns);
+                int sum = (tile * Sums) + (vector * ColumnsOfVector % Columns);
                 Code.ShiftLeft(Value, Vector, 17);
                 Code.ShiftLeft(Sign, Vector, 16);
                 Add(sum, Sign, Activations);
@@ -90,12 +79,9 @@ internal sealed class PositRowCode : RowCode
 
     protected override void End(int tile)
     {
-        int first = tile * Columns;
-        Code.AddSingles(first, first, first + 1);
-        Code.AddSingles(first + 2, first + 2, first + 3);
-        Code.AddSingles(first, first, first + 2);
+        JoinColumns(tile);
         LoadScales(Value, tile);
-        Code.MultiplyAdd(Total(tile), first, Value);
+        Code.MultiplyAdd(Total(tile), tile * Sums, Value);
     }
 
     /// <summary>Adds the values of magnitudes in <see cref="Value"/>, with the highest bits of <paramref name="signs"/>, times activations.</summary>
