@@ -5,7 +5,7 @@ using ModelPack.Pack;
 
 namespace ModelPack.Toolchain;
 
-/// <summary>Measures every node of a model, beside what its plan predicts , as <c>explain</c> shows it.</summary>
+/// <summary>Measures every node of a model, beside what its plan predicts, as <c>explain</c> shows it.</summary>
 /// <remarks>
 /// Times are those of ONNX Runtime's profiler, medians of at least 20 runs. Writing an event costs it about 10 microseconds after every node, in which threads that wait for work may fall asleep: on several threads short nodes
 /// take longer than in runs that are not measured, and the times of all nodes are not the time of such a run.
