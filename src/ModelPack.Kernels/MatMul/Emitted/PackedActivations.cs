@@ -38,11 +38,11 @@ internal readonly unsafe struct PackedActivations
     /// <summary>Bytes of scales and sums in front of a block.</summary>
     public static int HeaderBytes(int rows) => rows * (sizeof(float) + sizeof(int));
 
-    /// <summary>Bytes of scratch: one row more than is kept, which is rounded before it is put in order, with its scales and sums.</summary>
+    /// <summary>Bytes of scratch: room for a row behind what is kept, where one row is rounded before it is put in order, with its scales and sums.</summary>
     public static long Bytes(int rows, in TileLayout layout)
     {
         PackedActivations packed = At(rows, layout, null);
-        return (packed.Batches * packed.BatchBytes) + layout.PaddedColumns + ((sizeof(float) + sizeof(int)) * (long)layout.Blocks);
+        return (packed.Batches * packed.BatchBytes) + Vector256<byte>.Count + layout.PaddedColumns + ((sizeof(float) + sizeof(int)) * (long)layout.Blocks);
     }
 
     /// <summary>Where they lie in scratch.</summary>
@@ -54,27 +54,48 @@ internal readonly unsafe struct PackedActivations
     /// <summary>Rounds rows; parameters as of <see cref="ActivationCodes.Round"/>.</summary>
     public static void Round(float* x, int rows, in TileLayout layout, int zero, byte* scratch)
     {
-        PackedActivations packed = At(rows, layout, scratch);
-        float* scales = (float*)(scratch + (packed.Batches * packed.BatchBytes));
-        int* sums = (int*)(scales + layout.Blocks);
-        sbyte* codes = (sbyte*)(sums + layout.Blocks);
         int block = layout.BlockUnits * layout.UnitColumns;
-        int batchRows = packed.BatchRows;
         int factor = layout.HasZeros ? -1 : -zero;
-        int all = packed.Batches * batchRows;
-        for (int row = 0; row < all; row++)
+        PackedActivations packed = At(rows, layout, scratch);
+        if (rows == 1)
         {
-            if (row < rows)
+            RoundRow(x, packed, layout, block, factor);
+            return;
+        }
+
+        for (int batch = 0; batch < packed.Batches; batch++)
+        {
+            int first = batch * packed.BatchRows;
+            var from = new RowPointers(x + ((long)first * layout.Columns), layout.Columns, Math.Min(packed.BatchRows, rows - first));
+            for (int b = 0; b < layout.Blocks; b++)
             {
-                RowRounding.Run(x + ((long)row * layout.Columns), layout.Columns, block, codes, scales, sums);
-                new Span<sbyte>(codes + layout.Columns, layout.PaddedColumns - layout.Columns).Clear();
-            }
-            else
-            {
-                new Span<byte>(scales, (int)((byte*)codes - (byte*)scales) + layout.PaddedColumns).Clear();
+                RowsRounding.Scales(from, b * block, Math.Min(block, layout.Columns - (b * block)), packed.BatchRows, (float*)packed.Block(batch, b));
             }
 
-            Place(codes, scales, sums, factor, layout, packed.Block(row / batchRows, 0), row % batchRows, batchRows);
+            for (int b = 0; b < layout.Blocks; b++)
+            {
+                int groups = Math.Min(block, layout.PaddedColumns - (b * block)) / sizeof(int);
+                RowsRounding.Codes(from, b * block, Math.Min(block, layout.Columns - (b * block)), groups, factor, packed.BatchRows, packed.Block(batch, b));
+            }
+        }
+    }
+
+    /// <summary>One row, which is rounded behind its place.</summary>
+    private static void RoundRow(float* x, in PackedActivations packed, in TileLayout layout, int block, int factor)
+    {
+        float* scales = (float*)(packed._at + packed.BatchBytes);
+        int* sums = (int*)(scales + layout.Blocks);
+        sbyte* codes = (sbyte*)(sums + layout.Blocks);
+        RowRounding.Run(x, layout.Columns, block, codes, scales, sums);
+        new Span<sbyte>(codes + layout.Columns, layout.PaddedColumns - layout.Columns).Clear();
+        byte* to = packed._at;
+        for (int b = 0; b < layout.Blocks; b++)
+        {
+            int bytes = Math.Min(block, layout.PaddedColumns - (b * block));
+            *(float*)to = scales[b];
+            ((int*)to)[1] = sums[b] * factor;
+            Unsafe.CopyBlockUnaligned(to + HeaderBytes(1), codes + ((long)b * block), (uint)bytes);
+            to += packed.BlockBytes;
         }
     }
 
@@ -168,31 +189,6 @@ internal readonly unsafe struct PackedActivations
         if (isNext)
         {
             Avx512F.MaskStore((float*)next, kept, Avx512F.PermuteVar16x32(values.AsSingle(), second));
-        }
-    }
-
-    /// <summary>Puts one row between the others of its batch.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void Place(sbyte* codes, float* scales, int* sums, int factor, in TileLayout layout, byte* to, int place, int batchRows)
-    {
-        int blockGroups = layout.BlockUnits * layout.UnitColumns / sizeof(int);
-        int groups = layout.PaddedColumns / sizeof(int);
-        int* from = (int*)codes;
-        for (int b = 0; b < layout.Blocks; b++)
-        {
-            ((float*)to)[place] = scales[b];
-            ((int*)to)[batchRows + place] = sums[b] * factor;
-            int count = Math.Min(blockGroups, groups);
-            int* at = (int*)(to + HeaderBytes(batchRows)) + place;
-            for (int i = 0; i < count; i++)
-            {
-                *at = from[i];
-                at += batchRows;
-            }
-
-            from += count;
-            groups -= count;
-            to += HeaderBytes(batchRows) + ((long)blockGroups * sizeof(int) * batchRows);
         }
     }
 
