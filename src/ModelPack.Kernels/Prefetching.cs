@@ -6,7 +6,8 @@ namespace ModelPack.Kernels;
 /// <summary>Asks for memory that will be read soon, where the instruction set can.</summary>
 internal static unsafe class Prefetching
 {
-    private const int LineBytes = 64;
+    /// <summary>Bytes of a line.</summary>
+    public const int LineBytes = 64;
 
     /// <summary>How far ahead: about what arrives while the loads before it are worked on. Measured best among 1 to 16 KiB for weights that come from memory; in caches it costs nothing that shows.</summary>
     public const int AheadBytes = 4096;
@@ -18,6 +19,17 @@ internal static unsafe class Prefetching
         if (Sse.IsSupported)
         {
             Sse.Prefetch0(at);
+        }
+    }
+
+    /// <summary>Asks for some memory into the second cache, where it does not press out what the first is needed for.</summary>
+    /// <param name="at">Start.</param>
+    /// <param name="count">Bytes.</param>
+    public static void Lines(byte* at, int count)
+    {
+        for (int i = 0; Sse.IsSupported && i < count; i += LineBytes)
+        {
+            Sse.Prefetch1(at + i);
         }
     }
 

@@ -3,8 +3,7 @@ using System.Runtime.CompilerServices;
 namespace ModelPack.Kernels.MatMul;
 
 /// <summary>
-/// One or two tiles times several rows of activations in f32. A panel of the tiles, at most <see cref="PanelColumns"/> columns, is decoded once into the first cache and multiplied with all rows, eight at a time. As many
-/// accumulators as registers allow: eight rows by two vectors of 16 lanes (two tiles), or four rows by two vectors of 8 or 4 lanes.
+/// One or two tiles times several rows of activations in f32. A panel of the tiles, at most <see cref="PanelColumns"/> columns, is decoded once into the first cache and multiplied with all rows, eight at a time.
 /// </summary>
 internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     where TSimd : struct, ISimd<TSimd>
@@ -14,9 +13,6 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     /// <summary>Columns of a panel: 16 KiB of f32 per tile.</summary>
     public const int PanelColumns = 256;
 
-    /// <summary>Rows of activations that are stored together.</summary>
-    public const int Batch = 8;
-
     /// <summary>Most tiles of a call.</summary>
     public const int MaxTiles = 2;
 
@@ -24,23 +20,20 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     /// <param name="tiles">One or two.</param>
     /// <param name="weight">What codes mean.</param>
     /// <param name="x">Activations in groups of eight rows, [groups][padded columns][8]; rows that do not exist are zero.</param>
-    /// <param name="groups">Groups of eight rows.</param>
     /// <param name="panel">[PanelColumns, 16 x tiles] scratch.</param>
-    /// <param name="y">[8 x groups, 16 x tiles] sums.</param>
+    /// <param name="sums">[rows filled up to eights, 16 x tiles] scratch.</param>
+    /// <param name="output">Where outputs go.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(byte* tile, int tiles, in TileWeight weight, float* x, int groups, float* panel, float* y)
+    public static void Run(byte* tile, int tiles, in TileWeight weight, float* x, float* panel, float* sums, in TileOutput output)
     {
         int start;
         int step = PanelColumns / TCodes.UnitColumns;
-        Clear(tiles, groups, y);
         for (int unit = 0; unit < weight.Units; unit += step)
         {
             int units = Math.Min(step, weight.Units - unit);
             start = unit * TCodes.UnitColumns;
-            Panel(tile, tiles, weight, unit, units, x, weight.PaddedColumns, new ColumnRuns(&start, 1, units * TCodes.UnitColumns), groups, panel, y);
+            Panel(tile, tiles, weight, unit, units, x, weight.PaddedColumns, new ColumnRuns(&start, 1, units * TCodes.UnitColumns), panel, unit == 0, unit + units == weight.Units, sums, output);
         }
-
-        Scale(weight.Multiplier, tiles, groups, y);
     }
 
     /// <summary>As <see cref="Run"/> where the columns of the tiles are runs of those of the activations.</summary>
@@ -49,41 +42,31 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
     /// <param name="weight">What codes mean; its columns are those of all runs.</param>
     /// <param name="x">Activations as for <see cref="Run"/>.</param>
     /// <param name="columns">Their padded columns.</param>
-    /// <param name="runs">The runs, at most <see cref="PanelColumns"/> long, a multiple of the units.</param>
-    /// <param name="groups">Groups of eight rows.</param>
+    /// <param name="runs">The runs, at most <see cref="PanelColumns"/> long, a multiple of the units; there may be none.</param>
     /// <param name="panel">[PanelColumns, 16 x tiles] scratch.</param>
-    /// <param name="y">[8 x groups, 16 x tiles] sums.</param>
+    /// <param name="sums">[rows filled up to eights, 16 x tiles] scratch.</param>
+    /// <param name="output">Where outputs go.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void RunSparse(byte* tile, int tiles, in TileWeight weight, float* x, int columns, in ColumnRuns runs, int groups, float* panel, float* y)
+    public static void RunSparse(byte* tile, int tiles, in TileWeight weight, float* x, int columns, in ColumnRuns runs, float* panel, float* sums, in TileOutput output)
     {
         int together = PanelColumns / runs.Columns;
         int units = runs.Columns / TCodes.UnitColumns;
-        Clear(tiles, groups, y);
         for (int run = 0; run < runs.Count; run += together)
         {
             var some = new ColumnRuns(runs.Starts + run, Math.Min(together, runs.Count - run), runs.Columns);
-            Panel(tile, tiles, weight, run * units, some.Count * units, x, columns, some, groups, panel, y);
+            Panel(tile, tiles, weight, run * units, some.Count * units, x, columns, some, panel, run == 0, run + some.Count == runs.Count, sums, output);
         }
 
-        Scale(weight.Multiplier, tiles, groups, y);
-    }
-
-    private static void Clear(int tiles, int groups, float* y) => new Span<float>(y, Batch * TileLayout.TileRows * tiles * groups).Clear();
-
-    /// <summary>As the loops above optimised at once: they run for the first time on a whole prompt.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scale(float factor, int tiles, int groups, float* y)
-    {
-        TSimd multiplier = TSimd.Create(factor);
-        for (int i = 0; i < Batch * TileLayout.TileRows * tiles * groups; i += TSimd.Count)
+        if (runs.Count == 0)
         {
-            TSimd.Store(TSimd.Multiply(TSimd.Load(y + i), multiplier), y + i);
+            new Span<float>(sums, TileLayout.TileRows * tiles * output.Rows).Clear();
+            output.Store(sums);
         }
     }
 
-    /// <summary>Decodes some units and multiplies them with all rows.</summary>
+    /// <summary>Decodes some units and multiplies them with all rows. Sums go to their places with the last units, where eight rows and all outputs exist.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Panel(byte* tile, int tiles, in TileWeight weight, int unit, int units, float* x, int columns, in ColumnRuns runs, int groups, float* panel, float* y)
+    private static void Panel(byte* tile, int tiles, in TileWeight weight, int unit, int units, float* x, int columns, in ColumnRuns runs, float* panel, bool isFirst, bool isLast, float* sums, in TileOutput output)
     {
         float* scratch = stackalloc float[TileScales.Scratch];
         int width = TileLayout.TileRows * tiles;
@@ -92,33 +75,22 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
             Decode(tile + (i * weight.TileBytes), weight, unit, units, scratch, panel + (TileLayout.TileRows * i), width);
         }
 
-        for (int group = 0; group < groups; group++)
+        for (int row = 0; row < output.Rows; row += MatMulRun.Batch)
         {
-            Multiply(panel, width, x + ((long)Batch * group * columns), Batch * (long)columns, runs, y + (Batch * width * group));
-        }
-    }
-
-    /// <summary>Adds panel x activations to the sums of eight rows; those of the next eight are <paramref name="stride"/> values further.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Multiply(float* panel, int width, float* x, long stride, in ColumnRuns runs, float* y)
-    {
-        if (width == TSimd.Count)
-        {
-            EightByOne(panel, width, x, runs, y);
-            return;
-        }
-
-        for (int first = 0; first < width; first += 2 * TSimd.Count)
-        {
-            if (TSimd.Count == 16)
+            bool places = isLast && output.IsWhole && row + MatMulRun.Batch <= output.Rows;
+            var to = new PanelSums(
+                isFirst ? null : sums,
+                places ? output.Y + ((long)row * output.Stride) : sums,
+                places ? output.Stride : width,
+                isLast ? weight.Multiplier : 1,
+                places ? output.Bias : null);
+            FloatPanel<TSimd>.Multiply(panel, width, x + ((long)row * columns), MatMulRun.Batch * (long)columns, runs, to);
+            if (isLast && !places)
             {
-                EightByTwo(panel + first, width, x, stride, runs, y + first);
+                output.Store(sums, row, MatMulRun.Batch);
             }
-            else
-            {
-                FourByTwo(panel + first, width, x, runs, y + first);
-                FourByTwo(panel + first, width, x + 4, runs, y + (4 * width) + first);
-            }
+
+            sums += MatMulRun.Batch * width;
         }
     }
 
@@ -180,176 +152,5 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
         TSimd.Store(TSimd.Multiply(b, scale), at + width);
         TSimd.Store(TSimd.Multiply(c, scale), at + (2 * width));
         TSimd.Store(TSimd.Multiply(d, scale), at + (3 * width));
-    }
-
-    /// <summary>Eight rows by two vectors. Activations of many rows come from the third cache: those of the next run, which begins where no hardware expects it, are asked for while the one before is multiplied.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void EightByTwo(float* panel, int width, float* x, long stride, in ColumnRuns runs, float* y)
-    {
-        TSimd a0 = TSimd.Load(y);
-        TSimd a1 = TSimd.Load(y + TSimd.Count);
-        TSimd b0 = TSimd.Load(y + width);
-        TSimd b1 = TSimd.Load(y + width + TSimd.Count);
-        TSimd c0 = TSimd.Load(y + (2 * width));
-        TSimd c1 = TSimd.Load(y + (2 * width) + TSimd.Count);
-        TSimd d0 = TSimd.Load(y + (3 * width));
-        TSimd d1 = TSimd.Load(y + (3 * width) + TSimd.Count);
-        TSimd e0 = TSimd.Load(y + (4 * width));
-        TSimd e1 = TSimd.Load(y + (4 * width) + TSimd.Count);
-        TSimd f0 = TSimd.Load(y + (5 * width));
-        TSimd f1 = TSimd.Load(y + (5 * width) + TSimd.Count);
-        TSimd g0 = TSimd.Load(y + (6 * width));
-        TSimd g1 = TSimd.Load(y + (6 * width) + TSimd.Count);
-        TSimd h0 = TSimd.Load(y + (7 * width));
-        TSimd h1 = TSimd.Load(y + (7 * width) + TSimd.Count);
-        for (int run = 0; run < runs.Count; run++)
-        {
-            float* at = x + (Batch * (long)runs.Starts[run]);
-            float* next = run + 1 < runs.Count ? x + (Batch * (long)runs.Starts[run + 1]) : x + stride + (Batch * (long)runs.Starts[0]);
-            for (int i = 0; i < runs.Columns; i++)
-            {
-                TSimd w0 = TSimd.Load(panel);
-                TSimd w1 = TSimd.Load(panel + TSimd.Count);
-                Prefetching.Line((byte*)(next + (Batch * (long)i)));
-                TSimd value = TSimd.Broadcast(at);
-                a0 = TSimd.MultiplyAdd(w0, value, a0);
-                a1 = TSimd.MultiplyAdd(w1, value, a1);
-                value = TSimd.Broadcast(at + 1);
-                b0 = TSimd.MultiplyAdd(w0, value, b0);
-                b1 = TSimd.MultiplyAdd(w1, value, b1);
-                value = TSimd.Broadcast(at + 2);
-                c0 = TSimd.MultiplyAdd(w0, value, c0);
-                c1 = TSimd.MultiplyAdd(w1, value, c1);
-                value = TSimd.Broadcast(at + 3);
-                d0 = TSimd.MultiplyAdd(w0, value, d0);
-                d1 = TSimd.MultiplyAdd(w1, value, d1);
-                value = TSimd.Broadcast(at + 4);
-                e0 = TSimd.MultiplyAdd(w0, value, e0);
-                e1 = TSimd.MultiplyAdd(w1, value, e1);
-                value = TSimd.Broadcast(at + 5);
-                f0 = TSimd.MultiplyAdd(w0, value, f0);
-                f1 = TSimd.MultiplyAdd(w1, value, f1);
-                value = TSimd.Broadcast(at + 6);
-                g0 = TSimd.MultiplyAdd(w0, value, g0);
-                g1 = TSimd.MultiplyAdd(w1, value, g1);
-                value = TSimd.Broadcast(at + 7);
-                h0 = TSimd.MultiplyAdd(w0, value, h0);
-                h1 = TSimd.MultiplyAdd(w1, value, h1);
-                panel += width;
-                at += Batch;
-            }
-        }
-
-        TSimd.Store(a0, y);
-        TSimd.Store(a1, y + TSimd.Count);
-        TSimd.Store(b0, y + width);
-        TSimd.Store(b1, y + width + TSimd.Count);
-        TSimd.Store(c0, y + (2 * width));
-        TSimd.Store(c1, y + (2 * width) + TSimd.Count);
-        TSimd.Store(d0, y + (3 * width));
-        TSimd.Store(d1, y + (3 * width) + TSimd.Count);
-        TSimd.Store(e0, y + (4 * width));
-        TSimd.Store(e1, y + (4 * width) + TSimd.Count);
-        TSimd.Store(f0, y + (5 * width));
-        TSimd.Store(f1, y + (5 * width) + TSimd.Count);
-        TSimd.Store(g0, y + (6 * width));
-        TSimd.Store(g1, y + (6 * width) + TSimd.Count);
-        TSimd.Store(h0, y + (7 * width));
-        TSimd.Store(h1, y + (7 * width) + TSimd.Count);
-    }
-
-    /// <summary>Eight rows by one vector.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void EightByOne(float* panel, int width, float* x, in ColumnRuns runs, float* y)
-    {
-        TSimd a0 = TSimd.Load(y);
-        TSimd b0 = TSimd.Load(y + width);
-        TSimd c0 = TSimd.Load(y + (2 * width));
-        TSimd d0 = TSimd.Load(y + (3 * width));
-        TSimd e0 = TSimd.Load(y + (4 * width));
-        TSimd f0 = TSimd.Load(y + (5 * width));
-        TSimd g0 = TSimd.Load(y + (6 * width));
-        TSimd h0 = TSimd.Load(y + (7 * width));
-        for (int run = 0; run < runs.Count; run++)
-        {
-            float* at = x + (Batch * (long)runs.Starts[run]);
-            for (int i = 0; i < runs.Columns; i++)
-            {
-                TSimd w0 = TSimd.Load(panel);
-                TSimd value = TSimd.Broadcast(at);
-                a0 = TSimd.MultiplyAdd(w0, value, a0);
-                value = TSimd.Broadcast(at + 1);
-                b0 = TSimd.MultiplyAdd(w0, value, b0);
-                value = TSimd.Broadcast(at + 2);
-                c0 = TSimd.MultiplyAdd(w0, value, c0);
-                value = TSimd.Broadcast(at + 3);
-                d0 = TSimd.MultiplyAdd(w0, value, d0);
-                value = TSimd.Broadcast(at + 4);
-                e0 = TSimd.MultiplyAdd(w0, value, e0);
-                value = TSimd.Broadcast(at + 5);
-                f0 = TSimd.MultiplyAdd(w0, value, f0);
-                value = TSimd.Broadcast(at + 6);
-                g0 = TSimd.MultiplyAdd(w0, value, g0);
-                value = TSimd.Broadcast(at + 7);
-                h0 = TSimd.MultiplyAdd(w0, value, h0);
-                panel += width;
-                at += Batch;
-            }
-        }
-
-        TSimd.Store(a0, y);
-        TSimd.Store(b0, y + width);
-        TSimd.Store(c0, y + (2 * width));
-        TSimd.Store(d0, y + (3 * width));
-        TSimd.Store(e0, y + (4 * width));
-        TSimd.Store(f0, y + (5 * width));
-        TSimd.Store(g0, y + (6 * width));
-        TSimd.Store(h0, y + (7 * width));
-    }
-
-    /// <summary>Four rows by two vectors.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void FourByTwo(float* panel, int width, float* x, in ColumnRuns runs, float* y)
-    {
-        TSimd a0 = TSimd.Load(y);
-        TSimd a1 = TSimd.Load(y + TSimd.Count);
-        TSimd b0 = TSimd.Load(y + width);
-        TSimd b1 = TSimd.Load(y + width + TSimd.Count);
-        TSimd c0 = TSimd.Load(y + (2 * width));
-        TSimd c1 = TSimd.Load(y + (2 * width) + TSimd.Count);
-        TSimd d0 = TSimd.Load(y + (3 * width));
-        TSimd d1 = TSimd.Load(y + (3 * width) + TSimd.Count);
-        for (int run = 0; run < runs.Count; run++)
-        {
-            float* at = x + (Batch * (long)runs.Starts[run]);
-            for (int i = 0; i < runs.Columns; i++)
-            {
-                TSimd w0 = TSimd.Load(panel);
-                TSimd w1 = TSimd.Load(panel + TSimd.Count);
-                TSimd value = TSimd.Broadcast(at);
-                a0 = TSimd.MultiplyAdd(w0, value, a0);
-                a1 = TSimd.MultiplyAdd(w1, value, a1);
-                value = TSimd.Broadcast(at + 1);
-                b0 = TSimd.MultiplyAdd(w0, value, b0);
-                b1 = TSimd.MultiplyAdd(w1, value, b1);
-                value = TSimd.Broadcast(at + 2);
-                c0 = TSimd.MultiplyAdd(w0, value, c0);
-                c1 = TSimd.MultiplyAdd(w1, value, c1);
-                value = TSimd.Broadcast(at + 3);
-                d0 = TSimd.MultiplyAdd(w0, value, d0);
-                d1 = TSimd.MultiplyAdd(w1, value, d1);
-                panel += width;
-                at += Batch;
-            }
-        }
-
-        TSimd.Store(a0, y);
-        TSimd.Store(a1, y + TSimd.Count);
-        TSimd.Store(b0, y + width);
-        TSimd.Store(b1, y + width + TSimd.Count);
-        TSimd.Store(c0, y + (2 * width));
-        TSimd.Store(c1, y + (2 * width) + TSimd.Count);
-        TSimd.Store(d0, y + (3 * width));
-        TSimd.Store(d1, y + (3 * width) + TSimd.Count);
     }
 }

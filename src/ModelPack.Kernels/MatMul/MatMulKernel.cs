@@ -5,8 +5,8 @@ internal readonly unsafe struct MatMulKernel
 {
     private MatMulKernel(
         delegate*<byte*, in TileWeight, float*, float*, void> floatRow,
-        delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> floatRows,
-        delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, int, float*, float*, void> floatRowsSparse,
+        delegate*<byte*, int, in TileWeight, float*, float*, float*, in TileOutput, void> floatRows,
+        delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, float*, float*, in TileOutput, void> floatRowsSparse,
         delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> integerRow,
         delegate*<byte*, in TileWeight, in ActivationCodes, byte*, float*, void> integerRows,
         delegate*<byte*, byte*, int, byte*, int, void> unpack,
@@ -27,10 +27,10 @@ internal readonly unsafe struct MatMulKernel
     public delegate*<byte*, in TileWeight, float*, float*, void> FloatRow { get; }
 
     /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}"/>.</summary>
-    public delegate*<byte*, int, in TileWeight, float*, int, float*, float*, void> FloatRows { get; }
+    public delegate*<byte*, int, in TileWeight, float*, float*, float*, in TileOutput, void> FloatRows { get; }
 
     /// <summary>See <see cref="FloatMatMul{TSimd, TCodes, TValues}.RunSparse"/>.</summary>
-    public delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, int, float*, float*, void> FloatRowsSparse { get; }
+    public delegate*<byte*, int, in TileWeight, float*, int, in ColumnRuns, float*, float*, in TileOutput, void> FloatRowsSparse { get; }
 
     /// <summary>See <see cref="IntegerMatVec{TSimd, TCodes, TMap, TDot}"/>. Null for plain values, as the next two.</summary>
     public delegate*<byte*, in TileWeight, in ActivationCodes, float*, void> IntegerRow { get; }

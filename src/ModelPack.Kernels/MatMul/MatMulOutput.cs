@@ -26,4 +26,16 @@ public readonly unsafe struct MatMulOutput
 
     /// <summary>[outputs] to be added; null for none.</summary>
     public float* Bias { get; }
+
+    /// <summary>Where the outputs of some tiles go.</summary>
+    /// <param name="rows">Rows.</param>
+    /// <param name="tile">The first tile.</param>
+    /// <param name="tiles">Tiles.</param>
+    /// <param name="outputs">Outputs of the product.</param>
+    internal TileOutput Tiles(int rows, int tile, int tiles, int outputs)
+    {
+        int first = tile * TileLayout.TileRows;
+        int width = tiles * TileLayout.TileRows;
+        return new TileOutput(Y + (first - First), Stride, Bias == null ? null : Bias + first, rows, width, Math.Min(width, outputs - first));
+    }
 }

@@ -23,7 +23,8 @@ public sealed unsafe class MatMulRun : IMatMulRun
     /// <summary>Rows of activations that are worked on at a time; more are done in turns.</summary>
     public const int MaxRows = 128;
 
-    internal const int Batch = FloatMatMul<Simd128, Codes8, LinearValues>.Batch;
+    /// <summary>Rows of f32 activations that are stored together.</summary>
+    internal const int Batch = 8;
 
     internal const int MaxTiles = FloatMatMul<Simd128, Codes8, LinearValues>.MaxTiles;
 
@@ -56,7 +57,6 @@ public sealed unsafe class MatMulRun : IMatMulRun
     int IMatMulRun.Parts => Weight.Layout.Tiles;
 
     int IMatMulRun.PartOutputs => TileLayout.TileRows;
-
 
     int IMatMulRun.PreparedColumns => _path.PreparedColumns;
 
@@ -109,22 +109,5 @@ public sealed unsafe class MatMulRun : IMatMulRun
     {
         TileWeight tile = Weight.Tile;
         _path.Multiply(tiles + (firstTile * tile.TileBytes), tile, scratch, rows, firstTile, count, to);
-    }
-
-    /// <summary>Outputs of tiles to their places; rows beyond the matrix are left out.</summary>
-    internal static void Store(float* sums, int rows, int tile, int tiles, int outputs, in MatMulOutput to)
-    {
-        int first = tile * TileLayout.TileRows;
-        int width = tiles * TileLayout.TileRows;
-        int count = Math.Min(width, outputs - first);
-        for (int r = 0; r < rows; r++)
-        {
-            float* y = to.Y + ((long)r * to.Stride) + (first - to.First);
-            new ReadOnlySpan<float>(sums + (width * r), count).CopyTo(new Span<float>(y, count));
-            for (int i = 0; to.Bias != null && i < count; i++)
-            {
-                y[i] += to.Bias[first + i];
-            }
-        }
     }
 }

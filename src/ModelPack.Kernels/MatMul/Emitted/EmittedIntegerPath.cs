@@ -108,8 +108,11 @@ internal sealed unsafe class EmittedIntegerPath : EmittedRowPath
         for (int i = first; i < first + count; i += MaxTiles)
         {
             int tiles = Math.Min(MaxTiles, first + count - i);
+            TileOutput output = to.Tiles(rows, i, tiles, weight.Rows);
+            output.Expect();
+            ExpectNext(tile, tiles, weight);
             Tiles(tile, tiles, weight, x, panel, sums);
-            MatMulRun.Store(sums, rows, i, tiles, weight.Rows, to);
+            output.Store(sums);
             tile += tiles * weight.TileBytes;
         }
     }

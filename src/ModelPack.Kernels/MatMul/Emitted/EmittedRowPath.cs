@@ -86,7 +86,7 @@ internal abstract unsafe class EmittedRowPath(MatMulWeight weight) : MatMulPath(
             }
 
             ScaleRow(tile, tiles, weight, sums);
-            MatMulRun.Store(sums, 1, i, tiles, weight.Rows, to);
+            to.Tiles(1, i, tiles, weight.Rows).Store(sums);
             tile += tiles * weight.TileBytes;
         }
     }

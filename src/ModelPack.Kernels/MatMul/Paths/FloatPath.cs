@@ -19,16 +19,19 @@ internal sealed unsafe class FloatPath(MatMulWeight weight, MatMulKernel kernel)
         for (int i = first; i < first + count; i += step)
         {
             int tiles = Math.Min(step, first + count - i);
+            TileOutput output = to.Tiles(rows, i, tiles, weight.Rows);
             if (rows == 1)
             {
                 kernel.FloatRow(tile, weight, (float*)scratch, sums);
+                output.Store(sums);
             }
             else
             {
-                kernel.FloatRows(tile, tiles, weight, (float*)scratch, Padded(rows) / MatMulRun.Batch, (float*)panel, sums);
+                output.Expect();
+                ExpectNext(tile, tiles, weight);
+                kernel.FloatRows(tile, tiles, weight, (float*)scratch, (float*)panel, sums, output);
             }
 
-            MatMulRun.Store(sums, rows, i, tiles, weight.Rows, to);
             tile += tiles * weight.TileBytes;
         }
     }

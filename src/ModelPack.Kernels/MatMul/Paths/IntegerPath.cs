@@ -15,16 +15,18 @@ internal sealed unsafe class IntegerPath(MatMulWeight weight, MatMulKernel kerne
         ActivationCodes codes = ActivationCodes.At(rows, Weight.Layout, kernel.ActivationBytes, MatMulRun.Batch, (byte*)scratch);
         for (int i = first; i < first + count; i++)
         {
+            TileOutput output = to.Tiles(rows, i, 1, weight.Rows);
             if (rows == 1)
             {
                 kernel.IntegerRow(tile, weight, codes, sums);
             }
             else
             {
+                output.Expect();
                 kernel.IntegerRows(tile, weight, codes, panel, sums);
             }
 
-            MatMulRun.Store(sums, rows, i, 1, weight.Rows, to);
+            output.Store(sums);
             tile += weight.TileBytes;
         }
     }

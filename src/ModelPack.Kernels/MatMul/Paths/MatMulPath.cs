@@ -4,6 +4,8 @@ namespace ModelPack.Kernels.MatMul;
 /// <param name="weight">The weight.</param>
 internal abstract unsafe class MatMulPath(MatMulWeight weight)
 {
+    private const int ExpectedBytes = 8192;
+
     /// <summary>The weight.</summary>
     protected MatMulWeight Weight { get; } = weight;
 
@@ -46,5 +48,12 @@ internal abstract unsafe class MatMulPath(MatMulWeight weight)
         float* result = (float*)ThreadScratch.Get(ScratchUse.Tile, (sizeof(float) * sums) + moreBytes);
         more = (byte*)(result + sums);
         return result;
+    }
+
+    /// <summary>Asks for the beginning of the tiles behind some: as much as is not read so fast that the hardware asks for it.</summary>
+    protected static void ExpectNext(byte* tile, int tiles, in TileWeight weight)
+    {
+        long bytes = tiles * weight.TileBytes;
+        Prefetching.Lines(tile + bytes, (int)Math.Min(ExpectedBytes, bytes));
     }
 }

@@ -57,16 +57,17 @@ public sealed unsafe class SparseMatMulRun : IMatMulRun
                 int run = Weight.FirstRun(s);
                 var runs = new ColumnRuns(starts + run, Weight.FirstRun(s + 1) - run, Weight.RunColumns);
                 byte* at = tiles + Weight.Offset(s);
+                TileOutput output = to.Tiles(rows, s * Weight.TilesPerStripe, Weight.TilesPerStripe, Outputs);
                 if (rows == 1)
                 {
                     Row(at, s, (float*)scratch, runs, room, sums);
+                    output.Store(sums);
                 }
                 else
                 {
-                    _kernel.FloatRowsSparse(at, Weight.TilesPerStripe, Weight.Weight(s), (float*)scratch, PreparedColumns, runs, padded / MatMulRun.Batch, room, sums);
+                    output.Expect();
+                    _kernel.FloatRowsSparse(at, Weight.TilesPerStripe, Weight.Weight(s), (float*)scratch, PreparedColumns, runs, room, sums, output);
                 }
-
-                MatMulRun.Store(sums, rows, s * Weight.TilesPerStripe, Weight.TilesPerStripe, Outputs, to);
             }
         }
     }
