@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
@@ -12,6 +13,8 @@ public sealed record UnitSpec
 {
     /// <summary>Longest text form: a palette of 256 values takes 2,048 digits.</summary>
     private const int MaxText = 4096;
+
+    private static readonly SearchValues<char> IdCharacters = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789_.-");
 
     public UnitSpec(string id, params ReadOnlySpan<(string Key, string Value)> arguments)
     {
@@ -37,7 +40,7 @@ public sealed record UnitSpec
     {
         int open = text.IndexOf('(', StringComparison.Ordinal);
         string id = open < 0 ? text : text[..open];
-        if (id.Length is 0 or > 64 || id.Any(c => !(char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '_' or '.' or '-')))
+        if (id.Length is 0 or > 64 || id.AsSpan().ContainsAnyExcept(IdCharacters))
         {
             throw Bad(text);
         }
