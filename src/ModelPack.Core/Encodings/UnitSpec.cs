@@ -28,6 +28,12 @@ public sealed record UnitSpec
         Arguments = builder.ToImmutable();
     }
 
+    private UnitSpec(string id, ImmutableSortedDictionary<string, string> arguments)
+    {
+        Id = id;
+        Arguments = arguments;
+    }
+
     /// <summary>The unit's registered name, lower case.</summary>
     public string Id { get; }
 
@@ -55,25 +61,25 @@ public sealed record UnitSpec
             throw Bad(text);
         }
 
-        var arguments = new List<(string, string)>();
+        var arguments = ImmutableSortedDictionary.CreateBuilder<string, string>(StringComparer.Ordinal);
         string inner = text[(open + 1)..^1];
         foreach (string part in inner.Length == 0 ? [] : inner.Split(','))
         {
             int equals = part.IndexOf('=', StringComparison.Ordinal);
-            if (equals <= 0 || part.AsSpan(equals + 1).ContainsAny("()=> ") || arguments.Any(a => a.Item1 == part[..equals]))
+            if (equals <= 0 || part.AsSpan(equals + 1).ContainsAny("()=> ") || arguments.ContainsKey(part[..equals]))
             {
                 throw Bad(text);
             }
 
-            arguments.Add((part[..equals], part[(equals + 1)..]));
+            arguments.Add(part[..equals], part[(equals + 1)..]);
         }
 
-        return new UnitSpec(id, [.. arguments]);
+        return new UnitSpec(id, arguments.ToImmutable());
     }
 
     /// <summary>The same unit with one argument added or replaced.</summary>
     public UnitSpec With(string key, string value) =>
-        new(Id, [.. Arguments.Where(a => a.Key != key).Select(a => (a.Key, a.Value)), (key, value)]);
+        new(Id, Arguments.SetItem(key, value));
 
     /// <summary>The value of <paramref name="key"/>, or <paramref name="fallback"/> when absent.</summary>
     public string Text(string key, string fallback) => Arguments.TryGetValue(key, out string? value) ? value : fallback;

@@ -143,6 +143,14 @@ internal static class WeightLoader
 
         LoadJob[] small = [.. jobs.Where(j => j.Buffer.LengthBytes < LargeBytes)];
         Array.Sort(small, static (a, b) => b.Buffer.LengthBytes.CompareTo(a.Buffer.LengthBytes));
+
+        // Two threads that begin with weights of the same kind would wait for the same code to be compiled.
+        int other = Array.FindIndex(small, job => job.Role != small[0].Role);
+        if (other > 1)
+        {
+            (small[1], small[other]) = (small[other], small[1]);
+        }
+
         Parallel.ForEach(Partitioner.Create(small, EnumerablePartitionerOptions.NoBuffering), new ParallelOptions { MaxDegreeOfParallelism = threads }, static job => job.Run(1));
     }
 
