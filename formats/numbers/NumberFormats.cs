@@ -6,7 +6,7 @@ public static class NumberFormats
     private static readonly Entry[] Catalogue =
     [
         // Plain values, one format per dtype, under the dtype's name.
-        .. DTypes.All.Select(static dtype => new Entry(dtype.Name(), _ => new RawFormat(dtype))),
+        .. Raw(),
 
         // Integers with a scale per block.
         new("int8", static _ => new IntBlockFormat(8)),
@@ -61,6 +61,18 @@ public static class NumberFormats
         new("gguf-tq2_0", static id => new GgufTernaryFormat(id, "ggml TQ2_0: ternary values of 2 bits, f16 scale per 256", new GgufCodec<Tq2Block>())),
         new("gguf-tq1_0", static id => new GgufTernaryFormat(id, "ggml TQ1_0: five ternary values per byte, f16 scale per 256", new GgufCodec<Tq1Block>())),
     ];
+
+    private static Entry[] Raw()
+    {
+        var entries = new Entry[DTypes.All.Count];
+        for (int i = 0; i < entries.Length; i++)
+        {
+            DType dtype = DTypes.All[i];
+            entries[i] = new Entry(dtype.Name(), _ => new RawFormat(dtype));
+        }
+
+        return entries;
+    }
 
     private static readonly Lazy<IReadOnlyList<INumberFormat>> Everything = new(static () => [.. Catalogue.Select(static e => e.Format)]);
 

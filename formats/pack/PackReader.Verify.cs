@@ -83,7 +83,7 @@ public sealed partial class PackReader
     {
         foreach (PackStream stream in _streams)
         {
-            (long Begin, long End) range = _artifact.Header.Ranges[stream.Name];
+            HeaderRange range = _artifact.Header.Ranges[stream.Name];
             if (!IsZero(range.Begin + stream.StoredBytes, range.End))
             {
                 yield return (stream.Index, new PackProblem(ErrorCodes.ArtifactPadding, stream.Name, owners[stream.Index], -1, $"bytes after '{stream.Name}' are not zero"));

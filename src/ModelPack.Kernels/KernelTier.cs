@@ -22,14 +22,12 @@ public static class KernelTiers
     public static KernelTier Current { get; } = Choose(Environment.GetEnvironmentVariable("MODELPACK_SIMD"));
 
     /// <summary>Tiers that run here, narrowest first.</summary>
-    public static IReadOnlyList<KernelTier> Supported { get; } = [.. Enum.GetValues<KernelTier>().Where(t => t <= Widest())];
+    public static IReadOnlyList<KernelTier> Supported => Enum.GetValues<KernelTier>()[..((int)Widest() + 1)];
 
     /// <summary>Instructions beyond <see cref="Current"/> that kernels made at run time use on this machine; none with MODELPACK_EMIT=0, or where the system lets no process make code.</summary>
-    public static IReadOnlyList<string> AtRunTime { get; } =
-    [
-        .. new (string Name, bool Has)[] { ("avx512vnni", CpuFeatures.HasVnni512), ("avx512bf16", CpuFeatures.HasBFloat16) }
-            .Where(i => i.Has && Current == KernelTier.Avx512 && EmittedFunctions.Works).Select(i => i.Name),
-    ];
+    public static IReadOnlyList<string> AtRunTime => Current != KernelTier.Avx512 || !EmittedFunctions.Works
+        ? []
+        : [.. CpuFeatures.HasVnni512 ? (string[])["avx512vnni"] : [], .. CpuFeatures.HasBFloat16 ? (string[])["avx512bf16"] : []];
 
     private static KernelTier Choose(string? forced)
     {

@@ -12,7 +12,7 @@ namespace ModelPack.OrtOps;
 /// </summary>
 public static unsafe class KernelWarmUp
 {
-    private static readonly HashSet<(string Format, int Size, string Kind)> Begun = [];
+    private static readonly HashSet<string> Begun = new(StringComparer.Ordinal);
 
     /// <summary>Multiplies a small matrix of the same kind on a thread of the pool, with one row and with two; each kind once per process.</summary>
     /// <returns>False when nothing was begun.</returns>
@@ -31,7 +31,7 @@ public static unsafe class KernelWarmUp
 
     /// <summary>The same for an activation between products.</summary>
     internal static bool Begin(Activation activation) =>
-        activation != Activation.None && IsFirst("", 0, "activation") && ThreadPool.UnsafeQueueUserWorkItem(static activation => Activate(activation), activation, preferLocal: false);
+        activation != Activation.None && IsFirst("", 0, "activation") && WarmUpQueue.Add(() => Activate(activation));
 
     private static void Activate(Activation activation)
     {
@@ -85,7 +85,7 @@ public static unsafe class KernelWarmUp
             return false;
         }
 
-        return ThreadPool.UnsafeQueueUserWorkItem(static asked => Convolve(asked), asked, preferLocal: false);
+        return WarmUpQueue.Add(() => Convolve(asked));
     }
 
     /// <summary>Convolutions of a small image: of single places, of neighbours with a border, and of every other place.</summary>
@@ -152,10 +152,9 @@ public static unsafe class KernelWarmUp
     {
         lock (Begun)
         {
-            return RuntimeFeature.IsDynamicCodeCompiled && Begun.Add((format, size, kind));
+            return RuntimeFeature.IsDynamicCodeCompiled && Begun.Add(string.Create(CultureInfo.InvariantCulture, $"{format} {size} {kind}"));
         }
     }
 
-    private static bool Queue(IMatMulRun run, long tileBytes) =>
-        ThreadPool.UnsafeQueueUserWorkItem(static work => Multiply(work.Run, work.Bytes), (Run: run, Bytes: tileBytes), preferLocal: false);
+    private static bool Queue(IMatMulRun run, long tileBytes) => WarmUpQueue.Add(() => Multiply(run, tileBytes));
 }

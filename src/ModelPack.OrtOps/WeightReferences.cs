@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Collections.Concurrent;
 
 namespace ModelPack.OrtOps;
 
@@ -14,7 +13,7 @@ public static unsafe class WeightReferences
 
     private const uint Version = 1;
 
-    private static readonly ConcurrentDictionary<long, (nint Address, long LengthBytes)> s_weights = [];
+    private static readonly Dictionary<long, Weight> s_weights = [];
 
     private static long s_last;
 
@@ -27,12 +26,22 @@ public static unsafe class WeightReferences
     public static long Add(nint address, long lengthBytes)
     {
         long number = Interlocked.Increment(ref s_last);
-        s_weights[number] = (address, lengthBytes);
+        lock (s_weights)
+        {
+            s_weights.Add(number, new Weight(address, lengthBytes));
+        }
+
         return number;
     }
 
     /// <summary>Forgets a weight; nothing happens when it is not known.</summary>
-    public static void Remove(long number) => s_weights.TryRemove(number, out _);
+    public static void Remove(long number)
+    {
+        lock (s_weights)
+        {
+            s_weights.Remove(number);
+        }
+    }
 
     /// <summary>Writes the constant.</summary>
     /// <param name="number">Number of a weight.</param>
@@ -49,8 +58,19 @@ public static unsafe class WeightReferences
     {
         var bytes = new ReadOnlySpan<byte>(constant.Data, (int)Math.Min(constant.LengthBytes, LengthBytes));
         return constant.LengthBytes == LengthBytes && bytes[..4].SequenceEqual(Magic) && BinaryPrimitives.ReadUInt32LittleEndian(bytes[4..]) == Version
-            && s_weights.TryGetValue(BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]), out (nint Address, long LengthBytes) weight)
+            && Find(BinaryPrimitives.ReadInt64LittleEndian(bytes[8..])) is Weight weight
             ? new PackedInput((byte*)weight.Address, weight.LengthBytes)
             : constant;
     }
+
+    private static Weight? Find(long number)
+    {
+        lock (s_weights)
+        {
+            return s_weights.GetValueOrDefault(number);
+        }
+    }
+
+    /// <summary>A class, because code of dictionaries for it need not be compiled at run time.</summary>
+    private sealed record Weight(nint Address, long LengthBytes);
 }

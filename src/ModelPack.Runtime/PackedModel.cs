@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.Kernels;
+using ModelPack.OrtOps;
 using ModelPack.Pack;
 using ModelPack.Runtime.Graphs;
 using ModelPack.Runtime.Loading;
@@ -42,7 +43,7 @@ public sealed class PackedModel : ModelSession
     /// <exception cref="ModelPackException">MP13xx: the artifact is damaged; MP5001 to MP5003: it cannot be executed.</exception>
     public static new PackedModel Open(string path, ModelSessionOptions? options = null)
     {
-        OrtWarmUp.Begin();
+        Rehearsal.Begin();
         using PackReader reader = PackReader.Open(path);
         return Open(path, new PackSource(reader), options ?? new ModelSessionOptions());
     }
@@ -69,7 +70,13 @@ public sealed class PackedModel : ModelSession
         }
     }
 
-    private static PackedModel OpenCore(string path, IWeightSource source, ModelSessionOptions options)
+    /// <summary>Opens and closes an artifact for what the process gains by it.</summary>
+    internal static void Rehearse(IWeightSource source)
+    {
+        using PackedModel model = OpenCore("", source, new ModelSessionOptions { Threads = 1 }, warmsKernels: false);
+    }
+
+    private static PackedModel OpenCore(string path, IWeightSource source, ModelSessionOptions options, bool warmsKernels = true)
     {
         string graphName = options.ExpandAll ? "graph" : "execution-graph";
         TensorData graph = source.Blob(graphName)
@@ -80,7 +87,11 @@ public sealed class PackedModel : ModelSession
         List<WeightlessGraph.Declaration> declarations = WeightlessGraph.FindExternal(model);
         ExecutionPlan plan = options.ExpandAll ? DensePlan(declarations) : ReadPlan(source);
         IReadOnlyList<InitializerBinding> bindings = WeightLoader.Match(declarations, plan.Bindings);
-        TileKernels.WarmUp(plan, source);
+        if (warmsKernels)
+        {
+            WarmUpQueue.Add(() => TileKernels.WarmUp(plan, source));
+        }
+
         if (options.PreparedFolder is string folder && PreparedFile.Open(folder, bindings, source, options) is PreparedFile prepared)
         {
             return OpenInPlace(path, model, prepared.Weights, prepared, plan, options, lastPosition is not null);
@@ -109,8 +120,7 @@ public sealed class PackedModel : ModelSession
         try
         {
             using SessionOptions sessionOptions = MakeSessionOptions(options);
-            OrtTable.AddExternalFilesInMemory(
-                sessionOptions, [.. copied.Select(w => w.Location)], [.. copied.Select(w => w.Buffer.Address)], [.. copied.Select(w => (nuint)w.Buffer.LengthBytes)]);
+            OrtTable.AddExternalFilesInMemory(sessionOptions, copied);
             ResidentWindow.Current = window;
             InferenceSession session = CreateSession(path, model, copied, kept.Constants, sessionOptions);
             prepared?.GiveUpCopied();
@@ -170,12 +180,12 @@ public sealed class PackedModel : ModelSession
 
     private static InferenceSession CreateSession(string path, byte[] model, ImmutableArray<LoadedWeight> weights, IReadOnlyDictionary<string, byte[]> constants, SessionOptions options)
     {
-        var locations = new Dictionary<string, (string, long)>(StringComparer.Ordinal);
+        var locations = new Dictionary<string, LoadedWeight>(StringComparer.Ordinal);
         foreach (LoadedWeight weight in weights)
         {
             foreach (string initializer in weight.Initializers)
             {
-                locations.Add(initializer, (weight.Location, weight.Buffer.LengthBytes));
+                locations.Add(initializer, weight);
             }
         }
 
@@ -204,7 +214,7 @@ public sealed class PackedModel : ModelSession
         [.. declarations.Select(d => new InitializerBinding(d.Name, d.Name, null, ElementTypes.FromOnnx(d.OnnxType), ToShape(d)))],
         []);
 
-    private static Shape ToShape(WeightlessGraph.Declaration declaration) => declaration.Dims.Any(d => d < 0)
+    private static Shape ToShape(WeightlessGraph.Declaration declaration) => Array.Exists(declaration.Dims, d => d < 0)
         ? throw new ModelPackException(ErrorCodes.BadPlan, "declared with a negative dimension", tensor: declaration.Name)
-        : new Shape(declaration.Dims.AsSpan());
+        : new Shape(declaration.Dims);
 }

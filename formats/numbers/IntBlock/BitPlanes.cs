@@ -11,14 +11,27 @@ namespace ModelPack.Numbers;
 internal static class BitPlanes
 {
     /// <summary>By width: bit 0 of 16 codes of up to 4 bits, or of 8 codes.</summary>
-    private static readonly ulong[] GroupMasks =
-        [.. Enumerable.Range(0, 9).Select(bits => Enumerable.Range(0, bits <= 4 ? 16 : 8).Aggregate(0ul, (mask, i) => mask | (1ul << (i * bits))))];
+    private static readonly ulong[] GroupMasks = MakeGroupMasks();
 
     /// <summary>Bytes of one blob of <paramref name="block"/> codes: planes are whole 16-bit words.</summary>
     public static long BlobBytes(long block, int bits) => (block + 15) / 16 * 2 * bits;
 
     /// <summary>Bytes that may follow a blob for all its groups to go the fast way.</summary>
     public const int Slack = 8;
+
+    private static ulong[] MakeGroupMasks()
+    {
+        ulong[] masks = new ulong[9];
+        for (int bits = 0; bits < masks.Length; bits++)
+        {
+            for (int i = 0; i < (bits <= 4 ? 16 : 8); i++)
+            {
+                masks[bits] |= 1ul << (i * bits);
+            }
+        }
+
+        return masks;
+    }
 
     /// <summary>Splits one packed blob of <paramref name="count"/> codes; codes beyond it are 0. What follows the blob in <paramref name="packed"/> does not matter.</summary>
     public static void Split(ReadOnlySpan<byte> packed, int count, int bits, Span<byte> planes)

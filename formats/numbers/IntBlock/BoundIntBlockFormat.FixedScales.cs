@@ -6,10 +6,21 @@ namespace ModelPack.Numbers;
 internal sealed partial class BoundIntBlockFormat
 {
     /// <summary>1, 63/64, ..., 17/64 as the format's own search tries them, then up to 1 + 8/64: where an output and not a weight is to be matched, a wider range may win.</summary>
-    private static readonly float[] CoarseFactors =
-        [.. Enumerable.Range(0, 48).Select(t => 1f - (t / 64f)), .. Enumerable.Range(1, 8).Select(t => 1f + (t / 64f))];
+    private static readonly float[] CoarseFactors = Factors(56, 64f);
 
-    private static readonly float[] FineFactors = [.. Enumerable.Range(0, 16).Select(t => 1f - (t / 256f))];
+    private static readonly float[] FineFactors = Factors(16, 256f);
+
+    /// <summary>Down from 1 in steps of 1 / <paramref name="steps"/>, 48 at most; those beyond go up from it.</summary>
+    private static float[] Factors(int count, float steps)
+    {
+        float[] factors = new float[count];
+        for (int t = 0; t < count; t++)
+        {
+            factors[t] = t < 48 ? 1f - (t / steps) : 1f + ((t - 47) / steps);
+        }
+
+        return factors;
+    }
 
     public int BlockColumns => Layout.Block;
 

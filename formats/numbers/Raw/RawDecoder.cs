@@ -13,11 +13,22 @@ internal static class RawDecoder
     private static readonly float[] E2M3 = SmallFloatReference.DecodeTable(SmallFloatFormat.E2M3);
     private static readonly float[] E3M2 = SmallFloatReference.DecodeTable(SmallFloatFormat.E3M2);
     private static readonly float[] E2M1 = SmallFloatReference.DecodeTable(SmallFloatFormat.E2M1);
-    private static readonly float[] PowersOfTwo = [.. Enumerable.Range(0, 256).Select(c => E8M0.Decode((byte)c))];
-    private static readonly float[] Signed4 = [.. Enumerable.Range(0, 16).Select(c => (float)((c ^ 8) - 8))];
+    private static readonly float[] PowersOfTwo = Table(256, c => E8M0.Decode((byte)c));
+    private static readonly float[] Signed4 = Table(16, c => (c ^ 8) - 8);
     private static readonly float[] Signed2 = [0, 1, -2, -1];
-    private static readonly float[] Unsigned4 = [.. Enumerable.Range(0, 16).Select(c => (float)c)];
+    private static readonly float[] Unsigned4 = Table(16, c => c);
     private static readonly float[] Unsigned2 = [0, 1, 2, 3];
+
+    private static float[] Table(int codes, Func<int, float> value)
+    {
+        float[] table = new float[codes];
+        for (int c = 0; c < codes; c++)
+        {
+            table[c] = value(c);
+        }
+
+        return table;
+    }
 
     /// <summary>True when elements have a value on the real line.</summary>
     public static bool IsReal(DType dtype) => dtype is not (DType.Undefined or DType.C64 or DType.C128 or DType.String);
@@ -45,9 +56,9 @@ internal static class RawDecoder
     private static readonly ByteTable E5M2Bytes = new(E5M2);
     private static readonly ByteTable E5M2FnuzBytes = new(E5M2Fnuz);
     private static readonly ByteTable PowerBytes = new(PowersOfTwo);
-    private static readonly ByteTable Signed8 = new([.. Enumerable.Range(0, 256).Select(c => (float)(sbyte)c)]);
-    private static readonly ByteTable Unsigned8 = new([.. Enumerable.Range(0, 256).Select(c => (float)c)]);
-    private static readonly ByteTable Booleans = new([.. Enumerable.Range(0, 256).Select(c => c != 0 ? 1f : 0f)]);
+    private static readonly ByteTable Signed8 = new(Table(256, c => (sbyte)c));
+    private static readonly ByteTable Unsigned8 = new(Table(256, c => c));
+    private static readonly ByteTable Booleans = new(Table(256, c => c != 0 ? 1f : 0f));
 
     /// <summary>The decoder of a type of one byte, else null.</summary>
     internal static ByteTable? Bytes(DType dtype) => dtype switch

@@ -5,15 +5,17 @@ namespace ModelPack.Pack;
 /// <summary>The tensors of the safetensors header, checked: U8, ascending, without holes or overlaps, to the end of the file.</summary>
 internal sealed class HeaderEntries
 {
-    private readonly Dictionary<string, (long Begin, long End)> _ranges;
+    private const int MaxDepth = 8;
 
-    private HeaderEntries(Dictionary<string, (long Begin, long End)> ranges)
+    private readonly Dictionary<string, HeaderRange> _ranges;
+
+    private HeaderEntries(Dictionary<string, HeaderRange> ranges)
     {
         _ranges = ranges;
     }
 
     /// <summary>Ranges in the file, by name.</summary>
-    public IReadOnlyDictionary<string, (long Begin, long End)> Ranges => _ranges;
+    public IReadOnlyDictionary<string, HeaderRange> Ranges => _ranges;
 
     /// <param name="text">The JSON text, padding included.</param>
     /// <param name="dataStart">Where the data buffer starts in the file.</param>
@@ -24,9 +26,10 @@ internal sealed class HeaderEntries
     {
         try
         {
-            var ranges = new Dictionary<string, (long, long)>(StringComparer.Ordinal);
+            var ranges = new Dictionary<string, HeaderRange>(StringComparer.Ordinal);
             long expected = dataStart;
-            using JsonDocument json = JsonDocument.Parse(text, new JsonDocumentOptions { MaxDepth = 8, AllowDuplicateProperties = false });
+            UniqueNames.Require(text.Span, MaxDepth);
+            using JsonDocument json = JsonDocument.Parse(text, new JsonDocumentOptions { MaxDepth = MaxDepth });
             foreach (JsonProperty property in json.RootElement.EnumerateObject())
             {
                 if (property.NameEquals("__metadata__"u8))
@@ -49,7 +52,7 @@ internal sealed class HeaderEntries
                     throw new ModelPackException(ErrorCodes.ArtifactHeader, $"entry '{property.Name}' does not follow the one before it", path);
                 }
 
-                ranges.Add(property.Name, (begin, end));
+                ranges.Add(property.Name, new HeaderRange(begin, end));
                 expected = end;
             }
 
@@ -67,7 +70,7 @@ internal sealed class HeaderEntries
     /// <exception cref="ModelPackException">MP1305.</exception>
     public void Require(string name, long begin, long length, string path)
     {
-        if (!_ranges.TryGetValue(name, out (long Begin, long End) range)
+        if (!_ranges.TryGetValue(name, out HeaderRange? range)
             || range.Begin != begin
             || range.End - begin < length
             || range.End - begin - length >= PackLayout.PageAlignment)

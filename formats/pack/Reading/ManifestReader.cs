@@ -7,6 +7,7 @@ namespace ModelPack.Pack;
 internal sealed class ManifestReader
 {
     private const int MaxDepth = 16;
+    private const int MaxJsonDepth = 64;
 
     private readonly PackReader _reader;
     private readonly Artifact _artifact;
@@ -32,7 +33,8 @@ internal sealed class ManifestReader
     {
         try
         {
-            using JsonDocument json = JsonDocument.Parse(_artifact.Manifest, new JsonDocumentOptions { MaxDepth = 64, AllowDuplicateProperties = false });
+            UniqueNames.Require(_artifact.Manifest, MaxJsonDepth);
+            using JsonDocument json = JsonDocument.Parse(_artifact.Manifest, new JsonDocumentOptions { MaxDepth = MaxJsonDepth });
             JsonElement root = json.RootElement;
             if (root.GetProperty("version"u8).GetInt32() != PackLayout.Version)
             {
@@ -101,7 +103,7 @@ internal sealed class ManifestReader
                 throw Bad($"stream '{name}' has no valid length, chunk size or element type");
             }
 
-            if (!_artifact.Header.Ranges.TryGetValue(name, out (long Begin, long End) range) || range.Begin < end)
+            if (!_artifact.Header.Ranges.TryGetValue(name, out HeaderRange? range) || range.Begin < end)
             {
                 throw Bad($"stream '{name}' is not in the header, or not in order");
             }
@@ -127,7 +129,7 @@ internal sealed class ManifestReader
 
     /// <summary>Checks the records of a stream and notes what they say about it. Chunks follow each other from the start of the stream's range.</summary>
     /// <returns>Stored bytes.</returns>
-    private long PlaceChunks(PackStream stream, (long Begin, long End) range)
+    private long PlaceChunks(PackStream stream, HeaderRange range)
     {
         long at = range.Begin;
         Span<int> uses = stackalloc int[256];
@@ -203,8 +205,13 @@ internal sealed class ManifestReader
         Shape shape = ReadShape(json.GetProperty("shape"u8));
         if (json.TryGetProperty("structure"u8, out JsonElement structure))
         {
-            ImmutableArray<WeightEncoding> components = [.. json.GetProperty("components"u8).EnumerateArray().Select(c => ReadEncoding(c, all, depth + 1))];
-            var structured = new StructuredEncoding(UnitSpec.Parse(Text(structure)), shape, components);
+            var components = ImmutableArray.CreateBuilder<WeightEncoding>();
+            foreach (JsonElement component in json.GetProperty("components"u8).EnumerateArray())
+            {
+                components.Add(ReadEncoding(component, all, depth + 1));
+            }
+
+            var structured = new StructuredEncoding(UnitSpec.Parse(Text(structure)), shape, components.ToImmutable());
             ModelPack.Structures.Structures.Get(structured.Structure.Id).Validate(structured);
             return structured;
         }

@@ -13,7 +13,7 @@ namespace ModelPack;
 public sealed record DenseEncoding(UnitSpec Format, Shape Shape, ImmutableArray<EncodedStream> Streams, WeightEncoding? Source = null) : WeightEncoding(Shape)
 {
     // Checkpoints have 100,000 tensors in a handful of dtypes.
-    private static readonly UnitSpec[] RawFormats = [.. Enum.GetValues<DType>().Select(d => new UnitSpec(d.Name()))];
+    private static readonly UnitSpec[] RawFormats = Array.ConvertAll(Enum.GetValues<DType>(), d => new UnitSpec(d.Name()));
 
     /// <summary>For streams that a pass encoded: the values they were made from, for reports and comparisons. Never stored.</summary>
     public WeightEncoding? Original { get; init; }

@@ -15,7 +15,19 @@ public sealed record RecordLayout(ImmutableArray<RecordField> Fields)
     public const int MaxBytes = 4096;
 
     /// <summary>Bytes of a record.</summary>
-    public int RecordBytes => Fields.Sum(f => f.LengthBytes);
+    public int RecordBytes
+    {
+        get
+        {
+            int bytes = 0;
+            foreach (RecordField part in Fields)
+            {
+                bytes += part.LengthBytes;
+            }
+
+            return bytes;
+        }
+    }
 }
 
 /// <summary>One field of a record: equal elements one after the other.</summary>

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
@@ -13,6 +14,8 @@ public sealed record UnitSpec
     /// <summary>Longest text form: a palette of 256 values takes 2,048 digits.</summary>
     private const int MaxText = 4096;
 
+    private static readonly SearchValues<char> IdCharacters = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789_.-");
+
     public UnitSpec(string id, params ReadOnlySpan<(string Key, string Value)> arguments)
     {
         Id = id;
@@ -23,6 +26,12 @@ public sealed record UnitSpec
         }
 
         Arguments = builder.ToImmutable();
+    }
+
+    private UnitSpec(string id, ImmutableSortedDictionary<string, string> arguments)
+    {
+        Id = id;
+        Arguments = arguments;
     }
 
     /// <summary>The unit's registered name, lower case.</summary>
@@ -37,7 +46,7 @@ public sealed record UnitSpec
     {
         int open = text.IndexOf('(', StringComparison.Ordinal);
         string id = open < 0 ? text : text[..open];
-        if (id.Length is 0 or > 64 || id.Any(c => !(char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '_' or '.' or '-')))
+        if (id.Length is 0 or > 64 || id.AsSpan().ContainsAnyExcept(IdCharacters))
         {
             throw Bad(text);
         }
@@ -52,25 +61,25 @@ public sealed record UnitSpec
             throw Bad(text);
         }
 
-        var arguments = new List<(string, string)>();
+        var arguments = ImmutableSortedDictionary.CreateBuilder<string, string>(StringComparer.Ordinal);
         string inner = text[(open + 1)..^1];
         foreach (string part in inner.Length == 0 ? [] : inner.Split(','))
         {
             int equals = part.IndexOf('=', StringComparison.Ordinal);
-            if (equals <= 0 || part.AsSpan(equals + 1).ContainsAny("()=> ") || arguments.Any(a => a.Item1 == part[..equals]))
+            if (equals <= 0 || part.AsSpan(equals + 1).ContainsAny("()=> ") || arguments.ContainsKey(part[..equals]))
             {
                 throw Bad(text);
             }
 
-            arguments.Add((part[..equals], part[(equals + 1)..]));
+            arguments.Add(part[..equals], part[(equals + 1)..]);
         }
 
-        return new UnitSpec(id, [.. arguments]);
+        return new UnitSpec(id, arguments.ToImmutable());
     }
 
     /// <summary>The same unit with one argument added or replaced.</summary>
     public UnitSpec With(string key, string value) =>
-        new(Id, [.. Arguments.Where(a => a.Key != key).Select(a => (a.Key, a.Value)), (key, value)]);
+        new(Id, Arguments.SetItem(key, value));
 
     /// <summary>The value of <paramref name="key"/>, or <paramref name="fallback"/> when absent.</summary>
     public string Text(string key, string fallback) => Arguments.TryGetValue(key, out string? value) ? value : fallback;

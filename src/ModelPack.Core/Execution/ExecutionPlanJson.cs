@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
@@ -61,8 +63,8 @@ public static class ExecutionPlanJson
 
             return new ExecutionPlan(
                 Text(root, "target"),
-                [.. root.GetProperty("bindings").EnumerateArray().Select(ReadBinding)],
-                [.. root.GetProperty("nodes").EnumerateArray().Select(ReadNode)]);
+                Items(root.GetProperty("bindings"), ReadBinding),
+                Items(root.GetProperty("nodes"), ReadNode));
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException or ArgumentOutOfRangeException)
         {
@@ -124,7 +126,13 @@ public static class ExecutionPlanJson
             throw Bad($"names the unknown dtype '{name}'");
         }
 
-        long[] dims = [.. json.GetProperty("shape").EnumerateArray().Select(d => d.GetInt64())];
+        JsonElement shape = json.GetProperty("shape");
+        long[] dims = new long[shape.GetArrayLength()];
+        for (int i = 0; i < dims.Length; i++)
+        {
+            dims[i] = shape[i].GetInt64();
+        }
+
         string? role = json.TryGetProperty("role", out _) ? Text(json, "role") : null;
         return new InitializerBinding(Text(json, "initializer"), Text(json, "tensor"), role, dtype, new Shape(dims), json.TryGetProperty("transposed", out JsonElement transposed) && transposed.GetBoolean());
     }
@@ -134,7 +142,21 @@ public static class ExecutionPlanJson
         Text(json, "op"),
         Text(json, "kernel"),
         Text(json, "tensor"),
-        [.. json.GetProperty("alternatives").EnumerateArray().Select(a => new RejectedKernel(Text(a, "kernel"), Text(a, "reason")))]);
+        Items(json.GetProperty("alternatives"), static a => new RejectedKernel(Text(a, "kernel"), Text(a, "reason"))));
+
+    /// <summary>The elements of an array. A loop, because Linq over a struct such as JsonElement is compiled at run time, in every process that opens an artifact.</summary>
+    private static ImmutableArray<T> Items<T>(JsonElement array, Func<JsonElement, T> read)
+        where T : class
+    {
+        var items = new T[array.GetArrayLength()];
+        int i = 0;
+        foreach (JsonElement item in array.EnumerateArray())
+        {
+            items[i++] = read(item);
+        }
+
+        return ImmutableCollectionsMarshal.AsImmutableArray(items);
+    }
 
     private static string Text(JsonElement json, string key) => json.GetProperty(key).GetString() ?? throw new FormatException($"'{key}' is null");
 

@@ -15,7 +15,18 @@ public static class MatMulArithmetics
     };
 
     /// <summary>The arithmetic of a name; null when there is none.</summary>
-    public static MatMulArithmetic? Find(string? name) => All.Where(a => a.Name() == name).Select(a => (MatMulArithmetic?)a).FirstOrDefault();
+    public static MatMulArithmetic? Find(string? name)
+    {
+        foreach (MatMulArithmetic arithmetic in All)
+        {
+            if (arithmetic.Name() == name)
+            {
+                return arithmetic;
+            }
+        }
+
+        return null;
+    }
 
     /// <summary>Whether there are kernels for a weight.</summary>
     public static bool Has(this MatMulWeight weight, MatMulArithmetic arithmetic) => arithmetic switch

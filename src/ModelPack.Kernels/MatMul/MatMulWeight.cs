@@ -21,13 +21,25 @@ public sealed unsafe class MatMulWeight : IDisposable
     private readonly byte* _bytes;
     private int _disposed;
 
+    /// <summary>The values of codes that are integers.</summary>
+    private static float[] LinearTable(CodeRows rows)
+    {
+        float[] table = new float[1 << rows.Bits];
+        for (int code = 0; code < table.Length; code++)
+        {
+            table[code] = code - rows.Zero;
+        }
+
+        return table;
+    }
+
     private MatMulWeight(UnitSpec format, CodeRows rows, TileLayout layout)
     {
         Format = format;
         Layout = layout;
         _rows = rows;
         Kind = KindOf(rows);
-        float[]? table = rows.Table ?? (Kind == ValueKind.Table16 ? [.. Enumerable.Range(0, 1 << rows.Bits).Select(code => (float)(code - rows.Zero))] : null);
+        float[]? table = rows.Table ?? (Kind == ValueKind.Table16 ? LinearTable(rows) : null);
         if (table is null)
         {
             return;

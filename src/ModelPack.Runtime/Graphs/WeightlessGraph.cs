@@ -1,6 +1,6 @@
-using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
+using ModelPack.Runtime.Loading;
 
 namespace ModelPack.Runtime.Graphs;
 
@@ -35,7 +35,7 @@ internal static class WeightlessGraph
     /// <param name="Name">Its name.</param>
     /// <param name="OnnxType">Number of its element type in <c>TensorProto.DataType</c>.</param>
     /// <param name="Dims">Its shape.</param>
-    internal sealed record Declaration(string Name, int OnnxType, ImmutableArray<long> Dims);
+    internal sealed record Declaration(string Name, int OnnxType, long[] Dims);
 
     /// <summary>Lists the external initializers in graph order.</summary>
     /// <exception cref="ModelPackException">MP5003: not a valid model, or external data elsewhere than in initializers of the main graph.</exception>
@@ -61,17 +61,17 @@ internal static class WeightlessGraph
         return found;
     }
 
-    /// <summary>A copy of the model in which the named initializers are found at the start of the given locations, or hold the given bytes.</summary>
-    internal static byte[] Relocate(ReadOnlySpan<byte> model, IReadOnlyDictionary<string, (string Location, long LengthBytes)> locations, IReadOnlyDictionary<string, byte[]> constants)
+    /// <summary>A copy of the model in which the named initializers are found where weights are, or hold the given bytes.</summary>
+    internal static byte[] Relocate(ReadOnlySpan<byte> model, IReadOnlyDictionary<string, LoadedWeight> weights, IReadOnlyDictionary<string, byte[]> constants)
     {
-        var output = new ProtoBuffer(model.Length + (locations.Count * 64));
+        var output = new ProtoBuffer(model.Length + (weights.Count * 64));
         var fields = new ProtoSpan(model);
         while (fields.Next())
         {
             if (fields.Field == ModelGraph && fields.IsBytes)
             {
-                var graph = new ProtoBuffer(fields.Payload.Length + (locations.Count * 64));
-                RelocateGraph(fields.Payload, locations, constants, graph);
+                var graph = new ProtoBuffer(fields.Payload.Length + (weights.Count * 64));
+                RelocateGraph(fields.Payload, weights, constants, graph);
                 output.Bytes(ModelGraph, graph.Written);
             }
             else
@@ -84,7 +84,7 @@ internal static class WeightlessGraph
     }
 
     private static void RelocateGraph(
-        ReadOnlySpan<byte> graph, IReadOnlyDictionary<string, (string Location, long LengthBytes)> locations, IReadOnlyDictionary<string, byte[]> constants, ProtoBuffer output)
+        ReadOnlySpan<byte> graph, IReadOnlyDictionary<string, LoadedWeight> weights, IReadOnlyDictionary<string, byte[]> constants, ProtoBuffer output)
     {
         var fields = new ProtoSpan(graph);
         while (fields.Next())
@@ -99,7 +99,7 @@ internal static class WeightlessGraph
                     continue;
                 }
 
-                (string location, long lengthBytes) = locations[tensor.Name];
+                LoadedWeight weight = weights[tensor.Name];
                 var inner = new ProtoSpan(fields.Payload);
                 while (inner.Next())
                 {
@@ -109,9 +109,9 @@ internal static class WeightlessGraph
                     }
                 }
 
-                AddEntry(rewritten, "location", location);
+                AddEntry(rewritten, "location", weight.Location);
                 AddEntry(rewritten, "offset", "0");
-                AddEntry(rewritten, "length", lengthBytes.ToString(CultureInfo.InvariantCulture));
+                AddEntry(rewritten, "length", weight.Buffer.LengthBytes.ToString(CultureInfo.InvariantCulture));
                 output.Bytes(GraphInitializer, rewritten.Written);
             }
             else
@@ -225,7 +225,7 @@ internal static class WeightlessGraph
         string name = "";
         int type = 0;
         bool external = false;
-        ImmutableArray<long>.Builder dims = ImmutableArray.CreateBuilder<long>();
+        long[] dims = [];
         var fields = new ProtoSpan(tensor);
         while (fields.Next())
         {
@@ -235,12 +235,12 @@ internal static class WeightlessGraph
                     var packed = fields.Payload;
                     while (!packed.IsEmpty)
                     {
-                        dims.Add(ReadPacked(ref packed));
+                        dims = [.. dims, ReadPacked(ref packed)];
                     }
 
                     break;
                 case TensorDims:
-                    dims.Add((long)fields.Value);
+                    dims = [.. dims, (long)fields.Value];
                     break;
                 case TensorDataType:
                     type = (int)fields.Value;
@@ -254,7 +254,7 @@ internal static class WeightlessGraph
             }
         }
 
-        return external ? new Declaration(name, type, dims.ToImmutable()) : null;
+        return external ? new Declaration(name, type, dims) : null;
     }
 
     private static long ReadPacked(ref ReadOnlySpan<byte> packed)

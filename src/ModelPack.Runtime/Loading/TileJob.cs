@@ -38,7 +38,7 @@ internal static class TileJob
         IBoundNumberFormat bound = NumberFormats.Bind(matrix.Format, matrix.Shape);
         foreach (string role in weight.Roles)
         {
-            long bytes = bound.Streams.First(s => s.Role == role).BytesPerRow * bound.Shape.Rows;
+            long bytes = BytesPerRow(bound, role) * bound.Shape.Rows;
             if (stored.Stream(role)?.LengthBytes != bytes)
             {
                 return $"its stream '{role}' does not have {bytes} bytes";
@@ -46,6 +46,19 @@ internal static class TileJob
         }
 
         return null;
+    }
+
+    private static long BytesPerRow(IBoundNumberFormat format, string role)
+    {
+        for (int i = 0; i < format.Streams.Count; i++)
+        {
+            if (format.Streams[i].Role == role)
+            {
+                return format.Streams[i].BytesPerRow;
+            }
+        }
+
+        throw new InvalidOperationException($"the format has no stream '{role}'");
     }
 
     /// <summary>Fills a buffer; the binding was found to fit.</summary>
@@ -86,7 +99,12 @@ internal static class TileJob
                 stored.ReadStream(role, buffer.Address, bytes, threads);
             }
 
-            nint[] addresses = [.. streams.Select(s => s.Address)];
+            nint[] addresses = new nint[streams.Count];
+            for (int i = 0; i < addresses.Length; i++)
+            {
+                addresses[i] = streams[i].Address;
+            }
+
             Pack(weight, addresses, 0, weight.Layout.Tiles, destination.Address + header, threads);
         }
         finally

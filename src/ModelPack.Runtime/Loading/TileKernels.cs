@@ -14,9 +14,12 @@ internal static class TileKernels
         var rounded = new Dictionary<string, MatMulArithmetic>(StringComparer.Ordinal);
         foreach (PlannedNode node in plan.Nodes)
         {
-            foreach (MatMulArithmetic arithmetic in MatMulArithmetics.All.Where(a => a != MatMulArithmetic.Float && node.Kernel.EndsWith($",{a.Name()})", StringComparison.Ordinal)))
+            foreach (MatMulArithmetic arithmetic in MatMulArithmetics.All)
             {
-                rounded[node.Tensor] = arithmetic;
+                if (arithmetic != MatMulArithmetic.Float && node.Kernel.EndsWith($",{arithmetic.Name()})", StringComparison.Ordinal))
+                {
+                    rounded[node.Tensor] = arithmetic;
+                }
             }
         }
 

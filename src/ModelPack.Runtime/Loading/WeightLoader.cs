@@ -41,7 +41,7 @@ internal static class WeightLoader
                 throw Bad("is external in the graph and not bound by the plan", declaration.Name);
             }
 
-            if (ElementTypes.ToOnnx(binding.DType) != declaration.OnnxType || !binding.Shape.Dims.AsSpan().SequenceEqual(declaration.Dims.AsSpan()))
+            if (ElementTypes.ToOnnx(binding.DType) != declaration.OnnxType || !binding.Shape.Dims.AsSpan().SequenceEqual(declaration.Dims))
             {
                 throw Bad($"the plan binds {binding.DType.Name()}{binding.Shape}, the graph declares another type or shape", declaration.Name);
             }
@@ -57,7 +57,7 @@ internal static class WeightLoader
     /// <exception cref="ModelPackException">MP5003 for bindings that do not fit the artifact; errors of the artifact's streams as they are.</exception>
     internal static ImmutableArray<LoadedWeight> Load(IReadOnlyList<InitializerBinding> bindings, IWeightSource source, int threads)
     {
-        List<(LoadedWeight Weight, LoadJob Job)> weights = Open(bindings, source);
+        List<OpenedWeight> weights = Open(bindings, source);
         try
         {
             Run([.. weights.Select(w => w.Job)], threads > 0 ? threads : Environment.ProcessorCount);
@@ -84,7 +84,7 @@ internal static class WeightLoader
     /// <exception cref="ModelPackException">As there.</exception>
     internal static ImmutableArray<LoadedWeight> LoadEach(IReadOnlyList<InitializerBinding> bindings, IWeightSource source, int threads, Action<LoadedWeight> take)
     {
-        List<(LoadedWeight Weight, LoadJob Job)> weights = Open(bindings, source);
+        List<OpenedWeight> weights = Open(bindings, source);
         try
         {
             foreach ((LoadedWeight weight, LoadJob job) in weights)
@@ -104,15 +104,15 @@ internal static class WeightLoader
     }
 
     /// <summary>What there is to decode, with buffers that nothing was written to yet: memory is used when they are filled.</summary>
-    private static List<(LoadedWeight Weight, LoadJob Job)> Open(IReadOnlyList<InitializerBinding> bindings, IWeightSource source)
+    private static List<OpenedWeight> Open(IReadOnlyList<InitializerBinding> bindings, IWeightSource source)
     {
-        var weights = new List<(LoadedWeight Weight, LoadJob Job)>();
+        var weights = new List<OpenedWeight>();
         try
         {
             foreach (WeightSlot slot in WeightSlot.Of(bindings))
             {
                 LoadJob job = Open(slot.Bindings[0], source);
-                weights.Add((new LoadedWeight(slot.Location, job.Buffer, slot.Initializers, slot.IsReadInPlace), job));
+                weights.Add(new OpenedWeight(new LoadedWeight(slot.Location, job.Buffer, slot.Initializers, slot.IsReadInPlace), job));
                 foreach (InitializerBinding sharing in slot.Bindings.Skip(1))
                 {
                     CheckLength(sharing, job.Buffer.LengthBytes, sharing.DType);
@@ -128,7 +128,7 @@ internal static class WeightLoader
         }
     }
 
-    private static void Dispose(List<(LoadedWeight Weight, LoadJob Job)> weights) => weights.ForEach(w => w.Weight.Buffer.Dispose());
+    private static void Dispose(List<OpenedWeight> weights) => weights.ForEach(w => w.Weight.Buffer.Dispose());
 
     /// <summary>Large weights one after the other on all threads, then the small ones beside each other.</summary>
     private static void Run(List<LoadJob> jobs, int threads)
@@ -141,7 +141,16 @@ internal static class WeightLoader
             }
         }
 
-        LoadJob[] small = [.. jobs.Where(j => j.Buffer.LengthBytes < LargeBytes).OrderByDescending(j => j.Buffer.LengthBytes)];
+        LoadJob[] small = [.. jobs.Where(j => j.Buffer.LengthBytes < LargeBytes)];
+        Array.Sort(small, static (a, b) => b.Buffer.LengthBytes.CompareTo(a.Buffer.LengthBytes));
+
+        // Two threads that begin with weights of the same kind would wait for the same code to be compiled.
+        int other = Array.FindIndex(small, job => job.Role != small[0].Role);
+        if (other > 1)
+        {
+            (small[1], small[other]) = (small[other], small[1]);
+        }
+
         Parallel.ForEach(Partitioner.Create(small, EnumerablePartitionerOptions.NoBuffering), new ParallelOptions { MaxDegreeOfParallelism = threads }, static job => job.Run(1));
     }
 
@@ -200,6 +209,9 @@ internal static class WeightLoader
             throw Bad($"bound as {binding.DType.Name()}{binding.Shape}, which '{binding.Tensor}' does not fill", binding.Initializer);
         }
     }
+
+    /// <summary>A weight and the work that fills it.</summary>
+    private sealed record OpenedWeight(LoadedWeight Weight, LoadJob Job);
 
     private static ModelPackException Bad(string detail, string initializer) => new(ErrorCodes.BadPlan, detail, tensor: initializer);
 }

@@ -15,11 +15,12 @@ internal sealed record WeightSlot(string Location, ImmutableArray<InitializerBin
     public List<string> Initializers => [.. Bindings.Select(b => b.Initializer)];
 
     /// <summary>What distinguishes it, and decides its bytes.</summary>
-    private static (string Tensor, string? Role, DType DType, bool Transposed) Content(InitializerBinding binding) => (binding.Tensor, binding.Role, binding.DType, binding.Transposed);
+    /// <remarks>A class: grouping by a struct is compiled at run time, in every process.</remarks>
+    private sealed record Content(string Tensor, string? Role, DType DType, bool Transposed);
 
     /// <summary>The distinct weights of bindings, in order of first use.</summary>
     public static ImmutableArray<WeightSlot> Of(IReadOnlyList<InitializerBinding> bindings) =>
-        [.. bindings.GroupBy(Content).Select((group, i) => new WeightSlot(string.Create(CultureInfo.InvariantCulture, $"w{i}"), [.. group]))];
+        [.. bindings.GroupBy(b => new Content(b.Tensor, b.Role, b.DType, b.Transposed)).Select((group, i) => new WeightSlot(string.Create(CultureInfo.InvariantCulture, $"w{i}"), [.. group]))];
 
     /// <summary>Its bytes as the bindings have them; false where they contradict each other or name more than there can be, which loading reports.</summary>
     public bool TryLength(out long lengthBytes)

@@ -1,6 +1,8 @@
+using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.ML.OnnxRuntime;
+using ModelPack.Runtime.Loading;
 
 namespace ModelPack.Runtime.Native;
 
@@ -23,28 +25,30 @@ internal static unsafe partial class OrtTable
     private static void** Table => (void**)TableAddress.Value;
 
     /// <summary>
-    /// Makes external data found in memory: an initializer whose external location is one of <paramref name="names"/> takes its bytes from
-    /// the buffer beside it. ONNX Runtime copies what it needs while the session is created; the buffers may be freed afterwards.
+    /// Makes external data found in memory: an initializer whose external location is that of one of <paramref name="weights"/> takes its bytes from
+    /// the buffer of that. ONNX Runtime copies what it needs while the session is created; the buffers may be freed afterwards.
     /// </summary>
     /// <param name="options">Options of the session to be created.</param>
-    /// <param name="names">Locations.</param>
-    /// <param name="buffers">One address per location.</param>
-    /// <param name="lengthsBytes">Their lengths.</param>
-    internal static void AddExternalFilesInMemory(SessionOptions options, IReadOnlyList<string> names, ReadOnlySpan<nint> buffers, ReadOnlySpan<nuint> lengthsBytes)
+    /// <param name="weights">The weights.</param>
+    internal static void AddExternalFilesInMemory(SessionOptions options, ImmutableArray<LoadedWeight> weights)
     {
-        if (names.Count == 0)
+        if (weights.IsEmpty)
         {
             return;
         }
 
-        nint[] nativeNames = new nint[names.Count];
+        nint[] nativeNames = new nint[weights.Length];
+        nint[] buffers = new nint[weights.Length];
+        nuint[] lengthsBytes = new nuint[weights.Length];
         bool added = false;
         try
         {
             for (int i = 0; i < nativeNames.Length; i++)
             {
                 // ORTCHAR_T: the character type of paths.
-                nativeNames[i] = OperatingSystem.IsWindows() ? Marshal.StringToCoTaskMemUni(names[i]) : Marshal.StringToCoTaskMemUTF8(names[i]);
+                nativeNames[i] = OperatingSystem.IsWindows() ? Marshal.StringToCoTaskMemUni(weights[i].Location) : Marshal.StringToCoTaskMemUTF8(weights[i].Location);
+                buffers[i] = weights[i].Buffer.Address;
+                lengthsBytes[i] = (nuint)weights[i].Buffer.LengthBytes;
             }
 
             options.DangerousAddRef(ref added);

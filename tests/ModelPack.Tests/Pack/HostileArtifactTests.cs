@@ -80,6 +80,8 @@ public sealed class HostileArtifactTests : IDisposable
 
     [Theory]
     [InlineData("\"dtype\":\"U8\"", "\"dtype\":\"I8\"")]
+    [InlineData("\"dtype\":\"U8\"", "\"dtype\":\"U8\",\"dtype\":\"U8\"")]
+    [InlineData("\"dtype\":\"U8\"", "\"dtype\":\"U8\",\"\\u0064type\":\"U8\"")]
     [InlineData("\"data_offsets\":[0,", "\"data_offsets\":[1,")]
     [InlineData("\"shape\":[", "\"shape\":[1,")]
     [InlineData("\"w#values\"", "\"n#values\"")]
