@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using ModelPack.Kernels.Emit;
 
@@ -143,6 +144,7 @@ internal sealed unsafe class EmittedBFloat16Path : EmittedRowPath
     }
 
     /// <summary>Adds some blocks of the same length.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Blocks(byte* tile, int tiles, in TileWeight weight, int unit, int blockUnits, int blocks, in PackedBFloat16 x, byte* panel, float* sums)
     {
         float* scratch = stackalloc float[TileScales.Scratch];
@@ -185,6 +187,7 @@ internal sealed unsafe class EmittedBFloat16Path : EmittedRowPath
     }
 
     /// <summary>Multiplies sums with what all values of the weight, or of a row of it, have in common.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Scale(byte* tile, int tiles, in TileWeight weight, int rows, float* sums)
     {
         float* scratch = stackalloc float[TileScales.Scratch];

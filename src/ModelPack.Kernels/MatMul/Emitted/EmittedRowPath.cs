@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace ModelPack.Kernels.MatMul;
 
 /// <summary>A way to compute products in which one row is multiplied by functions made at run time (<see cref="RowCode"/>), several tiles at a time.</summary>
@@ -38,9 +40,15 @@ internal abstract unsafe class EmittedRowPath(MatMulWeight weight) : MatMulPath(
         }
     }
 
-    /// <summary>The factor of all values, to sums.</summary>
+    /// <summary>The factor of all values, to sums. As the loops of kernels optimised at once: code for 512 bits is not made before the program runs, and until it is optimised every operation is a call.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected static void Scale(float* sums, int count, float factor)
     {
+        if (factor == 1)
+        {
+            return;
+        }
+
         Simd512 multiplier = Simd512.Create(factor);
         for (int i = 0; i < count; i += Simd512.Count)
         {

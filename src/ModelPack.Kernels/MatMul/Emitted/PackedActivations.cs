@@ -7,7 +7,7 @@ namespace ModelPack.Kernels.MatMul;
 
 /// <summary>
 /// Activations of several rows as 8-bit integers (<see cref="ActivationCodes"/>) in the order in which <see cref="IntegerRowsCode"/> reads them: batches of rows; of each its blocks of columns; of each block the scales of the
-/// rows, their sums, then for every group of four columns the four codes of every row. Rows beyond the last are zero.
+/// rows, their sums, then for every group of four columns the four codes of every row. Rows beyond the last have scales of zero.
 /// </summary>
 [StructLayout(LayoutKind.Auto)]
 internal readonly unsafe struct PackedActivations

@@ -57,7 +57,7 @@ internal static unsafe class RowsRounding
     /// <param name="columns">Columns that exist.</param>
     /// <param name="groups">Groups of four columns, a multiple of four; what does not exist of them is zero.</param>
     /// <param name="sumFactor">What sums are multiplied by.</param>
-    /// <param name="batchRows">Rows of a batch; codes of those that do not exist are zero.</param>
+    /// <param name="batchRows">Rows of a batch</param>
     /// <param name="to">What <see cref="Scales"/> left: [rows] scales, [rows] sums, [groups, rows, 4] codes, and 32 bytes that stay as they are.</param>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Codes(in RowPointers x, int column, int columns, int groups, int sumFactor, int batchRows, byte* to)
