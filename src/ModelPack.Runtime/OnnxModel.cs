@@ -1,5 +1,6 @@
 using Microsoft.ML.OnnxRuntime;
 using ModelPack.Runtime.Graphs;
+using ModelPack.Runtime.Native;
 
 namespace ModelPack.Runtime;
 
@@ -28,12 +29,12 @@ internal sealed class OnnxModel : ModelSession
         {
             if (lastPosition is null)
             {
-                return new OnnxModel(path, new InferenceSession(path, sessionOptions));
+                return new OnnxModel(path, OrtSessions.Create(() => new InferenceSession(path, sessionOptions)));
             }
 
             sessionOptions.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!);
             sessionOptions.AddSessionConfigEntry("session.load_model_format", "ONNX");
-            return new OnnxModel(path, new InferenceSession(lastPosition, sessionOptions)) { GivesLastPosition = true };
+            return new OnnxModel(path, OrtSessions.Create(() => new InferenceSession(lastPosition, sessionOptions))) { GivesLastPosition = true };
         }
         catch (OnnxRuntimeException e)
         {

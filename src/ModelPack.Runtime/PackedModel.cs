@@ -195,7 +195,7 @@ public sealed class PackedModel : ModelSession
         options.AddSessionConfigEntry("session.load_model_format", "ONNX");
         try
         {
-            return new InferenceSession(relocated, options);
+            return OrtSessions.Create(() => new InferenceSession(relocated, options));
         }
         catch (OnnxRuntimeException e)
         {
