@@ -75,8 +75,18 @@ internal static unsafe class FloatMatMul<TSimd, TCodes, TValues>
             Decode(tile + (i * weight.TileBytes), weight, unit, units, scratch, panel + (TileLayout.TileRows * i), width);
         }
 
+        if (isLast)
+        {
+            output.Expect(0, MatMulRun.Batch);
+        }
+
         for (int row = 0; row < output.Rows; row += MatMulRun.Batch)
         {
+            if (isLast)
+            {
+                output.Expect(row + MatMulRun.Batch, MatMulRun.Batch);
+            }
+
             bool places = isLast && output.IsWhole && row + MatMulRun.Batch <= output.Rows;
             var to = new PanelSums(
                 isFirst ? null : sums,

@@ -27,7 +27,6 @@ internal sealed unsafe class FloatPath(MatMulWeight weight, MatMulKernel kernel)
             }
             else
             {
-                output.Expect();
                 ExpectNext(tile, tiles, weight);
                 kernel.FloatRows(tile, tiles, weight, (float*)scratch, (float*)panel, sums, output);
             }

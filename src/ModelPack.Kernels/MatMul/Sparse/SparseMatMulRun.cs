@@ -65,7 +65,6 @@ public sealed unsafe class SparseMatMulRun : IMatMulRun
                 }
                 else
                 {
-                    output.Expect();
                     _kernel.FloatRowsSparse(at, Weight.TilesPerStripe, Weight.Weight(s), (float*)scratch, PreparedColumns, runs, room, sums, output);
                 }
             }
