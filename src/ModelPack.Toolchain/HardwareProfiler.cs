@@ -17,6 +17,9 @@ public static unsafe class HardwareProfiler
 
     private const int BatchOutputs = 1024;
 
+    /// <summary>Outputs, or inputs, of the products that tell what a value of the activations, or of the result, takes.</summary>
+    private const int Few = 256;
+
     private const long LeastFromMemoryBytes = 64L << 20;
 
     private const long MostFromMemoryBytes = 400L << 20;
@@ -59,7 +62,7 @@ public static unsafe class HardwareProfiler
     internal static HardwareProfile Run(string? name, IReadOnlyList<string> formats, IReadOnlyList<OrtProduct> products, IReadOnlyList<(string Structure, string Format)> sparse, IReadOnlyList<(int Width, int Hidden)> gated, IProgress<ToolProgress>? progress, CancellationToken cancellation)
     {
         int cores = Environment.ProcessorCount;
-        int steps = 4 + (Passes * (formats.Count + products.Count + sparse.Count)) + gated.Count;
+        int steps = 5 + (Passes * (formats.Count + products.Count + sparse.Count)) + gated.Count;
         int done = 0;
         void Report(string what) => progress?.Report(new ToolProgress("profile", done++, steps, what));
         Report("memory");
@@ -71,11 +74,11 @@ public static unsafe class HardwareProfiler
         Report("opening artifacts");
         (double open, double openNode, double load) = LoadSpeed.Measure(cancellation);
         long cache = memory[^2].Bytes;
-        (string Name, Measured Measure)[] units =
+        (string Name, Measured Measure, bool IsDense)[] units =
         [
-            .. formats.Select(format => (format, (Measured)(options => Whole(KernelBenchmark.Format(format, options, cancellation))))),
-            .. products.Select(product => (product.Kernel, (Measured)(options => Whole([KernelBenchmark.Theirs(product, options, cancellation)])))),
-            .. sparse.Select(unit => ($"{unit.Structure} of {unit.Format}", (Measured)(options => [SparseKernelBenchmark.One(UnitSpec.Parse(unit.Structure), unit.Format, SparsePercent, options, cancellation)]))),
+            .. formats.Select(format => (format, (Measured)(options => Whole(KernelBenchmark.Format(format, options, cancellation))), true)),
+            .. products.Select(product => (product.Kernel, (Measured)(options => Whole([KernelBenchmark.Theirs(product, options, cancellation)])), true)),
+            .. sparse.Select(unit => ($"{unit.Structure} of {unit.Format}", (Measured)(options => [SparseKernelBenchmark.One(UnitSpec.Parse(unit.Structure), unit.Format, SparsePercent, options, cancellation)]), false)),
         ];
         var passes = new List<KernelConstant[]>[units.Length];
         for (int pass = 0; pass < Passes; pass++)
@@ -83,11 +86,15 @@ public static unsafe class HardwareProfiler
             for (int i = 0; i < units.Length; i++)
             {
                 Report(units[i].Name);
-                (passes[i] ??= []).Add([.. Constants(cache, units[i].Measure, first: pass == 0)]);
+                (passes[i] ??= []).Add([.. Constants(cache, units[i].Measure, units[i].IsDense, first: pass == 0)]);
             }
         }
 
         var kernels = passes.SelectMany(Middle).ToList();
+        Report("convolutions");
+        ThreadTimes product = kernels.FirstOrDefault(k => k.Kernel == ConvolutionTimes.PackedProduct)?.Batch ?? new ThreadTimes(0, 0);
+        ThreadTimes Rounded(ThreadTimes times) => Times(times.One, times.All);
+        ConvolutionConstant[] convolutions = [.. ConvolutionTimes.Measure(product, cores, cancellation).Select(c => c with { PerMultiplication = Rounded(c.PerMultiplication), PerValue = Rounded(c.PerValue) })];
         var perceptrons = new List<GatedMlpConstant>();
         foreach ((int width, int hidden) in gated)
         {
@@ -114,6 +121,7 @@ public static unsafe class HardwareProfiler
             LoadGbps = Round(load),
             Kernels = kernels,
             GatedMlps = perceptrons,
+            Convolutions = convolutions,
         };
     }
 
@@ -132,7 +140,7 @@ public static unsafe class HardwareProfiler
     private static (BenchedKernel Kernel, double Places)[] Whole(IReadOnlyList<BenchedKernel> kernels) => [.. kernels.Select(k => (k, 1.0))];
 
     /// <summary>The measurements of the kernels of one format, by weight that they multiply with; from memory only in the first pass, for which weights are large.</summary>
-    private static IEnumerable<KernelConstant> Constants(long cacheBytes, Measured measure, bool first)
+    private static IEnumerable<KernelConstant> Constants(long cacheBytes, Measured measure, bool isDense, bool first)
     {
         var options = new KernelBenchmarkOptions { Rows = CachedRows, Columns = Columns, Threads = Environment.ProcessorCount, Enough = TimeSpan.FromSeconds(0.1) };
         IReadOnlyList<(BenchedKernel Kernel, double Places)> cached = measure(options);
@@ -140,8 +148,19 @@ public static unsafe class HardwareProfiler
         int far = (int)(Math.Clamp(5 * cacheBytes / 2, LeastFromMemoryBytes, MostFromMemoryBytes) / perRow);
         IReadOnlyList<(BenchedKernel Kernel, double Places)> fromMemory = first ? measure(options with { Rows = far, Enough = TimeSpan.FromSeconds(0.3) }) : [];
         IReadOnlyList<(BenchedKernel Kernel, double Places)> batch = measure(options with { Rows = BatchOutputs, Batch = CostModel.BatchRows, Enough = TimeSpan.FromSeconds(0.15) });
+        IReadOnlyList<(BenchedKernel Kernel, double Places)> FewOf(int outputs, int inputs) =>
+            isDense ? measure(options with { Rows = outputs, Columns = inputs, Batch = CostModel.BatchRows, Enough = TimeSpan.FromSeconds(0.05) }) : [];
+        IReadOnlyList<(BenchedKernel Kernel, double Places)> fewOutputs = FewOf(Few, Columns);
+        IReadOnlyList<(BenchedKernel Kernel, double Places)> fewInputs = FewOf(Columns, Few);
         for (int i = 0; i < cached.Count; i++)
         {
+            BatchTimes Parts(Func<BenchedKernel, KernelTime> time)
+            {
+                BatchMeasurement Row(IReadOnlyList<(BenchedKernel Kernel, double Places)> kernels, int outputs, int inputs) => new(outputs, inputs, time(kernels[i].Kernel).Milliseconds * 1e6 / CostModel.BatchRows);
+                return BatchTimes.Of(Row(batch, BatchOutputs, Columns), Row(fewOutputs, Few, Columns), Row(fewInputs, Columns, Few));
+            }
+
+            (BatchTimes One, BatchTimes All)? parts = isDense ? (Parts(k => k.One), Parts(k => k.Many)) : null;
             double weights = cached[i].Places * CachedRows * Columns;
             (string kernel, int block) = CostModel.Split(cached[i].Kernel.Kernel);
             yield return new KernelConstant(
@@ -150,22 +169,33 @@ public static unsafe class HardwareProfiler
                 Round(cached[i].Kernel.WeightBytes / weights),
                 Times(cached[i].Kernel, weights),
                 first ? Times(fromMemory[i].Kernel, fromMemory[i].Places * far * Columns) : new ThreadTimes(0, 0),
-                Times(batch[i].Kernel, batch[i].Places * BatchOutputs * Columns * CostModel.BatchRows));
+                parts is (BatchTimes one, BatchTimes all) ? Times(one.Multiplication, all.Multiplication) : Times(batch[i].Kernel, batch[i].Places * BatchOutputs * Columns * CostModel.BatchRows),
+                parts is null ? null : Times(parts.Value.One.Activation, parts.Value.All.Activation),
+                parts is null ? null : Times(parts.Value.One.Output, parts.Value.All.Output));
         }
     }
 
     /// <summary>The middle one of what the passes measured, times by themselves.</summary>
     private static IEnumerable<KernelConstant> Middle(List<KernelConstant[]> passes)
     {
-        double Of(int i, Func<KernelConstant, double> time) => passes.Select(p => time(p[i])).Order().ElementAt(passes.Count / 2);
+        ThreadTimes Of(int i, Func<KernelConstant, ThreadTimes?> times)
+        {
+            double Time(Func<ThreadTimes, double> time) => passes.Select(p => time(times(p[i])!)).Order().ElementAt(passes.Count / 2);
+            return new ThreadTimes(Time(t => t.One), Time(t => t.All));
+        }
+
         return passes[0].Select((constant, i) => constant with
         {
-            Cached = new ThreadTimes(Of(i, k => k.Cached.One), Of(i, k => k.Cached.All)),
-            Batch = new ThreadTimes(Of(i, k => k.Batch.One), Of(i, k => k.Batch.All)),
+            Cached = Of(i, k => k.Cached),
+            Batch = Of(i, k => k.Batch),
+            PerActivation = constant.PerActivation is null ? null : Of(i, k => k.PerActivation),
+            PerOutput = constant.PerOutput is null ? null : Of(i, k => k.PerOutput),
         });
     }
 
-    private static ThreadTimes Times(BenchedKernel kernel, double count) => new(Round(kernel.One.Milliseconds * 1e6 / count), Round(kernel.Many.Milliseconds * 1e6 / count));
+    private static ThreadTimes Times(BenchedKernel kernel, double count) => Times(kernel.One.Milliseconds * 1e6 / count, kernel.Many.Milliseconds * 1e6 / count);
+
+    private static ThreadTimes Times(double one, double all) => new(Round(one), Round(all));
 
     /// <summary>Three digits are more than the next run will repeat.</summary>
     private static double Round(double value) => value == 0 ? 0 : double.Parse(value.ToString("G4", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);

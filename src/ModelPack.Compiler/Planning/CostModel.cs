@@ -12,7 +12,7 @@ public sealed record NodeCost(double Seconds, string Bound, long Bytes, double F
 
 /// <summary>
 /// Predicts products of activations [rows, inputs] and a weight [outputs, inputs] on a machine. Kernels that its profile measured: nanoseconds per weight, between those of a cache and those of memory by how much of the model
-/// fits the last cache, and per further row what a product of 128 rows took. Others: the larger of bytes over bandwidth and operations over peak (GenZ, arXiv 2406.01698), each at 80 %.
+/// fits the last cache, and per further row what products of 128 rows took for a multiplication, an activation and an output. Others: the larger of bytes over bandwidth and operations over peak (GenZ, arXiv 2406.01698), each at 80 %.
 /// </summary>
 public static partial class CostModel
 {
@@ -55,7 +55,10 @@ public static partial class CostModel
             double far = Math.Max(cached, Of(constant.FromMemory, all) * bytes);
             double row = cached + ((far - cached) * fromMemory);
             double next = Math.Max(0, (BatchRows * Of(constant.Batch, all)) - cached) / (BatchRows - 1);
-            double computing = (weights * (row + ((rows - 1) * next)) * 1e-9) + Moving(profile, activationBytes, resultBytes, all);
+            double moving = constant is { PerActivation: { } activation, PerOutput: { } output }
+                ? (rows - 1) * ((inputs * Of(activation, all)) + (outputs * Of(output, all))) * 1e-9
+                : Moving(profile, activationBytes, resultBytes, all);
+            double computing = (weights * (row + ((rows - 1) * next)) * 1e-9) + moving;
             string bound = launch > computing ? "launch" : (row - cached) > (0.2 * cached) + ((rows - 1) * next) ? "memory" : "compute";
             return new NodeCost(launch + computing, bound, weightBytes, flops, true);
         }
@@ -68,7 +71,7 @@ public static partial class CostModel
         return new NodeCost(launch + time, launch > time ? "launch" : memory > compute ? "memory" : "compute", weightBytes, flops, false);
     }
 
-    /// <summary>Seconds that activations and results take beyond what they took in the measured products, where they stay near.</summary>
+    /// <summary>Seconds that activations and results take beyond what they took in the measured products, where they stay near; for profiles that do not know what each of their values takes.</summary>
     private static double Moving(HardwareProfile profile, long activationBytes, long resultBytes, bool all)
     {
         if (profile.Memory.Count < 3)

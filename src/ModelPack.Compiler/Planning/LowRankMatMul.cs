@@ -115,7 +115,8 @@ public static class LowRankMatMul
         if (train)
         {
             double all = Multiplications(matrix);
-            return (CostModel.Product(profile, NodeChoice.Expand, (long)all, 1, Parts(matrix).Sum(p => p.Shape.ElementCount) * sizeof(float), rows, 0, model).Seconds * CoreCost + (nodes * launch), dense);
+            long side = (long)Math.Sqrt(all);
+            return (CostModel.Product(profile, NodeChoice.Expand, side, side, Parts(matrix).Sum(p => p.Shape.ElementCount) * sizeof(float), rows, 0, model).Seconds * CoreCost + (nodes * launch), dense);
         }
 
         double factors = (nodes - 2) * launch;

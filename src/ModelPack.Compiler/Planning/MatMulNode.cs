@@ -26,6 +26,9 @@ internal static class MatMulNode
         };
     }
 
+    /// <summary>Outputs and inputs of a node whose weight is a matrix.</summary>
+    public static (long Outputs, long Inputs) Sizes(Node node, Shape weight) => node.Is("Gemm") && node.Int("transB", 0) != 0 ? (weight[0], weight[1]) : (weight[1], weight[0]);
+
     /// <summary>The bias of a Gemm as a node of its own.</summary>
     public static Node AddBias(Node node, string product, string bias) =>
         new() { Name = node.Name.Length > 0 ? node.Name + "_bias" : "", OpType = "Add", Inputs = [product, bias], Outputs = node.Outputs };

@@ -47,9 +47,9 @@ internal static class MeasuredProduct
             return null;
         }
 
-        string usual = weight is not null && PackedMatMul.IsUsual(node, tensor, weight, context) ? PackedMatMul.Kernel(weight.Format, PackedMatMul.Arithmetic(weight, context)) : candidates[^1].Kernel;
+        string usual = weight is not null ? PackedMatMul.Kernel(weight.Format, PackedMatMul.Arithmetic(weight, context)) : candidates[^1].Kernel;
         (UnitSpec Format, int Outputs, int Inputs)? shape = weight is null ? null : (weight.Format, weight.Layout.Rows, weight.Layout.Columns);
-        return FromTimes(candidates, usual, shape, context) ?? FromProfile(candidates, tensor, context);
+        return FromTimes(candidates, usual, shape, context) ?? FromProfile(candidates, MatMulNode.Sizes(node, tensor.Shape), context);
     }
 
     /// <summary>By measurements of these very products: the usual kernel unless another is faster by more than chance.</summary>
@@ -83,7 +83,7 @@ internal static class MeasuredProduct
     }
 
     /// <summary>By what a profile predicts.</summary>
-    private static NodeChoice? FromProfile(List<(string Kernel, long Bytes, Func<NodeChoice?> Make)> candidates, Tensor tensor, PlanContext context)
+    private static NodeChoice? FromProfile(List<(string Kernel, long Bytes, Func<NodeChoice?> Make)> candidates, (long Outputs, long Inputs) sizes, PlanContext context)
     {
         if (context.Options.Profile is not HardwareProfile profile)
         {
@@ -93,7 +93,7 @@ internal static class MeasuredProduct
         (string Kernel, double Seconds, Func<NodeChoice?> Make)[] costs =
         [
             .. candidates.Where(c => CostModel.Knows(profile, c.Kernel))
-                .Select(c => (c.Kernel, CostModel.Product(profile, c.Kernel, tensor.Shape.ElementCount, 1, c.Bytes, context.Options.Rows, 0, context.WeightBytes).Seconds, c.Make))
+                .Select(c => (c.Kernel, CostModel.Product(profile, c.Kernel, sizes.Outputs, sizes.Inputs, c.Bytes, context.Options.Rows, 0, context.WeightBytes).Seconds, c.Make))
                 .OrderBy(c => c.Seconds),
         ];
         return costs.Length < 2 || costs[0].Make() is not NodeChoice choice

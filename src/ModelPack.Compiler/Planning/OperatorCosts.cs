@@ -91,13 +91,50 @@ public static class OperatorCosts
         double multiplications = Multiplications(node, shapes, result, out bool fewUses);
         double flops = multiplications > 0 ? 2 * multiplications : result.ElementCount * (Smooth.Contains(node.OpType) ? Elementary : 1);
         double peak = profile.Gflops["f32"] * 1e9 / (all ? 1 : profile.Cores);
-        double measured = multiplications > 0 && !fewUses ? CostModel.SecondsPerMultiplication(profile, packed ? $"modelpack:PackedMatMul({kernel[PackedConv.Kernel.Length..]}" : NodeChoice.Expand, all) : 0;
+        if (node.OpType is "Conv" or "FusedConv" or PackedConv.Op && Convolution(profile, packed ? kernel : null, fewUses, multiplications, read + written, all) is double seconds)
+        {
+            return new NodeCost(launch + seconds, launch > seconds ? "launch" : "compute", read + written, flops, true);
+        }
+
+        double measured = multiplications > 0 && !fewUses ? CostModel.SecondsPerMultiplication(profile, packed ? Product(kernel) : NodeChoice.Expand, all) : 0;
         double compute = measured > 0 ? multiplications * measured : flops / (peak * (fewUses ? FewUses : Efficiency));
         bool both = packed || (measured > 0 && node.OpType is ("Conv" or "FusedConv"));
         double memory = (read + written) / (Gbps(profile, read + written, all && packed) * 1e9 * (packed ? Placing : both ? Passing : Streaming));
         double time = both ? compute + memory : Math.Max(compute, memory);
         return new NodeCost(launch + time, launch > time ? "launch" : memory > compute ? "memory" : "compute", read + written, flops, measured > 0);
     }
+
+    /// <summary>The activation that a packed product applies to its outputs; null for none.</summary>
+    public static string? FusedActivation(Node node) => node.Domain == PackedMatMul.Domain && node.OpType == "PackedMatMul" ? node.Attribute("activation")?.ToString() : null;
+
+    /// <summary>Seconds of an activation that a product applies to its outputs, which lie near.</summary>
+    /// <param name="profile">The machine.</param>
+    /// <param name="activation">As the operator's attribute names it.</param>
+    /// <param name="values">Outputs.</param>
+    /// <param name="threads">1, or all cores.</param>
+    public static double ActivationSeconds(HardwareProfile profile, string activation, long values, int threads)
+    {
+        double peak = profile.Gflops["f32"] * 1e9 / (threads == 1 ? profile.Cores : 1);
+        return values * (activation is "relu" or "hardswish" ? 1 : Elementary) / (peak * Efficiency);
+    }
+
+    /// <summary>Seconds of a convolution by what the profile measured of them; null where it did not. What it reads lies farther away than in a row of convolutions, which were measured: at least as long as moving it takes.</summary>
+    private static double? Convolution(HardwareProfile profile, string? packed, bool fewUses, double multiplications, long bytes, bool all)
+    {
+        string kind = packed is not null ? ConvolutionConstant.Packed : fewUses ? ConvolutionConstant.Depthwise : ConvolutionConstant.Dense;
+        if (profile.Convolutions.FirstOrDefault(c => c.Kernel == kind) is not ConvolutionConstant constant)
+        {
+            return null;
+        }
+
+        double Of(ThreadTimes times) => all ? times.All : times.One;
+        double moving = packed is null ? bytes / (Gbps(profile, bytes, all: false) * 1e9 * Passing) : 0;
+        double product = packed is null ? 0 : CostModel.SecondsPerMultiplication(profile, Product(packed), all);
+        return (multiplications * (product > 0 ? product : Of(constant.PerMultiplication) * 1e-9)) + Math.Max(moving, bytes / sizeof(float) * Of(constant.PerValue) * 1e-9);
+    }
+
+    /// <summary>The product that a packed convolution is made of.</summary>
+    private static string Product(string convolution) => $"modelpack:PackedMatMul({convolution[PackedConv.Kernel.Length..]}";
 
     /// <summary>Multiplications of convolutions, products and recurrent layers; 0 for other operators.</summary>
     private static double Multiplications(Node node, GraphShapes shapes, Shape result, out bool fewUses)

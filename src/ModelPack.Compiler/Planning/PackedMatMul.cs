@@ -27,22 +27,12 @@ public static class PackedMatMul
     /// <summary>Domain of the operator.</summary>
     public const string Domain = "ai.modelpack";
 
-    /// <summary>
-    /// Weights of a matrix below which ONNX Runtime's level 4 is faster than the integer kernels: at 256 x 256 and one row 0.5 to 0.7 times the time on an AMD EPYC (family 26 model 2), at 768 x 256 already 1.2 to 2 times. (One
-    /// choice for all machines, so that artifacts do not depend on where they are made: without AVX512_VNNI level 4 is up to a tenth faster as far as 1024 x 1024.)
-    /// </summary>
-    private const long LeastForIntegers = 1 << 17;
-
     /// <summary>The choice for a node whose input 1 is <paramref name="tensor"/>; null when the operator cannot take its place.</summary>
     internal static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
     {
         using MatMulWeight? weight = Weight(node, tensor, context);
-        return weight is not null && IsUsual(node, tensor, weight, context) ? Choose(node, tensor, weight, Arithmetic(weight, context), context) : null;
+        return weight is not null ? Choose(node, tensor, weight, Arithmetic(weight, context), context) : null;
     }
-
-    /// <summary>True where this operator is taken without measurements, false where ONNX Runtime's is as fast.</summary>
-    internal static bool IsUsual(Node node, Tensor tensor, MatMulWeight weight, PlanContext context) =>
-        context.Options.Accuracy != PlanAccuracy.Fast || !weight.HasIntegerKernel || weight.Layout.Rows * (long)weight.Layout.Columns >= LeastForIntegers || !MatMulNBits.IsPossible(node, tensor, context);
 
     /// <summary>The weight of a node as the operator takes it, to be disposed; null when the operator cannot take the node's place.</summary>
     internal static MatMulWeight? Weight(Node node, Tensor tensor, PlanContext context) =>

@@ -45,6 +45,9 @@ public sealed record HardwareProfile
     /// <summary>Gated perceptrons of block-sparse weights, as one operator beside their products; none where they were not measured.</summary>
     public IReadOnlyList<GatedMlpConstant> GatedMlps { get; init; } = [];
 
+    /// <summary>Convolutions; none where they were not measured.</summary>
+    public IReadOnlyList<ConvolutionConstant> Convolutions { get; init; } = [];
+
     /// <summary>Bytes per second of the last level, all cores.</summary>
     public double MemoryGbps => Memory.Count == 0 ? 0 : Memory[^1].GbpsAll;
 }
@@ -62,11 +65,30 @@ public sealed record MemoryLevel(string Name, long Bytes, double GbpsOne, double
 /// <param name="BytesPerWeight">Bytes that it reads for a weight.</param>
 /// <param name="Cached">Per weight at one row of activations, weights in a cache.</param>
 /// <param name="FromMemory">Per weight at one row, weights in memory.</param>
-/// <param name="Batch">Per multiplication at 128 rows.</param>
-public sealed record KernelConstant(string Kernel, int Block, double BytesPerWeight, ThreadTimes Cached, ThreadTimes FromMemory, ThreadTimes Batch);
+/// <param name="Batch">Per multiplication at 128 rows, without <paramref name="PerActivation"/> and <paramref name="PerOutput"/> where they are known.</param>
+/// <param name="PerActivation">Per value of the activations at 128 rows, which kernels round or bring into another order first; null where it was not measured.</param>
+/// <param name="PerOutput">Per value of the result at 128 rows, beside the multiplications; null where it was not measured.</param>
+public sealed record KernelConstant(
+    string Kernel, int Block, double BytesPerWeight, ThreadTimes Cached, ThreadTimes FromMemory, ThreadTimes Batch, ThreadTimes? PerActivation = null, ThreadTimes? PerOutput = null);
 
 /// <summary>Nanoseconds on one thread and on all.</summary>
 public sealed record ThreadTimes(double One, double All);
+
+/// <summary>How long a convolution takes, in nanoseconds.</summary>
+/// <param name="Kernel"><see cref="Dense"/>, <see cref="Depthwise"/> or <see cref="Packed"/>.</param>
+/// <param name="PerMultiplication">Per multiplication. Of packed ones that of their product is the better guess.</param>
+/// <param name="PerValue">Per value of the input and of the output, beside the multiplications.</param>
+public sealed record ConvolutionConstant(string Kernel, ThreadTimes PerMultiplication, ThreadTimes PerValue)
+{
+    /// <summary>ONNX Runtime's, of all channels.</summary>
+    public const string Dense = "ort:Conv";
+
+    /// <summary>ONNX Runtime's, with one channel to a group.</summary>
+    public const string Depthwise = "ort:Conv(depthwise)";
+
+    /// <summary>On packed kernels that round activations.</summary>
+    public const string Packed = "modelpack:PackedConv";
+}
 
 /// <summary>A gated perceptron of block-sparse f32 weights as one operator, beside its products one after the other.</summary>
 /// <param name="Bytes">Bytes that kernels read of its three weights.</param>

@@ -45,18 +45,18 @@ public static class HardwareProfileJson
     }
 
     /// <summary>Lists that a file leaves out, as those of before leave out later ones, are null when read, whatever their default is.</summary>
-    private static HardwareProfile WithLists(HardwareProfile read) => read with { Isa = read.Isa ?? [], Kernels = read.Kernels ?? [], GatedMlps = read.GatedMlps ?? [] };
+    private static HardwareProfile WithLists(HardwareProfile read) => read with { Isa = read.Isa ?? [], Kernels = read.Kernels ?? [], GatedMlps = read.GatedMlps ?? [], Convolutions = read.Convolutions ?? [] };
 
     /// <summary>What a plan could not compute with; null when nothing.</summary>
     private static string? Why(HardwareProfile profile)
     {
         bool Bad(double value) => !double.IsFinite(value) || value < 0;
-        bool BadTimes(ThreadTimes times) => Bad(times.One) || Bad(times.All);
+        bool BadTimes(ThreadTimes? times) => times is not null && (Bad(times.One) || Bad(times.All));
         return profile.Cores < 1 ? "it has no cores"
             : profile.Memory.Count == 0 || profile.Memory.Any(m => m.Bytes < 0 || Bad(m.GbpsOne) || Bad(m.GbpsAll)) || profile.MemoryGbps <= 0 ? "its memory has no size or speed"
             : profile.Gflops.Values.Any(Bad) || !profile.Gflops.TryGetValue("f32", out double f32) || f32 <= 0 ? "it does not say how fast it computes in f32"
-            : Bad(profile.LaunchMicroseconds) || Bad(profile.OpenMilliseconds) || Bad(profile.OpenNodeMicroseconds) || Bad(profile.LoadGbps) || Bad(profile.Watts) || profile.Kernels.Any(k => Bad(k.BytesPerWeight) || BadTimes(k.Cached) || BadTimes(k.FromMemory) || BadTimes(k.Batch))
-                || profile.GatedMlps.Any(g => g.Bytes < 0 || g.Rows < 0 || BadTimes(g.Ratio)) ? "a number is negative or none"
+            : Bad(profile.LaunchMicroseconds) || Bad(profile.OpenMilliseconds) || Bad(profile.OpenNodeMicroseconds) || Bad(profile.LoadGbps) || Bad(profile.Watts) || profile.Kernels.Any(k => Bad(k.BytesPerWeight) || BadTimes(k.Cached) || BadTimes(k.FromMemory) || BadTimes(k.Batch) || BadTimes(k.PerActivation) || BadTimes(k.PerOutput))
+                || profile.GatedMlps.Any(g => g.Bytes < 0 || g.Rows < 0 || BadTimes(g.Ratio)) || profile.Convolutions.Any(c => BadTimes(c.PerMultiplication) || BadTimes(c.PerValue)) ? "a number is negative or none"
             : null;
     }
 }

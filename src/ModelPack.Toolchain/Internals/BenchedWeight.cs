@@ -68,6 +68,16 @@ internal sealed unsafe class BenchedWeight : IDisposable
         return new BenchedWeight(format, weight, tiles);
     }
 
+    /// <summary>As an operator is given it.</summary>
+    public byte[] Packed()
+    {
+        byte[] bytes = new byte[checked((int)PackedMatrix.Bytes(Weight))];
+        int header = PackedMatrix.HeaderBytes(Weight.Format);
+        PackedMatrix.WriteHeader(Weight, bytes.AsSpan(0, header));
+        new ReadOnlySpan<byte>(_tiles, (int)Weight.Bytes).CopyTo(bytes.AsSpan(header));
+        return bytes;
+    }
+
     public void Dispose()
     {
         NativeMemory.AlignedFree(_tiles);

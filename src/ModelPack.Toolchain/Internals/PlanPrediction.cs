@@ -25,24 +25,35 @@ internal static class PlanPrediction
             .GroupBy(b => Whole(b.Tensor, reader), b => b.DType.StorageBytes(b.Shape.ElementCount), StringComparer.Ordinal)
             .ToDictionary(g => g.Key, g => g.Sum(), StringComparer.Ordinal);
         long model = bytes.Values.Sum();
+        Graph graph = memory?.Shapes.Graph ?? Artifact.ReadModel(reader, cancellation).Graph;
+        Dictionary<string, string> activations = graph.Nodes.Where(n => n.Name.Length > 0 && OperatorCosts.FusedActivation(n) is not null)
+            .DistinctBy(n => n.Name, StringComparer.Ordinal).ToDictionary(n => n.Name, n => OperatorCosts.FusedActivation(n)!, StringComparer.Ordinal);
         MemoryPrediction? sized = memory is { IsSized: true } ? memory : null;
         NodeCost?[] products = [.. plan.Nodes.Select(node => node.Op is "MatMul" or "Gemm" && reader.Find(node.Tensor) is PackTensor { Shape.Rank: 2 } tensor
             ? Product(node, tensor)
             : null)];
         NodeCost Product(PlannedNode node, PackTensor tensor)
         {
+            long sizedRows = sized?.Rows(node.Node, node.Tensor) ?? rows;
+            long activationBytes = sized?.ActivationBytes(node.Node) ?? 0;
+
+            // Which side of a Gemm's weight is which, its activations tell.
+            bool isTransposed = node.Op == "Gemm" && activationBytes == sizedRows * tensor.Shape[1] * sizeof(float);
+            (long outputs, long inputs) = isTransposed ? (tensor.Shape[0], tensor.Shape[1]) : (tensor.Shape[1], tensor.Shape[0]);
+
             // Of experts as many as a row visits, each with all rows: others are neither read nor begun.
             double visited = Experts.Visited(node.Kernel);
             HardwareProfile machine = visited < 1 ? profile with { LaunchMicroseconds = profile.LaunchMicroseconds * visited } : profile;
-            return CostModel.Product(
-                machine, node.Kernel, tensor.Shape[0], tensor.Shape[1], (long)(bytes.GetValueOrDefault(node.Tensor) * visited), sized?.Rows(node.Node, node.Tensor) ?? rows, threads, model, Density(node.Kernel, tensor) * visited, sized?.ActivationBytes(node.Node) ?? 0,
-                sized?.ResultBytes(node.Node) ?? 0);
+            NodeCost product = CostModel.Product(
+                machine, node.Kernel, outputs, inputs, (long)(bytes.GetValueOrDefault(node.Tensor) * visited), sizedRows, threads, model, Density(node.Kernel, tensor) * visited, activationBytes, sized?.ResultBytes(node.Node) ?? 0);
+            return activations.TryGetValue(node.Node, out string? activation)
+                ? product with { Seconds = product.Seconds + OperatorCosts.ActivationSeconds(profile, activation, sizedRows * outputs, threads) }
+                : product;
         }
 
         NodeCost[] known = [.. products.OfType<NodeCost>()];
         HashSet<string> counted = plan.Nodes.Where((_, i) => products[i] is not null).Select(n => n.Node).ToHashSet(StringComparer.Ordinal);
         Dictionary<string, string> kernels = plan.Nodes.DistinctBy(n => n.Node, StringComparer.Ordinal).ToDictionary(n => n.Node, n => n.Kernel, StringComparer.Ordinal);
-        Graph graph = memory?.Shapes.Graph ?? Artifact.ReadModel(reader, cancellation).Graph;
         IReadOnlySet<string> joined = OperatorCosts.JoinedNodes(graph);
         (Node Node, NodeCost? Cost)[] others = [.. graph.Nodes.Where(n => !counted.Contains(n.Name) && !joined.Contains(n.Name) && !OperatorCosts.IsProduct(n)).Select(n =>
             (n, sized is null ? null : OperatorCosts.Of(profile, n, sized.Shapes, threads, kernels.GetValueOrDefault(n.Name, "expand"))))];

@@ -49,6 +49,38 @@ public sealed class OperatorCostTests
     }
 
     [Fact]
+    public void Convolutions_thatWereMeasured_costWhatTheyDid()
+    {
+        HardwareProfile machine = Machine with
+        {
+            Convolutions =
+            [
+                new ConvolutionConstant(ConvolutionConstant.Dense, new ThreadTimes(0.03, 0.01), new ThreadTimes(0.5, 0.2)), new ConvolutionConstant(ConvolutionConstant.Depthwise, new ThreadTimes(0.06, 0.02), new ThreadTimes(0.7, 0.3)),
+                new ConvolutionConstant(ConvolutionConstant.Packed, new ThreadTimes(9, 9), new ThreadTimes(0.9, 0.4)),
+            ],
+        };
+        NodeCost Cost(Node node, int threads, string kernel, Tensor weight) => Of(machine, [1, 64, 28, 28], node, threads, kernel, weight);
+        NodeCost dense = Cost(Op("Conv", "x,w", "y", Ints("pads", 1, 1, 1, 1)), 4, "expand", Random("w", 128, 64, 3, 3));
+        NodeCost deep = Cost(Op("Conv", "x,w", "y", Ints("pads", 2, 2, 2, 2), Int("group", 64)), 1, "expand", Random("w", 64, 1, 5, 5));
+        NodeAttribute[] sizes = [Int("N", 128), .. new[] { "_h", "_w" }.SelectMany(s => new[] { Int("kernel" + s, 3), Int("stride" + s, 1), Int("dilation" + s, 1), Int("pad" + s, 1), Int("pad_end" + s, 1) })];
+        NodeCost packed = Cost(Op("PackedConv", "x,w", "y", sizes) with { Domain = "ai.modelpack" }, 1, "modelpack:PackedConv(int8,int8)", Random("w", 4));
+
+        Assert.Equal(2e-6 + (dense.Flops / 2 * 0.01e-9) + (dense.Bytes / 4 * 0.2e-9), dense.Seconds, 1e-12);
+        Assert.Equal(2e-6 + (deep.Flops / 2 * 0.06e-9) + (deep.Bytes / 4 * 0.7e-9), deep.Seconds, 1e-12);
+        Assert.Equal(2e-6 + (packed.Flops / 2 * 0.008e-9) + (packed.Bytes / 4 * 0.9e-9), packed.Seconds, 1e-12);
+        Assert.True(dense.Measured && deep.Measured && packed.Measured);
+    }
+
+    [Theory]
+    [InlineData("silu", 24)]
+    [InlineData("relu", 1)]
+    public void Activations_ofProducts_costTheirArithmetic(string activation, double operations)
+    {
+        Assert.Equal(1000 * operations / (100e9 * 0.8), OperatorCosts.ActivationSeconds(Machine, activation, 1000, 1), 1e-15);
+        Assert.Equal(1000 * operations / (400e9 * 0.8), OperatorCosts.ActivationSeconds(Machine, activation, 1000, 0), 1e-15);
+    }
+
+    [Fact]
     public void PackedConvolution_costsItsProductAndThePlacing()
     {
         NodeAttribute[] sizes = [Int("N", 128), .. new[] { "_h", "_w" }.SelectMany(s => new[] { Int("kernel" + s, 3), Int("stride" + s, 1), Int("dilation" + s, 1), Int("pad" + s, 1), Int("pad_end" + s, 1) })];
@@ -95,7 +127,9 @@ public sealed class OperatorCostTests
 
     private static NodeCost Of(long[] x, Node node, int threads, params Tensor[] constants) => Of(x, node, threads, "expand", constants);
 
-    private static NodeCost Of(long[] x, Node node, int threads, string kernel, params Tensor[] constants) => OperatorCosts.Of(Machine, node, Shapes(x, [node], constants), threads, kernel)!;
+    private static NodeCost Of(long[] x, Node node, int threads, string kernel, params Tensor[] constants) => Of(Machine, x, node, threads, kernel, constants);
+
+    private static NodeCost Of(HardwareProfile machine, long[] x, Node node, int threads, string kernel, params Tensor[] constants) => OperatorCosts.Of(machine, node, Shapes(x, [node], constants), threads, kernel)!;
 
     private static GraphShapes Shapes(long[] x, Node[] nodes, Tensor[] constants) =>
         ShapeInference.Infer(

@@ -34,11 +34,60 @@ public sealed class HardwareProfileTests
 
     /// <summary>As versions before wrote them.</summary>
     [Fact]
-    public void Profiles_without_gated_perceptrons_are_read()
+    public void Profiles_without_what_later_versions_measure_are_read()
     {
         var json = System.Text.Json.Nodes.JsonNode.Parse(HardwareProfileJson.Write(Machine))!.AsObject();
         Assert.True(json.Remove("gated_mlps"));
-        Assert.Empty(HardwareProfileJson.Read(Encoding.UTF8.GetBytes(json.ToJsonString())).GatedMlps);
+        Assert.True(json.Remove("convolutions"));
+        Assert.All(json["kernels"]!.AsArray(), kernel => Assert.True(kernel!.AsObject().Remove("per_activation") && kernel.AsObject().Remove("per_output")));
+        HardwareProfile read = HardwareProfileJson.Read(Encoding.UTF8.GetBytes(json.ToJsonString()));
+        Assert.Empty(read.GatedMlps);
+        Assert.Empty(read.Convolutions);
+        Assert.All(read.Kernels, kernel => Assert.Null(kernel.PerActivation ?? kernel.PerOutput));
+    }
+
+    [Fact]
+    public void Rows_cost_their_activations_and_outputs_where_these_were_measured()
+    {
+        HardwareProfile machine = Machine with { Kernels = [Machine.Kernels[0] with { PerActivation = new ThreadTimes(0.5, 0.25), PerOutput = new ThreadTimes(2, 1) }] };
+        double Seconds(HardwareProfile profile, long rows, int threads) => CostModel.Product(profile, "modelpack:PackedMatMul(int4,f32)", 300, 200, 37500, rows, threads, 37500, activationBytes: 4 * 200 * rows, resultBytes: 4 * 300 * rows).Seconds;
+
+        Assert.Equal(Seconds(Machine, 1, 1), Seconds(machine, 1, 1), 1e-15);
+        Assert.Equal(Seconds(Machine, 11, 1) + (10 * ((200 * 0.5) + (300 * 2)) * 1e-9), Seconds(machine, 11, 1), 1e-12);
+        Assert.Equal(
+            CostModel.Product(Machine, "modelpack:PackedMatMul(int4,f32)", 300, 200, 37500, 11, 0, 37500).Seconds + (10 * ((200 * 0.25) + (300 * 1)) * 1e-9), Seconds(machine, 11, 0), 1e-12);
+    }
+
+    [Theory]
+    [InlineData(0.02, 0.5, 2)]
+    [InlineData(0.005, 0, 0)]
+    [InlineData(0.005, 0.3, 0)]
+    [InlineData(0.005, 0, 0.3)]
+    public void What_a_product_takes_is_told_apart_by_three_shapes(double multiplication, double activation, double output)
+    {
+        BatchMeasurement Row(int outputs, int inputs) => new(outputs, inputs, ((double)outputs * inputs * multiplication) + (inputs * activation) + (outputs * output));
+        BatchTimes times = BatchTimes.Of(Row(1024, 4096), Row(256, 4096), Row(4096, 256));
+
+        Assert.Equal(multiplication, times.Multiplication, 1e-9);
+        Assert.Equal(activation, times.Activation, 1e-5);
+        Assert.Equal(output, times.Output, 1e-5);
+    }
+
+    [Theory]
+    [InlineData(0.98, 1)]
+    [InlineData(1, 0.9)]
+    [InlineData(1.1, 1)]
+    [InlineData(1, 1.1)]
+    [InlineData(0.5, 0.5)]
+    [InlineData(3, 0.1)]
+    public void Noise_makes_no_part_less_than_nothing(double fewOutputs, double fewInputs)
+    {
+        BatchMeasurement Row(int outputs, int inputs, double noise) => new(outputs, inputs, outputs * inputs * 0.01 * noise);
+        BatchTimes times = BatchTimes.Of(Row(1024, 4096, 1), Row(256, 4096, fewOutputs), Row(4096, 256, fewInputs));
+
+        Assert.InRange(times.Multiplication, 0, 0.02);
+        Assert.True(times.Activation >= 0 && times.Output >= 0);
+        Assert.Equal(1024 * 4096 * 0.01, (1024 * 4096 * times.Multiplication) + (4096 * times.Activation) + (1024 * times.Output), 1e-3);
     }
 
     [Fact]
@@ -179,6 +228,10 @@ public sealed class HardwareProfileTests
         Assert.Equal(
             ["modelpack:PackedMatMul(int4,f32)", "modelpack:PackedMatMul(int4,int8)", "modelpack:SparseMatMul(32x32,f32)", "modelpack:MaskedMatMul(nm(m=4,n=2),bf16)"], profile.Kernels.Select(k => k.Kernel));
         Assert.All(profile.Kernels, (k, i) => Assert.True(k.Block == (i < 2 ? 32 : 0) && k.Cached.One > 0 && k.FromMemory.All > 0 && k.Batch.One > 0));
+
+        Assert.All(profile.Kernels, (k, i) => Assert.Equal(i < 2, k.PerActivation is { One: >= 0, All: >= 0 } && k.PerOutput is { One: >= 0, All: >= 0 }));
+        Assert.Equal([ConvolutionConstant.Dense, ConvolutionConstant.Depthwise, ConvolutionConstant.Packed], profile.Convolutions.Select(c => c.Kernel));
+        Assert.All(profile.Convolutions, c => Assert.True(c.PerMultiplication.One + c.PerValue.One > 0 && c.PerMultiplication.All + c.PerValue.All > 0));
 
         Assert.Equal([1, 16, 128], profile.GatedMlps.Select(g => g.Rows));
         Assert.All(profile.GatedMlps, g => Assert.True(g.Bytes > 0 && g.Ratio.One > 0 && g.Ratio.All > 0));
