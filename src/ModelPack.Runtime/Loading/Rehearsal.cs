@@ -1,4 +1,5 @@
 using ModelPack.OrtOps;
+using ModelPack.Runtime.Native;
 
 namespace ModelPack.Runtime.Loading;
 
@@ -8,14 +9,41 @@ namespace ModelPack.Runtime.Loading;
 /// </summary>
 internal static class Rehearsal
 {
+    /// <summary>How long the end of a process waits at most: a rehearsal takes a tenth of a second.</summary>
+    private static readonly TimeSpan MostWait = TimeSpan.FromSeconds(10);
+
+    private static readonly ManualResetEventSlim Ended = new();
+
     private static int s_begun;
+
+    private static bool s_isExiting;
 
     /// <summary>Begins, the first time it is called; later calls do nothing. Never fails: whatever is wrong is found and told by the opening that is wanted.</summary>
     public static void Begin()
     {
-        if (Interlocked.Exchange(ref s_begun, 1) == 0)
+        if (Interlocked.Exchange(ref s_begun, 1) == 0 && WarmUpQueue.Add(Run))
         {
-            _ = WarmUpQueue.Add(static () => PackedModel.Rehearse(new TinyArtifact()));
+            // ONNX Runtime must not be left in the middle of a session: it takes itself apart when the process ends, and calls into what is gone end in a crash.
+            AppDomain.CurrentDomain.ProcessExit += static (_, _) =>
+            {
+                Volatile.Write(ref s_isExiting, true);
+                Ended.Wait(MostWait);
+            };
+        }
+    }
+
+    private static void Run()
+    {
+        try
+        {
+            if (!Volatile.Read(ref s_isExiting))
+            {
+                OrtSessions.Rehearse(static () => PackedModel.Rehearse(new TinyArtifact()));
+            }
+        }
+        finally
+        {
+            Ended.Set();
         }
     }
 }

@@ -11,21 +11,49 @@ internal static class OrtSessions
 
     private static bool s_isKnown;
 
+    [ThreadStatic]
+    private static bool t_isRehearsal;
+
     /// <summary>Creates a session with our operators.</summary>
     /// <param name="create">Makes it.</param>
     /// <exception cref="OnnxRuntimeException">As <paramref name="create"/> throws it.</exception>
+    /// <exception cref="OperationCanceledException">In a rehearsal that comes too late: the session that is wanted is there or being made.</exception>
     public static InferenceSession Create(Func<InferenceSession> create)
     {
         if (Volatile.Read(ref s_isKnown))
         {
-            return create();
+            return t_isRehearsal ? throw new OperationCanceledException() : create();
         }
 
-        lock (First)
+        if (!First.TryEnter(t_isRehearsal ? 0 : Timeout.Infinite))
+        {
+            throw new OperationCanceledException();
+        }
+
+        try
         {
             InferenceSession session = create();
             Volatile.Write(ref s_isKnown, true);
             return session;
+        }
+        finally
+        {
+            First.Exit();
+        }
+    }
+
+    /// <summary>Does something whose session nobody wants.</summary>
+    /// <param name="rehearse">What is done.</param>
+    public static void Rehearse(Action rehearse)
+    {
+        t_isRehearsal = true;
+        try
+        {
+            rehearse();
+        }
+        finally
+        {
+            t_isRehearsal = false;
         }
     }
 }

@@ -1,6 +1,7 @@
 using ModelPack.OrtOps;
 using ModelPack.Runtime;
 using ModelPack.Runtime.Loading;
+using ModelPack.Runtime.Native;
 using Xunit;
 
 namespace ModelPack.Tests.Runtime;
@@ -23,6 +24,16 @@ public sealed class RehearsalTests
 
     [Fact]
     public void A_rehearsal_ends_without_errors() => PackedModel.Rehearse(new TinyArtifact());
+
+    /// <summary>It must not begin a session that may be in the middle of its making when the process ends.</summary>
+    [Fact]
+    public void A_rehearsal_gives_up_when_a_session_is_there()
+    {
+        using PackedModel model = PackedModel.Open("tiny", new TinyArtifact(), new ModelSessionOptions { Threads = 1 });
+
+        Assert.Throws<OperationCanceledException>(() => OrtSessions.Rehearse(() => PackedModel.Rehearse(new TinyArtifact())));
+        PackedModel.Rehearse(new TinyArtifact());
+    }
 
     /// <summary>In the order given, and what one piece throws is no matter to the next, nor to the process.</summary>
     [Fact]
