@@ -79,7 +79,7 @@ internal sealed class GatedMlp
     }
 
     /// <summary>Initializers with the weights of a perceptron.</summary>
-    private static HashSet<string> Tiles(Found found, ImmutableArray<Node> nodes) => [.. found.Nodes.Select(i => nodes[i]).Where(IsPacked).Select(n => n.Inputs[1])];
+    private static HashSet<string> Tiles(Found found, ImmutableArray<Node> nodes) => [.. found.Nodes.Select(i => nodes[i]).Where(PackedMatMul.Is).Select(n => n.Inputs[1])];
 
     private static long Bytes(Found found, ImmutableArray<Node> nodes, PlanContext context)
     {
@@ -148,9 +148,7 @@ internal sealed class GatedMlp
 
     private int? Product(string value, int users) => _uses.Producer(value, users) is int at && IsProduct(_nodes[at]) ? at : null;
 
-    private static bool IsPacked(Node node) => node.OpType == "PackedMatMul" && node.Domain == PackedMatMul.Domain;
-
-    private bool IsProduct(Node node) => IsPacked(node) && node.Inputs.Length == 2 && _sparseTiles.Contains(node.Inputs[1]);
+    private bool IsProduct(Node node) => PackedMatMul.Is(node) && node.Inputs.Length == 2 && _sparseTiles.Contains(node.Inputs[1]);
 
     private Node Build(Found found)
     {

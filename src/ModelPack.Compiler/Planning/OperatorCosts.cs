@@ -105,7 +105,7 @@ public static class OperatorCosts
     }
 
     /// <summary>The activation that a packed product applies to its outputs; null for none.</summary>
-    public static string? FusedActivation(Node node) => node.Domain == PackedMatMul.Domain && node.OpType == "PackedMatMul" ? node.Attribute("activation")?.ToString() : null;
+    public static string? FusedActivation(Node node) => PackedMatMul.Is(node) ? node.Attribute("activation")?.ToString() : null;
 
     /// <summary>Seconds of an activation that a product applies to its outputs, which lie near.</summary>
     /// <param name="profile">The machine.</param>

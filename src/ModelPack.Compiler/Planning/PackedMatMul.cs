@@ -27,6 +27,9 @@ public static class PackedMatMul
     /// <summary>Domain of the operator.</summary>
     public const string Domain = "ai.modelpack";
 
+    /// <summary>True for a node of this operator.</summary>
+    internal static bool Is(Node node) => node.OpType == "PackedMatMul" && node.Domain == Domain;
+
     /// <summary>The choice for a node whose input 1 is <paramref name="tensor"/>; null when the operator cannot take its place.</summary>
     internal static NodeChoice? Choose(Node node, Tensor tensor, PlanContext context)
     {

@@ -7,7 +7,8 @@ namespace ModelPack.Kernels.MatMul;
 /// <summary>Rounds rows of activations to 8 bits, block by block: code = RNE(x x 127 / largest magnitude of the block). The same bits with every instruction set.</summary>
 internal static unsafe class RowRounding
 {
-    private const int LargestCode = 127;
+    /// <summary>The largest magnitude of a code.</summary>
+    public const int LargestCode = 127;
 
     /// <summary>Rounds a row. NaN and infinities make the whole block NaN or infinite, as they would make the products.</summary>
     /// <param name="x">[columns].</param>

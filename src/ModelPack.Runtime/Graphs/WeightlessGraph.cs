@@ -225,7 +225,7 @@ internal static class WeightlessGraph
         string name = "";
         int type = 0;
         bool external = false;
-        long[] dims = [];
+        var dims = new List<long>();
         var fields = new ProtoSpan(tensor);
         while (fields.Next())
         {
@@ -235,12 +235,12 @@ internal static class WeightlessGraph
                     var packed = fields.Payload;
                     while (!packed.IsEmpty)
                     {
-                        dims = [.. dims, ReadPacked(ref packed)];
+                        dims.Add(ReadPacked(ref packed));
                     }
 
                     break;
                 case TensorDims:
-                    dims = [.. dims, (long)fields.Value];
+                    dims.Add((long)fields.Value);
                     break;
                 case TensorDataType:
                     type = (int)fields.Value;
@@ -254,7 +254,7 @@ internal static class WeightlessGraph
             }
         }
 
-        return external ? new Declaration(name, type, dims) : null;
+        return external ? new Declaration(name, type, dims.ToArray()) : null;
     }
 
     private static long ReadPacked(ref ReadOnlySpan<byte> packed)

@@ -12,8 +12,6 @@ namespace ModelPack.Kernels.MatMul;
 [StructLayout(LayoutKind.Auto)]
 internal readonly unsafe struct PackedActivations
 {
-    private const int LargestCode = 127;
-
     private readonly byte* _at;
 
     private PackedActivations(int rows, in TileLayout layout, byte* scratch)
@@ -142,11 +140,11 @@ internal readonly unsafe struct PackedActivations
         // What is too small to matter, or no number, has codes of zero.
         Vector512<float> infinite = Vector512.Create(float.PositiveInfinity);
         Vector512<float> largest = bits.AsSingle();
-        Vector512<float> factor = Vector512.Create((float)LargestCode) / largest;
+        Vector512<float> factor = Vector512.Create((float)RowRounding.LargestCode) / largest;
         Vector512<float> isNumber = Vector512.LessThan(largest, infinite);
         Vector512<float> isUsual = Vector512.LessThan(factor, infinite) & isNumber;
         factor &= isUsual;
-        Vector512<float> scale = Vector512.ConditionalSelect(isUsual, largest / Vector512.Create((float)LargestCode), Vector512.AndNot(Vector512.Create(float.NaN), isNumber));
+        Vector512<float> scale = Vector512.ConditionalSelect(isUsual, largest / Vector512.Create((float)RowRounding.LargestCode), Vector512.AndNot(Vector512.Create(float.NaN), isNumber));
         int* codes = (int*)(to + HeaderBytes(batchRows));
         int* nextCodes = (int*)(next + HeaderBytes(batchRows));
         var sum = Vector512<int>.Zero;

@@ -14,8 +14,6 @@ internal static unsafe class RowsRounding
     /// <summary>Most rows.</summary>
     public const int MaxRows = 8;
 
-    private const int LargestCode = 127;
-
     private const int Lanes = 16;
 
     /// <summary>Columns that are rounded at a time.</summary>
@@ -42,11 +40,11 @@ internal static unsafe class RowsRounding
 
         // What is too small to matter, or no number, has codes of zero.
         Vector256<float> infinite = Vector256.Create(float.PositiveInfinity);
-        Vector256<float> factor = Vector256.Create((float)LargestCode) / largest;
+        Vector256<float> factor = Vector256.Create((float)RowRounding.LargestCode) / largest;
         Vector256<float> isNumber = Vector256.LessThan(largest, infinite);
         Vector256<float> isUsual = Vector256.LessThan(factor, infinite) & isNumber;
         Vector256<float> exists = Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(x.Rows)).AsSingle();
-        Vector256<float> scale = Vector256.ConditionalSelect(isUsual, largest / Vector256.Create((float)LargestCode), Vector256.AndNot(Vector256.Create(float.NaN), isNumber));
+        Vector256<float> scale = Vector256.ConditionalSelect(isUsual, largest / Vector256.Create((float)RowRounding.LargestCode), Vector256.AndNot(Vector256.Create(float.NaN), isNumber));
         (scale & exists).Store(to);
         (factor & isUsual & exists).Store(to + batchRows);
     }
@@ -57,7 +55,7 @@ internal static unsafe class RowsRounding
     /// <param name="columns">Columns that exist.</param>
     /// <param name="groups">Groups of four columns, a multiple of four; what does not exist of them is zero.</param>
     /// <param name="sumFactor">What sums are multiplied by.</param>
-    /// <param name="batchRows">Rows of a batch</param>
+    /// <param name="batchRows">Rows of a batch.</param>
     /// <param name="to">What <see cref="Scales"/> left: [rows] scales, [rows] sums, [groups, rows, 4] codes, and 32 bytes that stay as they are.</param>
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Codes(in RowPointers x, int column, int columns, int groups, int sumFactor, int batchRows, byte* to)
